@@ -1,0 +1,1 @@
+"""Who runs attempts: `local` (bubblewrap) or `kubernetes`. Neither knows the agent or the lab."""

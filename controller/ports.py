@@ -1,0 +1,96 @@
+"""The three seams of the loop: who proposes, who runs, and what an agent may read.
+
+Only signatures live here, so that agents, executors and the lab never need to know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from controller.domain import Cost, Experiment, Progress, Proposal, TryEnded, TryId, TryRequest
+
+
+class Notebook(Protocol):
+    """Read-only access to what the lab remembers; safe to use from an agent's own thread."""
+
+    def source(self, commit: str, path: str) -> str:
+        """Text of `path` at `commit`. Raises LabError when there is none."""
+
+    def diff(self, experiment: Experiment) -> str:
+        """Unified diff of an experiment against its base."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalRequest:
+    """What an agent is told: the brief, the incumbent with its files, and every experiment so far.
+
+    number: place of the request in the campaign, so that an agent that draws at random draws anew.
+    fingerprints: normalised programs that were tried already (`novelty.fingerprint`).
+    pending: titles of proposals that wait or run and have no verdict yet.
+    sigma: standard deviation of one run, None before the baseline is measured.
+    """
+
+    tag: str
+    number: int
+    brief: str
+    base: str
+    files: Mapping[str, str]
+    readable: Mapping[str, str]
+    experiments: Sequence[Experiment]
+    fingerprints: frozenset[str]
+    notebook: Notebook
+    metric: str
+    minimize: bool
+    sigma: float | None = None
+    incumbent_level: float | None = None
+    refused: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+    dollars_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    """The agent gave no proposal this time; what it cost is still charged.
+
+    exhausted: nothing is left to propose (a replay at its end), so the campaign may finish.
+    retry_after: seconds to wait before asking again.
+    """
+
+    reason: str
+    cost: Cost = field(default_factory=Cost)
+    exhausted: bool = False
+    retry_after: float = 0.0
+    transcript: str = ""
+
+
+class Agent(Protocol):
+    """Proposes one edit at a time; called from a thread of its own, never twice at once for one slot."""
+
+    name: str
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        """One proposal. Raises AgentError when only a human can help (key, billing, model)."""
+
+
+class Executor(Protocol):
+    """Runs tries; every method returns at once, ends arrive through the callback given at `start`."""
+
+    def start(self, ended: Callable[[TryEnded], None]) -> None:
+        """Check that tries can run here, and begin reporting. Raises SandboxError or ClusterError."""
+
+    def launch(self, request: TryRequest) -> None:
+        """Start a try, or adopt the one that already carries this name."""
+
+    def adopt(self, requests: Sequence[TryRequest]) -> None:
+        """After a restart: take over tries that were launched before; each is reported ended in the end."""
+
+    def progress(self) -> Sequence[Progress]:
+        """Where each running try is now."""
+
+    def recorded(self, id: TryId) -> None:
+        """The lab holds this try's result: what it left behind may be cleaned up."""
+
+    def stop(self) -> None:
+        """Leave nothing behind that this executor cannot find again (local tries are killed)."""
