@@ -1,0 +1,3 @@
+module autoresearch/tests/cluster/pause
+
+go 1.24.0

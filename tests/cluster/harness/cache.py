@@ -1,0 +1,41 @@
+"""The per-user folder in which built programs and images outlive a run, and the locks that make building safe."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/autoresearch-tests, by default below ~/.cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "autoresearch-tests"
+
+
+def digest_of(paths: Iterable[Path], *, root: Path, extra: str = "") -> str:
+    """16 hexadecimal digits over the files' paths below root, their contents, and `extra`."""
+    hasher = hashlib.sha256(extra.encode())
+    for path in sorted(paths):
+        content = path.read_bytes()
+        hasher.update(f"\0{path.relative_to(root)}\0{len(content)}\0".encode())
+        hasher.update(content)
+    return hasher.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; the kernel releases it when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def announce(message: str) -> None:
+    """Tell a waiting human, past pytest's capturing, what takes so long."""
+    print(f"[test cluster] {message}", file=sys.__stderr__, flush=True)

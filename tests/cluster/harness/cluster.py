@@ -1,0 +1,138 @@
+"""A Kubernetes cluster as a test sees it: a kubeconfig, kubectl, and images that can be brought in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .binaries import binary
+from .waiting import ClusterError, wait_until
+
+Manifest = dict[str, Any]
+
+
+class Cluster(ABC):
+    """kubeconfig: the administrator's, for what is being tested. Where faults can be made they act on it."""
+
+    kubeconfig: Path
+
+    @abstractmethod
+    def import_image(self, archive: Path) -> list[str]:
+        """Bring a docker or OCI archive to the node; returns each image's name by digest (x@sha256:...)."""
+
+    @property
+    def harness_kubeconfig(self) -> Path:
+        """What the harness itself uses: never cut by a fault where that can be avoided."""
+        return self.kubeconfig
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 120) -> str:
+        """Run kubectl and return its output. Raises ClusterError with its words when it fails or hangs."""
+        done = self.try_kubectl(*arguments, stdin=stdin, seconds=seconds)
+        if done.returncode != 0:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: exit {done.returncode}: {done.stderr.strip()[-4000:]}")
+        return done.stdout
+
+    def try_kubectl(
+        self, *arguments: str, stdin: str | None = None, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl and return how it ended, for tests that expect a refusal."""
+        command = [str(binary("kubectl")), f"--kubeconfig={self.harness_kubeconfig}", *arguments]
+        options: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        try:
+            return subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"kubectl {' '.join(arguments)}: no answer within {seconds:g} s") from error
+
+    def get(self, *arguments: str) -> Manifest:
+        """`kubectl get ARGUMENTS -o json`, parsed."""
+        found: Manifest = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def apply(self, *manifests: Manifest, namespace: str | None = None) -> None:
+        """Create or update objects."""
+        scope = [f"--namespace={namespace}"] if namespace else []
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        self.kubectl("apply", *scope, "-f", "-", stdin=json.dumps(bundle))
+
+    def wait_for(
+        self,
+        *arguments: str,
+        until: Callable[[Manifest], bool],
+        what: str,
+        seconds: float = 60,
+    ) -> Manifest:
+        """Ask for `kubectl get ARGUMENTS` until the object meets the condition; returns it.
+
+        A missing object or an API server that does not answer counts as not yet. Raises DeadlineError.
+        """
+
+        def poll() -> Manifest | None:
+            done = self.try_kubectl("get", *arguments, "-o", "json")
+            found = json.loads(done.stdout) if done.returncode == 0 else None
+            return found if found is not None and until(found) else None
+
+        return wait_until(poll, what=what, seconds=seconds, interval=0.2)
+
+
+class ForeignCluster(Cluster):
+    """A cluster somebody else runs, given by its kubeconfig. Images must have been brought there beforehand."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+
+    def import_image(self, archive: Path) -> list[str]:
+        raise ClusterError(f"{self.kubeconfig} is a foreign cluster: the harness cannot bring {archive.name} to it")
+
+
+class KindCluster(Cluster):
+    """A cluster made by kind, for machines where Docker runs."""
+
+    def __init__(self, name: str, kubeconfig: Path) -> None:
+        self.name = name
+        self.kubeconfig = kubeconfig
+
+    @classmethod
+    def start(cls, name: str, *, kubeconfig: Path) -> KindCluster:
+        """Create it, or use the one of that name which runs."""
+        if name not in _kind("get", "clusters").split():
+            _kind("create", "cluster", "--name", name, "--wait", "120s")
+        _kind("export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig))
+        return cls(name, kubeconfig)
+
+    def import_image(self, archive: Path) -> list[str]:
+        _kind("load", "image-archive", str(archive), "--name", self.name)
+        listed = subprocess.run(
+            ["docker", "exec", f"{self.name}-control-plane", "crictl", "images", "-o", "json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [digest for image in json.loads(listed.stdout)["images"] for digest in image["repoDigests"]]
+
+
+def set_gpus(cluster: Cluster, count: int, *, node: str) -> None:
+    """Let a node pretend to have GPUs; the kubelet and the scheduler believe it until the node object is re-created."""
+    change = [{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": str(count)}]
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=json", f"--patch={json.dumps(change)}")
+    cluster.wait_for(
+        "node",
+        node,
+        until=lambda found: found["status"]["allocatable"].get("nvidia.com/gpu") == str(count),
+        what=f"{count} allocatable GPUs on {node}",
+    )
+
+
+def _kind(*arguments: str) -> str:
+    done = subprocess.run(["kind", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ClusterError(f"kind {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def tail(path: Path, *, lines: int) -> Sequence[str]:
+    """The last lines of a log, none where it does not exist."""
+    return path.read_text(errors="replace").splitlines()[-lines:] if path.exists() else []

@@ -1,0 +1,123 @@
+"""The pytest fixtures of every test that wants a Kubernetes: a shared cluster, fresh ones, a namespace pair.
+
+Slow one-time work (packages, Go builds, base images) happens after collection, outside of any test's time limit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from . import slots
+from .binaries import binary
+from .built import COMPONENTS, BuiltCluster
+from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around, required
+from .cluster import Cluster, ForeignCluster, KindCluster
+from .components import DEFAULT, ClusterSpec
+from .namespaces import NamespacePair, create_pair, delete_pair, diagnosis
+from .packages import ensure_packages
+
+FAILED = pytest.StashKey[bool]()
+
+
+class FreshCluster(Protocol):
+    """Starts a cluster that only this test uses, and may break; it ends with the test."""
+
+    def __call__(self, name: str = "fresh", spec: ClusterSpec = ...) -> BuiltCluster: ...
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what the selected tests need while no test's clock is running."""
+    wanted = any(item.get_closest_marker("cluster") for item in session.items)
+    if not wanted or session.config.option.collectonly or not isinstance(choose_built(look_around()), Built):
+        return
+    ensure_packages()
+    for program in (*COMPONENTS, "pause"):
+        binary(program)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test failed, for the fixtures that end after it."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster that tests share: leave it as it was found. Skips, or fails where one is required."""
+    match choose(look_around()):
+        case Given(kubeconfig):
+            yield _given(kubeconfig)
+        case Kind():
+            yield KindCluster.start("autoresearch-tests", kubeconfig=Path("build/kind.kubeconfig"))
+        case Built():
+            yield from _shared()
+        case Missing(reason):
+            _give_up(reason)
+
+
+@pytest.fixture
+def built_cluster(cluster: Cluster) -> BuiltCluster:
+    """The shared cluster, for tests that look into its node; skips on clusters that the harness did not build."""
+    if not isinstance(cluster, BuiltCluster):
+        pytest.skip("needs a cluster that the harness built: unset AUTORESEARCH_TEST_KUBECONFIG")
+    return cluster
+
+
+@pytest.fixture
+def fresh_cluster(request: pytest.FixtureRequest) -> Iterator[FreshCluster]:
+    """A factory of clusters that one test may break."""
+    match choose_built(look_around()):
+        case Missing(reason):
+            _give_up(reason)
+    started: list[BuiltCluster] = []
+
+    def start(name: str = "fresh", spec: ClusterSpec = DEFAULT) -> BuiltCluster:
+        started.append(BuiltCluster.start(name, spec))
+        return started[-1]
+
+    yield start
+    for one in started:
+        _tell_and_stop(one, failed=request.node.stash.get(FAILED, False))
+
+
+@pytest.fixture
+def namespaces(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[NamespacePair]:
+    """Two fresh namespaces; AUTORESEARCH_KEEP_NAMESPACES=1 keeps those of failed tests."""
+    pair = create_pair(cluster)
+    yield pair
+    failed = request.node.stash.get(FAILED, False)
+    if failed:
+        print(diagnosis(cluster, pair))
+    if not (failed and os.environ.get("AUTORESEARCH_KEEP_NAMESPACES") == "1"):
+        delete_pair(cluster, pair)
+
+
+def _given(kubeconfig: Path) -> Cluster:
+    """A kubeconfig of `up` belongs to a cluster of ours, with faults and images; any other to a foreign one."""
+    ours = [layout for layout in slots.occupied() if kubeconfig.resolve() == layout.kubeconfig]
+    return BuiltCluster.attach(ours[0].name) if ours else ForeignCluster(kubeconfig)
+
+
+def _shared() -> Iterator[Cluster]:
+    one = BuiltCluster.start("shared")
+    yield one
+    one.stop()
+
+
+def _tell_and_stop(one: BuiltCluster, *, failed: bool) -> None:
+    if failed:
+        print(f"logs of cluster {one.layout.name}: {one.keep_logs()}")
+    one.stop()
+
+
+def _give_up(reason: str) -> None:
+    if required():
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,77 @@
+"""The Debian packages and programs that the cluster needs: found missing, installed where that is allowed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .cache import announce, locked
+from .waiting import ClusterError
+
+# What each package is needed for, told by a file that it brings.
+PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "iproute2": "ip",
+    "etcd-server": "etcd",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "busybox-static": "busybox",
+    "ipset": "ipset",
+    "conntrack": "conntrack",
+    "ethtool": "ethtool",
+    "socat": "socat",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "util-linux": "unshare",
+    "openssl": "openssl",
+}
+LOCK = Path("/var/lib/autoresearch-tests/packages.lock")
+
+
+def missing_packages() -> list[str]:
+    """The packages whose program is not there."""
+    return [package for package, program in PACKAGES.items() if shutil.which(program) is None]
+
+
+def ensure_packages() -> None:
+    """Install what is missing. Raises ClusterError where that needs root, or a Debian, and neither is at hand."""
+    if not missing_packages():
+        return
+    if not can_install():
+        raise ClusterError(f"install these first: {' '.join(missing_packages())}")
+    with locked(LOCK):
+        missing = missing_packages()
+        if missing:
+            announce(f"installing Debian packages: {' '.join(missing)} ...")
+            _apt_get("update")
+            _apt_get("install", "--yes", "--no-install-recommends", *missing)
+
+
+def can_install() -> bool:
+    """Whether packages may be installed here: as root, on a Debian."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_get(*arguments: str) -> None:
+    # A service that a package brings must not start: the harness runs its own containerd and etcd.
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        done = subprocess.run(
+            ["apt-get", "-qq", *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    finally:
+        if ours:
+            policy.unlink()
+    if done.returncode != 0:
+        raise ClusterError(f"apt-get {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
