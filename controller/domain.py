@@ -157,6 +157,7 @@ class Experiment:
     """One proposal as one commit, with its attempts and, at the end, its judgement.
 
     line_change: lines added minus lines removed against `base`; negative is simpler.
+    fingerprint: of the whole edited program, normalised (`novelty.fingerprint`).
     """
 
     number: int
@@ -168,6 +169,7 @@ class Experiment:
     strategy: str = ""
     expected_effect: str = ""
     line_change: int = 0
+    fingerprint: str = ""
     cost: Cost = field(default_factory=Cost)
     proposed_at: float = 0.0
     attempts: tuple[Attempt, ...] = ()

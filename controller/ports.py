@@ -21,6 +21,9 @@ class Notebook(Protocol):
     def diff(self, experiment: Experiment) -> str:
         """Unified diff of an experiment against its base."""
 
+    def log_tail(self, experiment: Experiment) -> str:
+        """End of the training log of its last attempt: untrusted text, to be fenced before a model sees it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRequest:
@@ -73,6 +76,9 @@ class Agent(Protocol):
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """One proposal. Raises AgentError when only a human can help (key, billing, model)."""
 
+    def stop(self) -> None:
+        """Give up waiting: a `propose` under way returns Abandoned soon."""
+
 
 class Executor(Protocol):
     """Runs tries; every method returns at once, ends arrive through the callback given at `start`."""
@@ -88,6 +94,9 @@ class Executor(Protocol):
 
     def progress(self) -> Sequence[Progress]:
         """Where each running try is now."""
+
+    def trouble(self) -> str:
+        """What only an operator can mend, such as an image that cannot be pulled; empty when there is nothing."""
 
     def recorded(self, id: TryId) -> None:
         """The lab holds this try's result: what it left behind may be cleaned up."""

@@ -97,12 +97,14 @@ class KubernetesSettings(Section):
     context: str | None = None
     image: str = Field("", description="Trainer image, by digest where the admission policy asks for one.")
     data_claim: str = Field("autoresearch-data", description="PersistentVolumeClaim with the prepared data.")
+    data_folder: str = Field("data", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Its folder on that claim.")
     gpu_resource: str = Field("nvidia.com/gpu", description="Resource name of an accelerator.")
     gpus: int = Field(1, ge=0, description="Accelerators of one attempt; 0 trains on CPUs.")
     cpu: str = "4"
     memory: str = "32Gi"
     examine_cpu: str = "2"
     examine_memory: str = "4Gi"
+    shared_memory: str = Field("1Gi", description="/dev/shm of a phase; it counts as memory of the phase.")
     service_account: str = "autoresearch-attempt"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: tuple[str, ...] = ()
@@ -114,7 +116,7 @@ class KubernetesSettings(Section):
     resource_claims: tuple[Mapping[str, Any], ...] = ()
     extra_resources: Mapping[str, str] = Field(default_factory=dict, description="For example MIG slices.")
     kueue_queue: str | None = None
-    max_tries: int = Field(3, ge=1, le=10, description="Tries of one attempt before it counts as lost.")
+    follow: int = Field(8, ge=0, description="Training logs followed at once, for people; each holds a connection.")
     keep_succeeded_seconds: int = Field(3600, ge=0)
     keep_failed_seconds: int = Field(86400, ge=0)
 
@@ -135,15 +137,21 @@ class ClaudeSettings(Section):
 
     model: str = "claude-opus-5-5"
     plateau_model: str | None = None
-    effort: Literal["low", "medium", "high", "max"] = "medium"
-    base_url: str | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] = "medium"
+    thinking: Literal["adaptive", "between_tools", "disabled"] = Field(
+        "adaptive", description="How the model thinks; the newest ones take adaptive only."
+    )
+    base_url: str | None = Field(None, description="Address of a gateway; empty: the vendor's own API.")
     max_tokens: int = Field(16_000, ge=1024, le=128_000)
     calls_per_proposal: int = Field(24, ge=2, le=200)
     seconds_per_proposal: Positive = 900
     plateau_after: int = Field(10, ge=2, description="Verdicts without a keep before the strategy changes.")
-    cache_ttl: Literal["5m", "1h"] = "1h"
+    cache_ttl: Literal["auto", "5m", "1h"] = Field(
+        "auto", description="Lifetime of the cached prefix; auto: by the time between proposals."
+    )
     prices: Mapping[str, Mapping[str, float]] = Field(
-        default_factory=dict, description="Dollars per million tokens by model: input, output, cache_write, cache_read."
+        default_factory=dict,
+        description="Dollars per million tokens by model: input, output, cache_write, cache_write_1h, cache_read.",
     )
     fallback: Literal["none", "perturb"] = "perturb"
 

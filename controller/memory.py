@@ -1,0 +1,94 @@
+"""What the lab says, folded once and kept current: the judge's state, what is open, what is spent.
+
+It holds no truth of its own: built again from the lab's experiments, it is the same. It does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from controller.domain import BASELINE, Experiment, Outcome, Verdict
+from controller.judge import Judge, State
+from controller.planner import AGAIN, Spent, candidate_of
+
+
+class Memory:
+    """The campaign as the loop sees it."""
+
+    def __init__(self, judge: Judge, experiments: Sequence[Experiment], *, dollars: float = 0.0) -> None:
+        self._judge = judge
+        self.experiments: dict[int, Experiment] = {e.number: e for e in experiments}
+        self.open: dict[int, Experiment] = {e.number: e for e in experiments if e.judgement is None}
+        self.fingerprints: set[str] = {e.fingerprint for e in experiments}
+        self.state: State | None = None
+        self.gains: dict[str, float] = {}
+        self.order = 0
+        self.dollars = dollars
+        self.slot_seconds, self.runs = _slots(experiments)
+        self._admitted = sum(_counts(e) for e in experiments)
+        for experiment in sorted((e for e in experiments if e.judgement), key=_order):
+            self._fold(experiment)
+
+    @property
+    def incumbent(self) -> Experiment:
+        """The experiment whose code is at the head of the branch."""
+        kept = [e for e in self.experiments.values() if e.judgement and e.judgement.verdict is Verdict.KEEP]
+        return max(kept, key=_order, default=self.experiments[BASELINE])
+
+    def put(self, experiment: Experiment) -> None:
+        """Take in one changed or new experiment, after the lab has it."""
+        known = self.experiments.get(experiment.number)
+        seconds, runs = _slots([experiment])
+        before_seconds, before_runs = _slots([known] if known else [])
+        self.slot_seconds += seconds - before_seconds
+        self.runs += runs - before_runs
+        self._admitted += _counts(experiment) - (_counts(known) if known else 0)
+        self.experiments[experiment.number] = experiment
+        self.fingerprints.add(experiment.fingerprint)
+        if experiment.judgement is None:
+            self.open[experiment.number] = experiment
+        else:
+            self.open.pop(experiment.number, None)
+            self._fold(experiment)
+
+    def spent(self, *, elapsed_seconds: float) -> Spent:
+        """What is used up so far."""
+        return Spent(
+            experiments=self._admitted,
+            slot_seconds=self.slot_seconds,
+            runs=self.runs,
+            dollars=self.dollars,
+            elapsed_seconds=elapsed_seconds,
+        )
+
+    def _fold(self, experiment: Experiment) -> None:
+        judgement = experiment.judgement
+        if judgement is None:
+            return
+        self.order = max(self.order, judgement.order)
+        if experiment.number == BASELINE:
+            self.state = self._judge.begin(experiment.scores)
+            self.gains[experiment.commit] = self.state.gain
+        elif self.state is not None:
+            since = self.state.gain - self.gains.get(experiment.base, self.state.gain)
+            candidate = candidate_of(experiment, gain_since=since)
+            self.state = self._judge.conclude(self.state, candidate, judgement.verdict)
+            if judgement.kept_as:
+                self.gains[judgement.kept_as] = self.state.gain
+
+
+def _counts(experiment: Experiment) -> int:
+    """1 where it uses up the budget's count: not the baseline, a second go, nor an edit that never came to run."""
+    counted = experiment.number != BASELINE and not experiment.strategy.startswith(AGAIN)
+    return int(counted and (experiment.judgement is None or bool(experiment.attempts)))
+
+
+def _order(experiment: Experiment) -> int:
+    return experiment.judgement.order if experiment.judgement else -1
+
+
+def _slots(experiments: Iterable[Experiment]) -> tuple[float, int]:
+    """Slot seconds of all tries, and how many runs ended otherwise than lost."""
+    attempts = [attempt for experiment in experiments for attempt in experiment.attempts]
+    ended = [a for a in attempts if a.result and a.result.outcome is not Outcome.LOST]
+    return sum(a.seconds for a in attempts), len(ended)

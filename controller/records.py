@@ -1,0 +1,65 @@
+"""How experiments are written down: JSON for the lab's notes, and upstream's results.tsv.
+
+Pure. The JSON is the domain itself, defaults left out; it refuses nothing, because the lab's format
+number has been checked before a record is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import TypeAdapter
+
+from controller.domain import BASELINE, Experiment, Outcome, Verdict
+
+FORMAT = 1
+"""Format of lab and records; a lab with a higher number belongs to a newer version."""
+
+_ADAPTER = TypeAdapter(Experiment)
+
+HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
+
+
+def encode(experiment: Experiment) -> bytes:
+    """One experiment as indented JSON, readable with `git notes show`."""
+    return _ADAPTER.dump_json(experiment, exclude_defaults=True, indent=1) + b"\n"
+
+
+def decode(data: bytes) -> Experiment:
+    """The experiment that `encode` wrote. Raises ValueError on anything else."""
+    return _ADAPTER.validate_json(data)
+
+
+def results_tsv(experiments: Iterable[Experiment], *, metric: str = "val_bpb") -> str:
+    """Upstream's five columns (commit, metric, memory_gb, status, description), one row per judged experiment.
+
+    A rejected score is no score: its row reads `crash` and 0.000000, as upstream writes a run without one.
+    """
+    rows = [_row(experiment) for experiment in experiments if experiment.judgement]
+    return "\n".join([HEADER.replace("val_bpb", metric), *rows]) + "\n"
+
+
+def _row(experiment: Experiment) -> str:
+    judgement = experiment.judgement
+    verdict = judgement.verdict if judgement else Verdict.CRASH
+    scored = verdict in (Verdict.KEEP, Verdict.DISCARD) and experiment.scores
+    value = mean(experiment.scores) if scored else 0.0
+    status = verdict.value if verdict is not Verdict.REJECT else Verdict.CRASH.value
+    description = "baseline" if experiment.number == BASELINE else experiment.title
+    if verdict in (Verdict.CRASH, Verdict.REJECT) and judgement:
+        description = f"{description} ({judgement.reason})"
+    memory = peak_memory_gb(experiment) if scored else 0.0
+    text = " ".join(description.split())
+    return f"{experiment.commit[:7]}\t{value:.6f}\t{memory:.1f}\t{status}\t{text}"
+
+
+def mean(values: Iterable[float]) -> float:
+    """Arithmetic mean of at least one value."""
+    known = tuple(values)
+    return sum(known) / len(known)
+
+
+def peak_memory_gb(experiment: Experiment) -> float:
+    """Largest peak_vram_mb that its trainings reported, in GB (display only: the training says so)."""
+    results = [a.result for a in experiment.attempts if a.result and a.result.outcome is Outcome.SCORED]
+    return max((r.summary.get("peak_vram_mb", 0.0) for r in results), default=0.0) / 1024

@@ -1,0 +1,262 @@
+"""The lab: one writer, nothing lost between two effects, and one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pygit2
+import pytest
+
+from controller.domain import Attempt, Experiment, Judgement, Outcome, Proposal, Result, Verdict
+from controller.errors import LabError, LabInUse, Moved
+from controller.lab import Lab
+from controller.records import results_tsv
+from tests.scripted import scored
+
+FILES = {"train.py": "A = 1\n\n\n\nB = 1\n", "program.md": "Lower it.\n"}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    opened = Lab.open(tmp_path / "lab.git", create=True)
+    with opened.lock(now=0.0):
+        opened.begin("t", FILES, fingerprint="f", settings="tag: t\n", at=1e9)
+        yield opened
+
+
+def admit(lab: Lab, number: int = 1, *, text: str = "A = 2\n\n\n\nB = 1\n", base: str | None = None) -> Experiment:
+    proposal = Proposal(
+        base=base or lab.incumbent("t"), files={"train.py": text}, title="A 1 → 2", hypothesis="more", agent="test"
+    )
+    return lab.admit("t", number, proposal, fingerprint=f"f{number}", at=1e9 + number)
+
+
+def keep(lab: Lab, experiment: Experiment) -> Experiment:
+    commit = lab.kept_commit(experiment, message="A 1 → 2\n", at=1e9)
+    judgement = Judgement(verdict=Verdict.KEEP, reason="better", order=2, kept_as=commit)
+    judged = replace(experiment, judgement=judgement)
+    lab.record("t", judged, at=1e9)
+    return judged
+
+
+def git(lab: Lab, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(lab.path), *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_records_come_back_as_they_were_written(lab: Lab) -> None:
+    experiment = admit(lab)
+    attempt = Attempt(number=1, seed=7, result=scored(1.25, phase_seconds={"train": 20.0}, summary={"depth": 3.0}))
+    lab.record("t", replace(experiment, attempts=(attempt,)), at=1e9)
+
+    assert Lab.open(lab.path).experiments("t")[1] == replace(experiment, attempts=(attempt,))
+
+
+def test_git_notes_shows_the_record_of_a_commit(lab: Lab) -> None:
+    experiment = admit(lab)
+
+    note = json.loads(git(lab, "notes", "--ref", "autoresearch/t", "show", experiment.commit))
+
+    assert note["title"] == "A 1 → 2"
+
+
+def test_failures_stay_reachable_for_ever(lab: Lab) -> None:
+    experiment = admit(lab)
+
+    assert git(lab, "rev-parse", "refs/experiments/t/1").strip() == experiment.commit
+    assert "+A = 2" in lab.diff(experiment)
+    assert git(lab, "fsck", "--full", "--strict", "--no-dangling") == ""
+
+
+def test_keep_moves_the_branch_once_and_only_from_its_base(lab: Lab) -> None:
+    first, second = admit(lab), admit(lab, 2, text="A = 1\n\n\n\nB = 3\n")
+    kept = keep(lab, first)
+
+    lab.advance("t", kept)
+    lab.advance("t", kept)
+
+    assert lab.incumbent("t") == kept.judgement.kept_as if kept.judgement else False
+    with pytest.raises(Moved, match="another writer"):
+        lab.advance("t", keep(lab, second))
+
+
+def test_branch_that_a_crash_left_behind_is_moved_by_repair(lab: Lab) -> None:
+    kept = keep(lab, admit(lab))
+    before = lab.incumbent("t")
+
+    lab.repair("t")
+
+    assert before != lab.incumbent("t")
+    assert kept.judgement is not None
+    assert lab.incumbent("t") == kept.judgement.kept_as
+
+
+def test_experiment_ref_that_a_crash_left_out_comes_back(lab: Lab) -> None:
+    experiment = admit(lab)
+    git(lab, "update-ref", "-d", "refs/experiments/t/1")
+
+    lab.repair("t")
+
+    assert git(lab, "rev-parse", "refs/experiments/t/1").strip() == experiment.commit
+
+
+def test_campaign_half_begun_is_begun_again_to_the_same_commit(tmp_path: Path) -> None:
+    lab = Lab.open(tmp_path / "lab.git", create=True)
+    first = lab.begin("t", FILES, fingerprint="f", settings="", at=1e9)
+    git(lab, "update-ref", "-d", "refs/heads/autoresearch/t")
+
+    assert lab.begin("t", FILES, fingerprint="f", settings="", at=1e9) == first
+    assert lab.incumbent("t") == first.commit
+
+
+def test_rebase_moves_an_experiment_with_its_record(lab: Lab) -> None:
+    first, second = admit(lab), admit(lab, 2, text="A = 1\n\n\n\nB = 3\n")
+    lab.advance("t", keep(lab, first))
+    head = lab.incumbent("t")
+    merged = lab.merge(base=second.base, ours=head, theirs=second.commit, paths=["train.py"])
+    assert merged == {"train.py": "A = 2\n\n\n\nB = 3\n"}
+
+    moved = lab.rebase("t", second, merged, onto=head, at=1e9)
+
+    assert [e.number for e in lab.experiments("t")] == [0, 1, 2]
+    assert lab.experiments("t")[2] == moved
+    assert lab.source(moved.commit, "train.py") == "A = 2\n\n\n\nB = 3\n"
+
+
+def test_edits_of_the_same_line_conflict(lab: Lab) -> None:
+    first, second = admit(lab), admit(lab, 2, text="A = 9\n\n\n\nB = 1\n")
+
+    assert lab.merge(base=second.base, ours=first.commit, theirs=second.commit, paths=["train.py"]) is None
+
+
+def test_second_writer_is_told_who_holds_the_lab(lab: Lab) -> None:
+    script = (
+        "import sys; from pathlib import Path; from controller.lab import Lab\n"
+        "with Lab.open(Path(sys.argv[1])).lock(now=0): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(lab.path)], capture_output=True, text=True, check=False)
+
+    assert f"is in use by pid {os.getpid()} (since" in done.stderr
+
+
+def test_lock_of_a_dead_process_is_no_lock(tmp_path: Path) -> None:
+    lab = Lab.open(tmp_path / "lab.git", create=True)
+    script = (
+        "import os, sys; from pathlib import Path; from controller.lab import Lab\n"
+        "with Lab.open(Path(sys.argv[1])).lock(now=0): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(lab.path)], check=False)
+
+    with lab.lock(now=1.0), pytest.raises(LabInUse), Lab.open(lab.path).lock(now=2.0):
+        pass
+
+
+def test_stale_ref_lock_is_removed_by_the_next_holder(tmp_path: Path) -> None:
+    lab = Lab.open(tmp_path / "lab.git", create=True)
+    stale = lab.path / "refs" / "heads" / "autoresearch" / "t.lock"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+
+    with lab.lock(now=0.0):
+        lab.begin("t", FILES, fingerprint="f", settings="", at=1e9)
+
+    assert not stale.exists()
+
+
+def test_lab_of_a_newer_version_is_refused(lab: Lab) -> None:
+    git(lab, "config", "autoresearch.format", "99")
+
+    with pytest.raises(LabError, match="has format 99, this version reads 1: upgrade"):
+        Lab.open(lab.path)
+
+
+def test_other_repository_is_no_lab(tmp_path: Path) -> None:
+    pygit2.init_repository(str(tmp_path / "code.git"), bare=True)
+
+    with pytest.raises(LabError, match="is a git repository but no lab"):
+        Lab.open(tmp_path / "code.git")
+
+
+def test_missing_lab_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no lab at .*: start one with `autoresearch run`"):
+        Lab.open(tmp_path / "lab.git")
+
+
+def test_damaged_record_is_named(lab: Lab) -> None:
+    experiment = admit(lab)
+    git(
+        lab,
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x",
+        "notes",
+        "--ref",
+        "autoresearch/t",
+        "add",
+        "-f",
+        "-m",
+        "{",
+        experiment.commit,
+    )
+
+    with pytest.raises(LabError, match="holds a damaged record of t"):
+        lab.experiments("t")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a full disk")
+def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=True)
+    try:
+        lab = Lab.open(disk / "lab.git", create=True)
+        lab.begin("t", FILES, fingerprint="f", settings="", at=1e9)
+        (disk / "filler").write_bytes(os.urandom(2**20 - 4096 * (sum(1 for _ in disk.rglob("*")) + 8)))
+        with pytest.raises(LabError, match="nothing recorded before is lost"):
+            for number in range(1, 50):
+                admit(lab, number, text=f"A = {number}\n")
+        (disk / "filler").unlink()
+        with lab.lock(now=0.0):
+            lab.repair("t")
+        assert [e.number for e in lab.experiments("t")][:1] == [0]
+        admit(lab, 50, text="A = 50\n")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_user_settings_of_git_are_not_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[this is not git\n")
+    script = (
+        "import sys; from pathlib import Path; from controller.lab import Lab; Lab.open(Path(sys.argv[1]), create=True)"
+    )
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "lab.git")], env=environment, capture_output=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_results_have_upstreams_columns(lab: Lab) -> None:
+    experiment = admit(lab)
+    attempt = Attempt(number=1, seed=1, result=scored(0.9979, summary={"peak_vram_mb": 45060.2}))
+    kept = replace(experiment, attempts=(attempt,), judgement=Judgement(verdict=Verdict.KEEP, reason="", order=1))
+    failed = Attempt(number=1, seed=1, result=Result(outcome=Outcome.CRASHED, reason="OOM"))
+    crash = replace(experiment, attempts=(failed,), judgement=Judgement(verdict=Verdict.CRASH, reason="OOM", order=2))
+
+    lines = results_tsv([kept, crash]).splitlines()
+
+    assert lines == [
+        "commit\tval_bpb\tmemory_gb\tstatus\tdescription",
+        f"{experiment.commit[:7]}\t0.997900\t44.0\tkeep\tA 1 → 2",
+        f"{experiment.commit[:7]}\t0.000000\t0.0\tcrash\tA 1 → 2 (OOM)",
+    ]
