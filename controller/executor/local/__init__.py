@@ -1,0 +1,16 @@
+"""Attempts on this machine: every phase in a sandbox of its own, no daemon, no cluster.
+
+sandbox   pure: a phase -> the command that confines it (bubblewrap, or none)
+machine   what this machine offers: bubblewrap, interpreter, system folders, accelerators
+limits    memory, processes and CPUs: cgroup v2, cgroup v1, else rlimits
+folders   a try's own folder: logs, volumes, the durable result
+reaper    the small program that starts a phase and outlives nothing of it
+process   one phase run to its end
+outcome   pure: how a phase ended -> how the attempt ended
+runner    one try: its phases in order, the candidate beside the examiner
+executor  the Executor protocol: one thread a try
+"""
+
+from controller.executor.local.executor import LocalExecutor
+
+__all__ = ["LocalExecutor"]
