@@ -1,0 +1,176 @@
+"""Simulate whole campaigns and print what each judging policy truly gained, as a Markdown table.
+
+    python -m tests.bench.simulate_judging --repeats 200
+
+One score is the true level plus normal noise of sd 1, less is better; each proposal adds a fixed true effect in
+units of that noise. Every run is charged, the baseline's, the reruns and the crashes included. A cell is the true
+gain, then how much the recorded level flatters it (recorded minus true), each with its standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from random import Random
+from statistics import fmean, stdev
+from typing import Literal
+
+from controller.domain import Verdict
+from controller.judge import Candidate, Decision, Judge, State, make_judge
+from controller.settings import JudgeSettings
+
+Policy = Literal["ledger", "gauss", "confirm", "greedy"]
+POLICIES: tuple[Policy, ...] = ("greedy", "confirm", "ledger", "gauss")
+CHECKPOINTS = (50, 100, 300)
+
+Effect = Callable[[Random, int], float | None]
+"""The true effect of the n-th proposal, positive is better; None crashes."""
+
+
+def early(random: Random, _: int) -> float:
+    """60 % harm, 25 % do nothing, 12 % gain .3 to 1, 3 % gain 1.5 to 3."""
+    draw = random.random()
+    if draw < 0.60:
+        return -(0.3 + abs(random.gauss(0.0, 3.0)))
+    if draw < 0.85:
+        return 0.0
+    return random.uniform(0.3, 1.0) if draw < 0.97 else random.uniform(1.5, 3.0)
+
+
+def plateau(random: Random, _: int) -> float:
+    """55 % harm, 39 % do nothing, 5 % gain .2 to .6, 1 % gain .8 to 1.5."""
+    draw = random.random()
+    if draw < 0.55:
+        return -(0.1 + abs(random.gauss(0.0, 1.5)))
+    if draw < 0.94:
+        return 0.0
+    return random.uniform(0.2, 0.6) if draw < 0.99 else random.uniform(0.8, 1.5)
+
+
+def jumps(random: Random, number: int) -> float | None:
+    """A real campaign's shape: 10 % crash, 20 % ruin the model, big steps among the first 30, then a plateau."""
+    draw = random.random()
+    if draw < 0.10:
+        return None
+    if draw < 0.30:
+        return -(20.0 + abs(random.gauss(0.0, 500.0)))
+    if number < 30 and draw < 0.40:
+        return random.uniform(4.0, 30.0)
+    return plateau(random, number)
+
+
+def nothing(_: Random, __: int) -> float:
+    """No edit does anything."""
+    return 0.0
+
+
+WORLDS: Mapping[str, Effect] = {"early": early, "plateau": plateau, "jumps": jumps, "nothing": nothing}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Where a campaign stands, in sd of one run: what the incumbent truly gained, and how far its level flatters."""
+
+    gain: float
+    flattery: float
+
+
+def know_sigma(state: State) -> State:
+    """The same state, certain that sigma is 1."""
+    return replace(state, squares=1e9, freedom=10**9)
+
+
+def simulate(
+    judge: Judge,
+    effect: Effect,
+    random: Random,
+    *,
+    baseline_runs: int,
+    checkpoints: Sequence[int] = CHECKPOINTS,
+    sigma_known: bool = True,
+) -> list[Reading]:
+    """One campaign of one slot; a reading for each number of runs in `checkpoints`."""
+
+    def run(level: float) -> float:
+        return level + random.gauss(0.0, 1.0)
+
+    level, number, readings = 0.0, 0, list[Reading]()
+    state = judge.begin([run(level) for _ in range(baseline_runs)])
+    while True:
+        state = know_sigma(state) if sigma_known else state
+        while len(readings) < len(checkpoints) and state.runs >= checkpoints[len(readings)]:
+            readings.append(Reading(gain=-level, flattery=level - state.level))
+        if len(readings) == len(checkpoints):
+            return readings
+        change = effect(random, number)
+        number += 1
+        if change is None:
+            state = judge.conclude(state, Candidate(scores=(), line_change=0), Verdict.CRASH)
+            continue
+        candidate = Candidate(scores=(run(level - change),), line_change=0)
+        while (assessment := judge.assess(state, candidate)).decision is Decision.RERUN:
+            candidate = replace(candidate, scores=(*candidate.scores, run(level - change)))
+        if assessment.decision is Decision.KEEP:
+            level -= change
+        state = judge.conclude(state, candidate, Verdict(assessment.decision.value))
+
+
+def repeat(
+    policy: Policy, world: str, *, repeats: int, seed: int, sigma_known: bool, checkpoints: Sequence[int] = CHECKPOINTS
+) -> list[list[Reading]]:
+    """Readings of many campaigns: one list for each checkpoint. Greedy has one baseline run, as upstream."""
+    settings = JudgeSettings(policy=policy)
+    judge = make_judge(settings, minimize=True)
+    campaigns = [
+        simulate(
+            judge,
+            WORLDS[world],
+            Random(f"{seed} {world} {number}"),
+            baseline_runs=1 if policy == "greedy" else settings.baseline_runs,
+            checkpoints=checkpoints,
+            sigma_known=sigma_known,
+        )
+        for number in range(repeats)
+    ]
+    return [list(readings) for readings in zip(*campaigns, strict=True)]
+
+
+def with_error(values: Sequence[float]) -> str:
+    """Mean and standard error."""
+    return f"{fmean(values):.2f} ± {stdev(values) / sqrt(len(values)):.2f}"
+
+
+def row(policy: Policy, worlds: Sequence[str], *, repeats: int, seed: int, sigma_known: bool) -> str:
+    """One line of the table."""
+    cells = [
+        f"{with_error([r.gain for r in readings])} ({with_error([r.flattery for r in readings])})"
+        for world in worlds
+        for readings in repeat(policy, world, repeats=repeats, seed=seed, sigma_known=sigma_known)
+    ]
+    return f"| {policy} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Parse the flags, simulate, print; progress goes to stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=200, help="campaigns for each cell (default 200)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worlds", nargs="+", choices=[*WORLDS], default=["early", "plateau"])
+    parser.add_argument("--policies", nargs="+", choices=POLICIES, default=[*POLICIES])
+    parser.add_argument("--sigma", choices=("known", "estimated"), default="known", help="estimated: from the runs")
+    flags = parser.parse_args()
+    print("| policy |" + "".join(f" {world}, {runs} runs |" for world in flags.worlds for runs in CHECKPOINTS))
+    print("|---" * (1 + len(flags.worlds) * len(CHECKPOINTS)) + "|")
+    for policy in flags.policies:
+        started = time.monotonic()
+        known = flags.sigma == "known"
+        print(row(policy, flags.worlds, repeats=flags.repeats, seed=flags.seed, sigma_known=known), flush=True)
+        print(f"{policy}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
