@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import BUSYBOX_IMAGE, Cluster, Manifest, NamespacePair
+from tests.cluster.harness import (
+    BUSYBOX_IMAGE,
+    BuiltCluster,
+    Cluster,
+    ClusterSpec,
+    FreshCluster,
+    Manifest,
+    NamespacePair,
+    slots,
+    wait_until,
+)
+from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.built import node_is_ready
+from tests.cluster.harness.images import busybox_archive
+from tests.cluster.harness.layout import Layout
+from tests.cluster.harness.machine import Machine
 
 SECURE = {
     "allowPrivilegeEscalation": False,
@@ -32,6 +54,40 @@ def finished(job: Manifest) -> bool:
     return any(condition["type"] in ("Complete", "Failed") for condition in conditions)
 
 
+def is_ready(job: Manifest) -> bool:
+    ready: int = job.get("status", {}).get("ready", 0)
+    return ready > 0
+
+
+def terminated(pod: Manifest) -> Manifest:
+    state: Manifest = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    return state
+
+
+def traces(layout: Layout, *, namespaces: set[str]) -> Iterator[str]:
+    """Whatever of this cluster is to be seen on the machine. namespaces: those its process 1 was in.
+
+    Components are known by their namespaces, containers, which have their own, by their control group.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if namespaces & namespaces_of(process) or f"/{layout.cgroup}/" in (process / "cgroup").read_text():
+                yield f"process {process.name}: {(process / 'cmdline').read_text()}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if str(layout.root) in line or str(layout.store) in line:
+            yield f"mount {line}"
+    left = [layout.root, Path("/sys/class/net") / layout.host_link, *slots.control_groups(layout)]
+    yield from (str(path) for path in left if path.exists())
+
+
+def namespaces_of(process: Path) -> set[str]:
+    found = set()
+    for kind in ("mnt", "net", "pid"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(process / "ns" / kind))
+    return found
+
+
 def run_job(cluster: Cluster, namespace: str, job: Manifest, *, seconds: float = 60) -> tuple[Manifest, Manifest]:
     """Create the Job and wait for its end; returns Job and pod."""
     name = job["metadata"]["name"]
@@ -51,3 +107,206 @@ def test_job_runs_and_its_log_and_termination_message_can_be_read(cluster: Clust
     assert job["status"]["succeeded"] == 1
     assert cluster.kubectl("logs", "job/hello", "-n", namespaces.runner) == "to the log\n"
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "to the kubelet"
+
+
+def test_scheduler_counts_the_pretended_gpus(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
+    scope = ("-n", namespaces.runner)
+    all_of_them = {"limits": {"nvidia.com/gpu": str(built_cluster.spec.gpus)}}
+    built_cluster.apply(make_job("holder", "sleep 600", resources=all_of_them), namespace=namespaces.runner)
+    built_cluster.wait_for("job", "holder", *scope, until=is_ready, what="the holder of all GPUs to run")
+
+    one = {"limits": {"nvidia.com/gpu": "1"}}
+    built_cluster.apply(make_job("waiter", "true", resources=one), namespace=namespaces.runner)
+    wait_until(
+        lambda: "Insufficient nvidia.com/gpu" in built_cluster.kubectl("events", *scope),
+        what="the scheduler to say that no GPU is left",
+        seconds=30,
+    )
+    built_cluster.kubectl("delete", "job", "holder", *scope, "--wait=false")
+    built_cluster.kubectl("delete", "pods", "-l", "batch.kubernetes.io/job-name=holder", *scope, "--force")
+    waiter = built_cluster.wait_for("job", "waiter", *scope, until=finished, what="the waiter to get a freed GPU")
+
+    assert waiter["status"]["succeeded"] == 1
+
+
+def test_memory_limit_kills(cluster: Cluster, namespaces: NamespacePair) -> None:
+    # tail keeps the whole of an endless line.
+    job = make_job("glutton", "exec tail /dev/zero", resources={"limits": {"memory": "32Mi"}})
+
+    _, pod = run_job(cluster, namespaces.runner, job)
+
+    assert terminated(pod)["reason"] == "OOMKilled"
+
+
+def test_pod_deadline_ends_the_pod_and_leaves_its_log(cluster: Cluster, namespaces: NamespacePair) -> None:
+    limits = {"activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 1}
+
+    _, pod = run_job(cluster, namespaces.runner, make_job("endless", "echo begun; sleep 600", pod=limits))
+
+    assert pod["status"]["reason"] == "DeadlineExceeded"
+    assert cluster.kubectl("logs", "job/endless", "-n", namespaces.runner) == "begun\n"
+
+
+def test_overfull_disk_is_evicted_within_seconds(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
+    pod_parts = {"volumes": [{"name": "out", "emptyDir": {"sizeLimit": "10Mi"}}]}
+    mount = [{"name": "out", "mountPath": "/out"}]
+    fill = "dd if=/dev/zero of=/out/x bs=1M count=30; sleep 600"
+    job = make_job("hoarder", fill, pod=pod_parts, volumeMounts=mount)
+
+    _, pod = run_job(built_cluster, namespaces.runner, job, seconds=45)
+
+    assert pod["status"]["reason"] == "Evicted"
+
+
+def test_images_can_be_pinned_by_digest(cluster: Cluster, namespaces: NamespacePair) -> None:
+    [pinned] = cluster.import_image(busybox_archive())
+
+    job, _ = run_job(cluster, namespaces.runner, make_job("pinned", "true", image=pinned))
+
+    assert "@sha256:" in pinned
+    assert job["status"]["succeeded"] == 1
+
+
+def test_enforced_network_stops_what_a_plain_one_lets_through(
+    built_cluster: BuiltCluster, namespaces: NamespacePair
+) -> None:
+    targets = [f"{built_cluster.layout.api_service_address}:443", f"{built_cluster.node_address}:6443"]
+    attempts = " || ".join(f"nc -w 2 {target.replace(':', ' ')} < /dev/null" for target in targets)
+
+    open_job, _ = run_job(built_cluster, namespaces.runner, make_job("open", attempts))
+    with built_cluster.enforce_network(namespaces.runner):
+        shut_job, _ = run_job(built_cluster, namespaces.runner, make_job("shut", attempts))
+        other_job, _ = run_job(built_cluster, namespaces.controller, make_job("other", attempts))
+
+    assert open_job["status"].get("succeeded") == 1
+    assert shut_job["status"].get("failed") == 1
+    assert other_job["status"].get("succeeded") == 1, "another namespace was shut in as well"
+
+
+def test_api_server_restart_leaves_pods_and_clients_working(fresh_cluster: FreshCluster) -> None:
+    cluster = fresh_cluster()
+    cluster.apply(make_job("survivor", "sleep 8"), namespace="default")
+    cluster.wait_for("job", "survivor", until=is_ready, what="a running pod")
+
+    cluster.faults.restart_api_server()
+
+    done = cluster.wait_for("job", "survivor", until=finished, what="the end of a Job begun before", seconds=90)
+    assert done["status"]["succeeded"] == 1
+
+
+def test_broken_watch_is_silent_and_new_connections_pass_afterwards(fresh_cluster: FreshCluster) -> None:
+    cluster = fresh_cluster()
+    command = [
+        str(binary("kubectl")),
+        f"--kubeconfig={cluster.kubeconfig}",
+        "get",
+        "configmaps",
+        "--watch",
+        "-o",
+        "name",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "configmap/kube-root-ca.crt\n"
+
+        cluster.faults.break_watch(5)
+        cluster.kubectl("create", "configmap", "unseen")
+        through_proxy = f"--kubeconfig={cluster.kubeconfig}"
+        refused = cluster.try_kubectl(through_proxy, "get", "configmaps", "--request-timeout=1s")
+        wait_until(
+            lambda: cluster.try_kubectl(through_proxy, "get", "configmaps", "--request-timeout=1s").returncode == 0,
+            what="new connections to pass again",
+            seconds=30,
+        )
+        seen = select.select([watcher.stdout], [], [], 0)[0]
+        watcher.kill()
+
+    assert refused.returncode != 0
+    assert seen == [], "the old watch learned of the change"
+
+
+def test_node_is_lost_and_comes_back(fresh_cluster: FreshCluster) -> None:
+    cluster = fresh_cluster(spec=ClusterSpec(quick_node_loss=True))
+
+    cluster.faults.stop_kubelet()
+    cluster.wait_for("node", cluster.node, until=lambda node: not node_is_ready(node), what="NotReady", seconds=60)
+    cluster.faults.start_kubelet()
+    cluster.faults.delete_node()
+    cluster.faults.restore_node()
+
+    assert cluster.get("node", cluster.node)["status"]["capacity"]["nvidia.com/gpu"] == "4"
+
+
+def test_evicted_pod_says_that_it_was_disrupted(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
+    scope = ("-n", namespaces.runner)
+    quick_end = {"terminationGracePeriodSeconds": 5, "shareProcessNamespace": False}
+    built_cluster.apply(make_job("victim", "sleep 600", pod=quick_end), namespace=namespaces.runner)
+    built_cluster.wait_for("job", "victim", *scope, until=is_ready, what="the victim to run")
+    [pod] = built_cluster.get("pods", *scope)["items"]
+
+    built_cluster.faults.evict_pod(namespaces.runner, pod["metadata"]["name"])
+
+    def disrupted(found: Manifest) -> bool:
+        return any(c["type"] == "DisruptionTarget" for c in found["status"]["conditions"])
+
+    found = built_cluster.wait_for("pod", pod["metadata"]["name"], *scope, until=disrupted, what="DisruptionTarget")
+    reasons = {c["reason"] for c in found["status"]["conditions"] if c["type"] == "DisruptionTarget"}
+    assert reasons == {"EvictionByEvictionAPI"}
+
+
+def test_full_quota_keeps_a_job_waiting_until_it_is_freed(
+    built_cluster: BuiltCluster, namespaces: NamespacePair
+) -> None:
+    scope = ("-n", namespaces.runner)
+    built_cluster.faults.fill_quota(namespaces.runner)
+    built_cluster.apply(make_job("patient", "true"), namespace=namespaces.runner)
+    wait_until(
+        lambda: "exceeded quota: filled" in built_cluster.kubectl("events", *scope),
+        what="the refusal of the pod",
+        seconds=30,
+    )
+
+    built_cluster.faults.free_quota(namespaces.runner)
+
+    job = built_cluster.wait_for("job", "patient", *scope, until=finished, what="the Job after the quota", seconds=120)
+    assert job["status"]["succeeded"] == 1
+
+
+def test_two_clusters_side_by_side_do_not_see_each_other(fresh_cluster: FreshCluster) -> None:
+    one, other = fresh_cluster("one"), fresh_cluster("other")
+
+    jobs = [run_job(cluster, "default", make_job("same-name", "exit 0"))[0] for cluster in (one, other)]
+    one.stop()
+
+    assert [job["status"]["succeeded"] for job in jobs] == [1, 1]
+    assert other.kubectl("get", "--raw", "/readyz") == "ok"
+
+
+def test_stop_leaves_no_process_mount_link_control_group_or_file() -> None:
+    cluster = BuiltCluster.start("traceless")
+    inside = namespaces_of(Path("/proc") / str(cluster.machine.process.pid)) - namespaces_of(Path("/proc/self"))
+    cluster.apply(make_job("left", "sleep 600"), namespace="default")
+    cluster.wait_for("job", "left", until=is_ready, what="a running pod")
+    during = set(traces(cluster.layout, namespaces=inside))
+
+    cluster.stop()
+
+    assert any("pause" in trace for trace in during), "the check sees nothing"
+    assert list(traces(cluster.layout, namespaces=inside)) == []
+
+
+def test_cluster_dies_with_the_process_that_started_it() -> None:
+    program = "from tests.cluster.harness import BuiltCluster; BuiltCluster.start('orphan'); print('up'); input()"
+    command = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as maker:
+        assert maker.stdout is not None
+        assert maker.stdout.readline() == "up\n"
+        layout = next(layout for layout in slots.occupied() if layout.name == "orphan")
+        init = Machine.find(layout).process
+        inside = namespaces_of(Path("/proc") / str(init.pid)) - namespaces_of(Path("/proc/self"))
+
+        maker.kill()
+
+    wait_until(lambda: not init.alive, what="the cluster's process 1 to follow its maker", seconds=20)
+    slots.sweep()
+    assert list(traces(layout, namespaces=inside)) == []

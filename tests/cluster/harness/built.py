@@ -7,6 +7,8 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 
 from . import slots
@@ -15,6 +17,8 @@ from .certificates import kubeconfig, make_certificates
 from .cluster import Cluster, set_gpus, tail
 from .components import DEFAULT, ClusterSpec, commands, files
 from .containerd import Containerd
+from .enforcement import enforced_network
+from .faults import Faults
 from .images import busybox_archive, pause_archive
 from .layout import Layout
 from .machine import Machine
@@ -38,6 +42,7 @@ class BuiltCluster(Cluster):
         self.machine = machine
         self.kubeconfig = layout.kubeconfig
         self.containerd = Containerd(layout, machine)
+        self.faults = Faults(self)
 
     @classmethod
     def start(cls, name: str, spec: ClusterSpec = DEFAULT, *, keep: bool = False) -> BuiltCluster:
@@ -48,7 +53,7 @@ class BuiltCluster(Cluster):
         """
         for program in COMPONENTS:
             binary(program)
-        layout = slots.claim(name, keep=keep)
+        layout = slots.claim(name)
         slots.make_control_groups(layout)
         cluster = cls(layout, spec, Machine.boot(layout, keep=keep))
         try:
@@ -57,6 +62,8 @@ class BuiltCluster(Cluster):
             kept = cluster.keep_logs()
             cluster.stop()
             raise ClusterError(f"cluster {name} did not start ({error}); logs: {kept}") from error
+        if keep:
+            slots.disown(layout)
         return cluster
 
     @classmethod
@@ -71,7 +78,7 @@ class BuiltCluster(Cluster):
     def stop(self) -> None:
         """End every process of the cluster and remove all but its image store."""
         self.machine.end()
-        slots.remove(self.layout)
+        slots.release(self.layout)
 
     @property
     def harness_kubeconfig(self) -> Path:
@@ -81,6 +88,11 @@ class BuiltCluster(Cluster):
     def node(self) -> str:
         """The name of its only node."""
         return self.layout.node_name
+
+    @property
+    def node_address(self) -> str:
+        """Its address, reachable from this machine and from pods."""
+        return self.layout.node_address
 
     @property
     def logs(self) -> Path:
@@ -95,6 +107,10 @@ class BuiltCluster(Cluster):
 
     def import_image(self, archive: Path) -> list[str]:
         return self.containerd.import_image(archive)
+
+    def enforce_network(self, namespace: str) -> AbstractContextManager[None]:
+        """While the context lasts, pods of that namespace can reach nothing and nothing can reach them."""
+        return enforced_network(self, namespace)
 
     def start_component(self, name: str) -> None:
         """Start a component that does not run, as it was started at first."""
@@ -146,7 +162,8 @@ class BuiltCluster(Cluster):
 
     def _write_files(self) -> None:
         root = self.layout.root
-        for name, text in {**files(self.layout, self.spec), **self._kubeconfigs()}.items():
+        spec = json.dumps(asdict(self.spec))
+        for name, text in {"spec.json": spec, **files(self.layout, self.spec), **self._kubeconfigs()}.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
         plugins = root / "cni" / "bin"

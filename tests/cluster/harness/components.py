@@ -21,12 +21,12 @@ class ClusterSpec:
 
     gpus: what the node pretends to have of nvidia.com/gpu, None for no such resource;
     quick_node_loss: a silent node is NotReady after 12 s instead of 50, at some risk of false alarms;
-    processes_per_pod: the kubelet's podPidsLimit; arguments: more flags, by component.
+    kubelet: more of its configuration, for instance podPidsLimit (512 here); arguments: more flags, by component.
     """
 
     gpus: int | None = 4
     quick_node_loss: bool = False
-    processes_per_pod: int = 512
+    kubelet: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -214,7 +214,7 @@ def _kubelet_configuration(layout: Layout, spec: ClusterSpec) -> dict[str, Any]:
         "resolvConf": f"{layout.root}/resolv.conf",
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
-        "podPidsLimit": spec.processes_per_pod,
+        "podPidsLimit": 512,
         "maxPods": 200,
         # The default of a minute is how long an overfull emptyDir goes unseen.
         "volumeStatsAggPeriod": "5s",
@@ -222,6 +222,7 @@ def _kubelet_configuration(layout: Layout, spec: ClusterSpec) -> dict[str, Any]:
         "kubeAPIBurst": 400,
         "eventRecordQPS": 0,
         **quick,
+        **spec.kubelet,
     }
 
 

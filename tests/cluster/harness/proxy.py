@@ -1,6 +1,6 @@
 """A TCP proxy in front of the API server that can be told to cut or to swallow connections.
 
-It runs as a script within the cluster. On its Unix socket it takes one word per connection: `pass` carries everything;
+It runs as a script within the cluster. On its Unix socket it takes a mode and for how many seconds: `pass` carries all;
 `cut` resets open connections and refuses new ones, as a dead load balancer; `swallow` keeps connections open but
 carries nothing, as a network partition: neither side learns of it. A swallowed connection stays silent for ever.
 """
@@ -22,14 +22,18 @@ class Proxy:
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.mode = "pass"
+        self.healing: asyncio.TimerHandle | None = None
         self.open: set[asyncio.StreamWriter] = set()
         self.silent: set[asyncio.StreamWriter] = set()
 
-    async def set_mode(self, mode: str) -> None:
-        """Change what happens to open and to new connections."""
+    def set_mode(self, mode: str, *, seconds: float = 0) -> None:
+        """Change what happens to open and to new connections, and pass again after so many seconds."""
         if mode not in ("pass", "cut", "swallow"):
             raise ValueError(mode)
         self.mode = mode
+        if self.healing is not None:
+            self.healing.cancel()
+        self.healing = asyncio.get_running_loop().call_later(seconds, self.set_mode, "pass") if seconds else None
         if mode == "cut":
             for writer in list(self.open):
                 reset(writer)
@@ -71,13 +75,13 @@ class Proxy:
             await asyncio.sleep(0.2)  # a partition hides the other side's end as well
 
     async def command(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Obey one word from the harness."""
-        word = (await reader.readline()).decode().strip()
+        """Obey one line from the harness."""
         try:
-            await self.set_mode(word)
+            mode, seconds = (await reader.readline()).decode().split()
+            self.set_mode(mode, seconds=float(seconds))
             writer.write(b"ok\n")
         except ValueError:
-            writer.write(b"unknown mode\n")
+            writer.write(b"not a mode and seconds\n")
         await writer.drain()
         writer.close()
 

@@ -24,23 +24,31 @@ def layout_of(slot: int, name: str) -> Layout:
     return Layout(slot=slot, name=name, root=STATE / str(slot), store=STATE / "images" / str(slot))
 
 
-def claim(name: str, *, keep: bool) -> Layout:
-    """Take the first free number for the calling process, or for good where `keep`; clear what lay there.
+def claim(name: str) -> Layout:
+    """Take the first free number for the calling process, after removing what dead owners left.
 
-    Raises ClusterError when all are taken, or when a kept cluster of that name runs already.
+    Raises ClusterError when all are taken.
     """
     with locked(STATE / "lock"):
-        if keep and kept(name) is not None:
-            raise ClusterError(f"a cluster named {name} runs already; end it with `down {name}`")
-        slot = next((slot for slot in range(SLOTS) if not _taken(slot)), None)
-        if slot is None:
+        free = _remove_dead()
+        if not free:
             raise ClusterError(f"all {SLOTS} places for clusters are taken; see {STATE}/*/owner.json")
-        layout = layout_of(slot, name)
-        remove(layout)
+        layout = layout_of(free[0], name)
         layout.root.mkdir(parents=True)
-        owner = None if keep else [Process.current().pid, Process.current().started]
-        (layout.root / "owner.json").write_text(json.dumps({"name": name, "owner": owner}))
+        me = Process.current()
+        _write_record(layout, owner=[me.pid, me.started])
         return layout
+
+
+def sweep() -> None:
+    """Remove what dead owners left on this machine."""
+    with locked(STATE / "lock"):
+        _remove_dead()
+
+
+def disown(layout: Layout) -> None:
+    """Let a running cluster outlive the caller: from now on its name finds it."""
+    _write_record(layout, owner=None)
 
 
 def kept(name: str) -> Layout | None:
@@ -52,7 +60,13 @@ def kept(name: str) -> Layout | None:
     return None
 
 
-def remove(layout: Layout) -> None:
+def release(layout: Layout) -> None:
+    """Give a place back, with nothing left in it but the images for the next."""
+    with locked(STATE / "lock"):
+        _remove(layout)
+
+
+def _remove(layout: Layout) -> None:
     """End what runs in this place and delete its state: processes, link, control groups, folders; keep its images."""
     with contextlib.suppress(ClusterError):
         Machine.find(layout).end()
@@ -87,6 +101,17 @@ def _remove_control_group(group: Path) -> None:
     if group.exists():
         # find lists children after their parents' other content: -depth is what rmdir needs.
         subprocess.run(["find", str(group), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=True)
+
+
+def _remove_dead() -> list[int]:
+    free = [slot for slot in range(SLOTS) if not _taken(slot)]
+    for slot in free:
+        _remove(layout_of(slot, ""))
+    return free
+
+
+def _write_record(layout: Layout, *, owner: list[int] | None) -> None:
+    (layout.root / "owner.json").write_text(json.dumps({"name": layout.name, "owner": owner}))
 
 
 def _record(slot: int) -> dict[str, object] | None:
