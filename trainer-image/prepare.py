@@ -26,7 +26,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import torch
 
-Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Tokens = npt.NDArray[np.unsignedinteger[Any]]
 
 # ---------------------------------------------------------------------------
 # Sizes. A preset is a starting point: every number has its own option.
@@ -49,6 +49,8 @@ PRESETS = {
 }
 PROBE_SETS = 64  # the controller draws one for every attempt, so a retry meets fresh cuts
 EXAM_SHARE = 4  # validation and holdout may each draw on at most one document in four
+TOKENIZER_CHARACTERS = 200_000_000  # merges hardly change with more text, and learning them takes time
+BATCH_DOCUMENTS = 1024  # tokenised at a time, on all cores
 
 # The GPT-4 pattern with digits in pairs rather than triples, as in nanochat: small vocabularies cannot afford triples.
 PATTERN = (
@@ -61,6 +63,10 @@ FOLDER_ENTRIES = {"manifest.json", "tokenizer", "train", "validation", "holdout"
 
 class PrepareError(Exception):
     """What stands in the way and what to do about it, in one sentence for the user; exit code 2."""
+
+
+class Damaged(PrepareError):
+    """A data folder is unfinished or differs from its manifest: making it again helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +98,9 @@ class Recipe:
 # Sources of text
 
 
-def _files_below(folder: Path, suffix: str = "") -> Iterator[Path]:
+def _files_below(folder: Path, *, suffix: str = "", skip: Sequence[str] = ()) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in ("site-packages", "dist-packages", "__pycache__")]
+        folders[:] = [name for name in folders if name not in skip and not name.startswith(".")]
         yield from (Path(root, name) for name in names if name.endswith(suffix) and not name.startswith("."))
 
 
@@ -145,28 +151,34 @@ def _hub_files(name: str) -> list[Path]:
         snapshot = Path(snapshot_download(f"{owner}/{repository}", repo_type="dataset", allow_patterns=[pattern]))
     except (OSError, ValueError) as error:
         raise PrepareError(f"hf:{name} could not be fetched ({error}): check the name and the network") from error
-    return sorted(snapshot.rglob("*.parquet"))
+    files = sorted(snapshot.rglob("*.parquet"))
+    if not files:
+        raise PrepareError(f"hf:{name} holds no parquet files: try a pattern, as in hf:ORG/NAME/data/*.parquet")
+    return files
+
+
+def _folder_documents(folder: Path) -> Iterable[str]:
+    """A folder of parquet files is read as such, any other as one document per text file."""
+    parquet_files = sorted(_files_below(folder, suffix=".parquet"))
+    return _parquet_documents(parquet_files) if parquet_files else filter(None, map(_text_of, _files_below(folder)))
 
 
 def read_documents(sources: Sequence[str]) -> Iterable[str]:
-    """Every document of the sources, in no particular order. Raises PrepareError when there is nothing to read."""
+    """Every document of the sources, in no particular order. Raises PrepareError for what is no source."""
     first = sources[0]
     if first == "stdlib":
-        return filter(None, map(_text_of, _files_below(Path(sysconfig.get_path("stdlib")), ".py")))
+        library = Path(sysconfig.get_path("stdlib"))
+        files = _files_below(library, suffix=".py", skip=("site-packages", "dist-packages", "__pycache__"))
+        return filter(None, map(_text_of, files))
     if first.startswith("hf:"):
-        files = _hub_files(first.removeprefix("hf:"))
-        if not files:
-            raise PrepareError(
-                f"{first} holds no parquet files: check the name, or add a pattern as in hf:ORG/NAME/data/*.parquet"
-            )
-        return _parquet_documents(files)
+        return _parquet_documents(_hub_files(first.removeprefix("hf:")))
     if len(sources) == 1 and Path(first).is_dir():
-        return filter(None, map(_text_of, _files_below(Path(first))))
-    missing = [name for name in sources if not (name.endswith(".parquet") and Path(name).is_file())]
-    if missing:
-        raise PrepareError(
-            f"source {missing[0]} is no folder and no .parquet file: give stdlib, a folder, hf:ORG/NAME or files"
-        )
+        return _folder_documents(Path(first))
+    for name in sources:
+        if not (name.endswith(".parquet") and Path(name).is_file()):
+            raise PrepareError(
+                f"source {name} is no folder and no .parquet file: give stdlib, a folder, hf:ORG/NAME or parquet files"
+            )
     return _parquet_documents([Path(name) for name in sources])
 
 
@@ -186,6 +198,14 @@ def distinct_documents(documents: Iterable[str], seed: int) -> list[str]:
 
 # ---------------------------------------------------------------------------
 # Tokenizer
+
+
+def _up_to(texts: Iterable[str], characters: int) -> Iterator[str]:
+    for text in texts:
+        yield text
+        characters -= len(text)
+        if characters <= 0:
+            return
 
 
 class Tokenizer:
@@ -214,7 +234,9 @@ class Tokenizer:
         import rustbpe
 
         trainer = rustbpe.Tokenizer()
-        trainer.train_from_iterator(iter(texts), vocabulary_size - len(SPECIAL_TOKENS), pattern=PATTERN)
+        trainer.train_from_iterator(
+            _up_to(texts, TOKENIZER_CHARACTERS), vocabulary_size - len(SPECIAL_TOKENS), pattern=PATTERN
+        )
         ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
         return cls(
             pattern=PATTERN, ranks=ranks, special_tokens={name: len(ranks) + i for i, name in enumerate(SPECIAL_TOKENS)}
@@ -266,23 +288,20 @@ class Tokenizer:
 def share_windows(lengths: Sequence[int], *, window: int, count: int) -> list[int]:
     """How many windows to cut from each document so that neighbours lie as far apart as possible.
 
-    One each as far as documents allow; further windows go, one by one, where the gap they leave is widest.
-    lengths, window: tokens. Raises PrepareError when count windows do not fit without overlap.
+    One each; further ones go, one by one, to the document where the gap they leave is widest. lengths: tokens
+    of each document, none shorter than window. Raises PrepareError when count windows would overlap.
     """
-    shares = [0] * len(lengths)
-    fitting = [index for index, length in enumerate(lengths) if length >= window]
-    for index in fitting[:count]:
-        shares[index] = 1
+    shares = [1] * min(count, len(lengths))
 
     def gap(index: int) -> int:
         return (lengths[index] - window) // shares[index] - window  # if one more were cut here
 
-    widest = [(-gap(index), index) for index in fitting[:count]]
+    widest = [(-gap(index), index) for index in range(len(shares))]
     heapq.heapify(widest)
-    for _ in range(count - len(widest)):
+    for _ in range(count - len(shares)):
         if not widest or widest[0][0] > 0:
             raise PrepareError(
-                f"the source is too small for {count} sequences of {window} tokens without overlap: "
+                f"the source is too small for {count} sequences of {window} tokens in each of validation and holdout: "
                 "add text, or ask for fewer --sequences or a shorter --sequence-length"
             )
         _, index = heapq.heappop(widest)
@@ -291,21 +310,38 @@ def share_windows(lengths: Sequence[int], *, window: int, count: int) -> list[in
     return shares
 
 
-def cut_sequences(
-    documents: Sequence[Sequence[int]], shares: Sequence[int], *, recipe: Recipe, bos: int
-) -> tuple[Tokens, list[int]]:
-    """Exam sequences (S, T+1), each BOS and one window, and the document of each; order as the documents.
+def cut_windows(documents: Sequence[Sequence[int]], *, window: int, count: int, seed: int) -> list[Sequence[int]]:
+    """Cut count windows, in the documents' order.
 
     A single window lies anywhere in its document (seeded); several are spread from its start to its end.
     """
-    generator = np.random.default_rng([recipe.seed, 1])
-    window, rows, owners = recipe.sequence_length, [], []
-    for index, (document, share) in enumerate(zip(documents, shares, strict=True)):
+    generator = np.random.default_rng([seed, 1])
+    shares = share_windows([len(document) for document in documents], window=window, count=count)
+    windows: list[Sequence[int]] = []
+    for document, share in zip(documents, shares, strict=False):
         room = len(document) - window
-        starts = [generator.integers(room + 1)] if share == 1 else np.linspace(0, room, share).astype(int)
-        rows += [[bos, *document[start : start + window]] for start in starts]
-        owners += [index] * share
-    return np.array(rows, dtype=token_type(recipe.vocabulary_size)), owners
+        starts = [int(generator.integers(room + 1))] if share == 1 else np.linspace(0, room, share).astype(int).tolist()
+        windows += [document[start : start + window] for start in starts]
+    return windows
+
+
+def choose_documents(
+    pool: Sequence[str], tokenizer: Tokenizer, *, window: int, count: int
+) -> tuple[list[list[int]], list[str]]:
+    """The first count documents of the pool that hold a whole window, as tokens; and the texts of all others."""
+    chosen: list[list[int]] = []
+    spare: list[str] = []
+    for at in range(0, len(pool), BATCH_DOCUMENTS):
+        texts = pool[at : at + BATCH_DOCUMENTS]
+        if len(chosen) == count:
+            spare += texts
+            continue
+        for text, tokens in zip(texts, tokenizer.encode_batch(texts), strict=True):
+            if len(tokens) >= window and len(chosen) < count:
+                chosen.append(tokens)
+            else:
+                spare.append(text)
+    return chosen, spare
 
 
 def token_type(vocabulary_size: int) -> type[np.uint16] | type[np.uint32]:
@@ -331,10 +367,12 @@ def draw_probe_set(
     questions = sequences[chosen, :length].copy()
     for row, (s, cut) in enumerate(zip(chosen, cuts, strict=True)):
         size = length - cut - 1
-        start = generator.integers(len(train) - size)
-        while size and train[start] == sequences[s, cut + 1]:
-            start = generator.integers(len(train) - size)
-        questions[row, cut + 1 :] = train[start : start + size]
+        if size:
+            starts = generator.integers(len(train) - size, size=1000)
+            unlike = starts[train[starts] != sequences[s, cut + 1]]
+            if not unlike.size:
+                raise PrepareError("the training text is nearly one token over and over: give another --source")
+            questions[row, cut + 1 :] = train[unlike[0] : unlike[0] + size]
     return {
         "questions/tokens": questions,
         "questions/cuts": cuts.astype(np.int32),
@@ -355,30 +393,25 @@ def _save(path: Path, array: npt.NDArray[Any]) -> None:
 def write_exam_split(
     data: Path, name: str, pool: Sequence[str], tokenizer: Tokenizer, recipe: Recipe
 ) -> tuple[Tokens, dict[str, int], list[str]]:
-    """Write one of validation and holdout. Returns its sequences, its counts, and the documents it did not touch."""
-    documents = tokenizer.encode_batch(pool)
-    shares = share_windows(
-        [len(document) for document in documents], window=recipe.sequence_length, count=recipe.sequences
-    )
-    sequences, owners = cut_sequences(documents, shares, recipe=recipe, bos=tokenizer.bos)
+    """Write validation or holdout, each sequence a BOS and one window. Returns it, its counts, and unused texts."""
+    window, count = recipe.sequence_length, recipe.sequences
+    documents, spare = choose_documents(pool, tokenizer, window=window, count=count)
+    windows = np.array(cut_windows(documents, window=window, count=count, seed=recipe.seed))
+    rows = np.pad(windows, ((0, 0), (1, 0)), constant_values=tokenizer.bos)
+    sequences: Tokens = rows.astype(token_type(recipe.vocabulary_size))
     _save(data / name / "sequences.npy", sequences)
-    scored = sequences[:, 1:]
-    counts = {
-        "documents": len(set(owners)),
-        "sequences": len(sequences),
-        "tokens": scored.size,
-        "bytes": int(tokenizer.byte_lengths()[scored].sum()),
-    }
-    return sequences, counts, [text for text, share in zip(pool, shares, strict=True) if not share]
+    scored_bytes = int(tokenizer.byte_lengths()[windows].sum(dtype=np.int64))
+    counts = {"documents": len(documents), "sequences": count, "tokens": windows.size, "bytes": scored_bytes}
+    return sequences, counts, spare
 
 
 def write_train_split(data: Path, texts: Sequence[str], tokenizer: Tokenizer) -> tuple[Tokens, dict[str, int]]:
-    """Write the training stream, every document after a BOS, and where each starts."""
+    """Write the training stream, every document after a BOS, and where each starts. Returns it and its counts."""
     (data / "train").mkdir()
     kind, lengths = token_type(tokenizer.vocabulary_size), []
     with (data / "train" / "tokens.bin").open("wb") as file:
-        for at in range(0, len(texts), 1024):
-            for tokens in tokenizer.encode_batch(texts[at : at + 1024]):
+        for at in range(0, len(texts), BATCH_DOCUMENTS):
+            for tokens in tokenizer.encode_batch(texts[at : at + BATCH_DOCUMENTS]):
                 file.write(np.array([tokenizer.bos, *tokens], dtype=kind).tobytes())
                 lengths.append(len(tokens) + 1)
     offsets = np.cumsum([0, *lengths[:-1]], dtype=np.int64)
@@ -415,80 +448,65 @@ def write_manifest(data: Path, recipe: Recipe, splits: dict[str, dict[str, int]]
     files: dict[str, dict[str, str | int]] = {
         path.relative_to(data).as_posix(): {"sha256": _hash_file(path), "bytes": path.stat().st_size} for path in paths
     }
-    manifest = {"version": 1, **recipe_fields(recipe), "splits": splits, "identity": identity_of(files), "files": files}
+    manifest = {"version": 1, **asdict(recipe), "splits": splits, "identity": identity_of(files), "files": files}
     with (data / "manifest.json").open("w") as file:
         json.dump(manifest, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
 
 
-def recipe_fields(recipe: Recipe) -> dict[str, str | int]:
-    """The recipe as the manifest spells it."""
-    return {name: getattr(recipe, name) for name in Recipe.__dataclass_fields__}
-
-
 def build(data: Path, documents: Sequence[str], recipe: Recipe) -> None:
-    """Fill an empty folder. Tokenizer and tails come from documents that neither exam split can draw on."""
-    pool = min(len(documents) // EXAM_SHARE, 4 * recipe.sequences)
+    """Fill an empty folder. The tokenizer learns from documents that neither exam split can draw on."""
+    pool = len(documents) // EXAM_SHARE
     tokenizer = Tokenizer.train(documents[2 * pool :], recipe.vocabulary_size)
     if tokenizer.vocabulary_size != recipe.vocabulary_size:
         raise PrepareError(
-            f"the source has text for {tokenizer.vocabulary_size} tokens only: ask for a smaller --vocabulary"
+            f"the source has text for {tokenizer.vocabulary_size} tokens only: add text or ask for a smaller --vocabulary"
         )
     tokenizer.save(data)
     validation, validation_counts, spare = write_exam_split(data, "validation", documents[:pool], tokenizer, recipe)
     _, holdout_counts, more = write_exam_split(data, "holdout", documents[pool : 2 * pool], tokenizer, recipe)
     train, train_counts = write_train_split(data, [*documents[2 * pool :], *spare, *more], tokenizer)
+    if len(train) < 2 * recipe.sequence_length:
+        raise PrepareError(f"the source leaves {len(train)} tokens to train on: add text or shorten --sequence-length")
     write_probes(data, validation, train, tokenizer, recipe)
     write_manifest(data, recipe, {"train": train_counts, "validation": validation_counts, "holdout": holdout_counts})
 
 
-def read_manifest(data: Path) -> dict[str, Any] | None:
-    """The manifest, or None where there is none; raises PrepareError when it cannot be read."""
-    try:
-        manifest = json.loads((data / "manifest.json").read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise PrepareError(
-            f"{data / 'manifest.json'} cannot be read ({error}): run prepare.py again to rebuild the folder"
-        ) from error
-    if not isinstance(manifest, dict) or manifest.get("version") != 1 or not isinstance(manifest.get("files"), dict):
-        raise PrepareError(
-            f"{data / 'manifest.json'} is not a version 1 manifest: run prepare.py again to rebuild the folder"
-        )
-    return manifest
-
-
-def verify(data: Path, manifest: dict[str, Any]) -> None:
-    """Compare every file with the manifest; raises PrepareError naming the first that differs."""
-    advice = "delete the folder and run prepare.py again"
+def find_mismatch(data: Path, manifest: dict[str, Any]) -> str | None:
+    """The first way in which a folder differs from its manifest, or None."""
     present = {path.relative_to(data).as_posix() for path in data.rglob("*") if not path.is_dir()} - {"manifest.json"}
     for name in sorted(present | manifest["files"].keys()):
         if name not in manifest["files"]:
-            raise PrepareError(f"{data / name} is not in the manifest: remove it, or {advice}")
+            return f"{data / name} is not in the manifest"
         if name not in present:
-            raise PrepareError(f"{data / name} is missing: {advice}")
+            return f"{data / name} is missing"
         expected, path = manifest["files"][name], data / name
         if path.stat().st_size != expected["bytes"] or _hash_file(path) != expected["sha256"]:
-            raise PrepareError(f"{path} does not match the manifest (sha256): {advice}")
+            return f"{path} does not match the manifest"
     if identity_of(manifest["files"]) != manifest.get("identity"):
-        raise PrepareError(f"{data / 'manifest.json'} does not match its own identity: {advice}")
+        return f"{data / 'manifest.json'} does not match its own identity"
+    return None
 
 
-def check(data: Path) -> str:
-    """Verify a finished folder and return its identity. Raises PrepareError with the first thing that is wrong."""
-    manifest = read_manifest(data)
-    if manifest is None:
-        raise PrepareError(
-            f"{data} has no manifest.json, so it is no finished data folder: run prepare.py --data {data}"
-        )
-    verify(data, manifest)
-    return str(manifest["identity"])
+def read_manifest(data: Path) -> dict[str, Any]:
+    """The manifest of a finished and intact folder; raises Damaged with the first thing that is wrong."""
+    try:
+        manifest = json.loads((data / "manifest.json").read_text())
+    except FileNotFoundError as error:
+        raise Damaged(f"{data} has no manifest.json, so it is no finished data folder") from error
+    except ValueError as error:
+        raise Damaged(f"{data / 'manifest.json'} is no JSON") from error
+    if not isinstance(manifest, dict) or manifest.get("version") != 1 or not isinstance(manifest.get("files"), dict):
+        raise Damaged(f"{data / 'manifest.json'} is no version 1 manifest")
+    mismatch = find_mismatch(data, manifest)
+    if mismatch:
+        raise Damaged(mismatch)
+    return manifest
 
 
-def _keep(data: Path, recipe: Recipe) -> bool:
-    """Whether an existing folder is intact and of this recipe; raises PrepareError rather than replace another's."""
+def keeps(data: Path, recipe: Recipe) -> bool:
+    """Whether a folder is there, intact and of this recipe; raises PrepareError rather than give up another's."""
     if not data.exists():
         return False
     foreign = sorted({entry.name for entry in data.iterdir()} - FOLDER_ENTRIES) if data.is_dir() else [data.name]
@@ -496,17 +514,14 @@ def _keep(data: Path, recipe: Recipe) -> bool:
         raise PrepareError(f"{data} holds something else ({foreign[0]}): choose another --data folder")
     try:
         manifest = read_manifest(data)
-        if manifest is not None:
-            verify(data, manifest)
-    except PrepareError as error:
+    except Damaged as error:
         print(f"rebuilding: {error}", file=sys.stderr)
         return False
-    if manifest is None:
-        return False
-    for name, value in recipe_fields(recipe).items():
+    for name, value in asdict(recipe).items():
         if manifest.get(name) != value:
             raise PrepareError(
-                f"{data} was made with {name} {manifest.get(name)}, not {value}: choose another --data folder or delete this one"
+                f"{data} was made with {name} {manifest.get(name)}, not {value}: "
+                "choose another --data folder or delete this one"
             )
     return True
 
@@ -516,7 +531,7 @@ def prepare(data: Path, sources: Sequence[str], recipe: Recipe) -> str:
 
     Built in a sibling folder and renamed when complete, so nobody ever sees half of it.
     """
-    if _keep(data, recipe):
+    if keeps(data, recipe):
         return f"kept {data}: intact and made with these parameters (delete it to rebuild)"
     data.parent.mkdir(parents=True, exist_ok=True)
     building = data.parent / f".{data.name}.building"
@@ -603,22 +618,30 @@ def parse_arguments(arguments: Sequence[str] | None) -> tuple[argparse.Namespace
     return options, recipe
 
 
+def run(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Check or make the folder and say what it holds; raises PrepareError."""
+    if options.check:
+        try:
+            print(f"{options.data} matches its manifest, identity {read_manifest(options.data)['identity']}")
+        except Damaged as error:
+            raise PrepareError(f"{error}: delete the folder and run prepare.py --data {options.data} again") from error
+        return
+    complaint = recipe.complaint()
+    if complaint:
+        raise PrepareError(complaint)
+    print(prepare(options.data, options.source, recipe))
+    manifest = read_manifest(options.data)
+    for split, counts in manifest["splits"].items():
+        print(f"{split + ':':<12}" + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    print(f"{'identity:':<12}{manifest['identity']}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options, recipe = parse_arguments(arguments)
     try:
-        if options.check:
-            print(f"{options.data} matches its manifest, identity {check(options.data)}")
-            return 0
-        complaint = recipe.complaint()
-        if complaint:
-            raise PrepareError(complaint)
-        print(prepare(options.data, options.source, recipe))
-        manifest = read_manifest(options.data) or {}
-        for split, counts in manifest["splits"].items():
-            print(f"{split + ':':<12}" + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-        print(f"{'identity:':<12}{manifest['identity']}")
-    except PrepareError as error:
+        run(options, recipe)
+    except (PrepareError, OSError) as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 2
     return 0

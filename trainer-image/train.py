@@ -8,6 +8,7 @@ GPU (five minutes) and two CPU cores (twenty seconds); only the constants below 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import math
@@ -19,11 +20,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from prepare import Tokenizer, make_dataloader
+
+# Threads that wait must sleep: spinning beside a busy neighbour makes a step five times slower. Read by torch's import.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -144,44 +148,55 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention; with a value embedding, values mix in a gated lookup of the token itself."""
+    """Causal self-attention. With a value embedding, values also hold a gated lookup of the token itself."""
 
     GATE_CHANNELS = 16  # the gate reads the first few channels only, which is enough and cheap
 
     def __init__(self, config: Config, has_value_embedding: bool) -> None:
         super().__init__()
-        self.config = config
-        self.heads = config.width // config.head_dim
+        self.qk_norm, self.head_dim, self.heads = config.qk_norm, config.head_dim, config.width // config.head_dim
         self.query_key_value = nn.Linear(config.width, 3 * config.width, bias=False)
         self.projection = nn.Linear(config.width, config.width, bias=False)
+        self.value_embedding = nn.Embedding(config.vocabulary_size, config.width) if has_value_embedding else None
         self.gate = nn.Linear(self.GATE_CHANNELS, self.heads, bias=False) if has_value_embedding else None
+        bound = (3 / config.width) ** 0.5  # a uniform distribution of standard deviation 1 / sqrt(width)
+        nn.init.uniform_(self.query_key_value.weight, -bound, bound)
+        nn.init.zeros_(self.projection.weight)  # blocks start as the identity
+        if self.value_embedding is not None and self.gate is not None:
+            nn.init.uniform_(self.value_embedding.weight, -bound, bound)
+            nn.init.zeros_(self.gate.weight)
 
-    def forward(self, x: Tensor, value_embedding: Tensor | None, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
         B, T, C = x.shape
-        parts = self.query_key_value(x).view(B, T, 3, self.heads, self.config.head_dim)
+        parts = self.query_key_value(x).view(B, T, 3, self.heads, self.head_dim)
         query, key, value = parts.unbind(dim=2)
-        if value_embedding is not None and self.gate is not None:
+        if self.value_embedding is not None and self.gate is not None:
             gate = 2 * torch.sigmoid(self.gate(x[..., : self.GATE_CHANNELS]))  # 1 at the start
-            value = value + gate.unsqueeze(-1) * value_embedding.view(B, T, self.heads, self.config.head_dim)
+            value = value + gate.unsqueeze(-1) * self.value_embedding(tokens).view_as(value)
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         query, key = rotate(query, rotary), rotate(key, rotary)
-        if self.config.qk_norm:
+        if self.qk_norm:
             query, key = norm(query), norm(key)
-        y = F.scaled_dot_product_attention(query, key, value.to(query.dtype), is_causal=True)
-        return self.projection(y.transpose(1, 2).reshape(B, T, C))
+        mixed = F.scaled_dot_product_attention(query, key, value.to(query.dtype), is_causal=True)
+        output: Tensor = self.projection(mixed.transpose(1, 2).reshape(B, T, C))
+        return output
 
 
 class MLP(nn.Module):
-    """Two matrices with an activation between; swiglu spends a third of its hidden channels on gates."""
+    """Two matrices with an activation between; swiglu has a third, and narrower ones to keep the size."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.activation = config.activation
-        hidden = round(config.mlp_ratio * config.width)
-        if self.activation == "swiglu":
-            hidden = round(hidden * 2 / 3)  # the same number of weights with three matrices
-        self.expand = nn.Linear(config.width, 2 * hidden if self.activation == "swiglu" else hidden, bias=False)
+        if self.activation not in ("relu2", "gelu", "swiglu"):
+            raise ValueError(f"ACTIVATION {self.activation!r} is none of relu2, gelu, swiglu")
+        gated = self.activation == "swiglu"
+        hidden = round(config.mlp_ratio * config.width * (2 / 3 if gated else 1))
+        self.expand = nn.Linear(config.width, 2 * hidden if gated else hidden, bias=False)
         self.projection = nn.Linear(hidden, config.width, bias=False)
+        bound = (3 / config.width) ** 0.5
+        nn.init.uniform_(self.expand.weight, -bound, bound)
+        nn.init.zeros_(self.projection.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.expand(x)
@@ -189,82 +204,64 @@ class MLP(nn.Module):
             x = F.relu(x).square()
         elif self.activation == "gelu":
             x = F.gelu(x)
-        elif self.activation == "swiglu":
+        else:
             gate, x = x.chunk(2, dim=-1)
             x = F.silu(gate) * x
-        else:
-            raise ValueError(f"ACTIVATION {self.activation!r} is none of relu2, gelu, swiglu")
-        return self.projection(x)
+        output: Tensor = self.projection(x)
+        return output
 
 
 class GPT(nn.Module):
-    """Tokens (B, T) to logits (B, T, V); with targets, to the mean loss in nats per token."""
+    """Tokens (B, T) to logits (B, T, V); with targets (B, T), to the mean loss in nats per token."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         layers = range(config.depth)
-        embedded = {"none": (), "alternate": layers[(config.depth - 1) % 2 :: 2], "all": layers}[
-            config.value_embeddings
-        ]
+        embedded = {"none": layers[:0], "alternate": layers[(config.depth - 1) % 2 :: 2], "all": layers}
         self.embedding = nn.Embedding(config.vocabulary_size, config.width)
-        self.value_embeddings = nn.ModuleDict(
-            {str(layer): nn.Embedding(config.vocabulary_size, config.width) for layer in embedded}
-        )
-        self.attentions = nn.ModuleList([Attention(config, layer in embedded) for layer in layers])
+        self.attentions = nn.ModuleList([Attention(config, i in embedded[config.value_embeddings]) for i in layers])
         self.mlps = nn.ModuleList([MLP(config) for _ in layers])
         self.unembedding = nn.Linear(config.width, config.vocabulary_size, bias=False)
-        if config.tie_embeddings:
-            self.unembedding.weight = self.embedding.weight
         self.residual_weights = nn.Parameter(torch.ones(config.depth))  # of the stream, before each layer
         self.skip_weights = nn.Parameter(torch.full((config.depth,), 0.1))  # of the embedding, mixed in again
-
-    @torch.no_grad()
-    def initialise(self) -> None:
-        """Blocks start as the identity (zero projections), the unembedding near zero: the first loss is ln V."""
-        bound = (3 / self.config.width) ** 0.5  # a uniform distribution of this bound has the usual 1/sqrt(width)
         nn.init.normal_(self.embedding.weight, std=1.0)
-        if not self.config.tie_embeddings:
-            nn.init.normal_(self.unembedding.weight, std=0.001)
-        for attention, mlp in zip(self.attentions, self.mlps, strict=True):
-            nn.init.uniform_(attention.query_key_value.weight, -bound, bound)
-            nn.init.uniform_(mlp.expand.weight, -bound, bound)
-            nn.init.zeros_(attention.projection.weight)
-            nn.init.zeros_(mlp.projection.weight)
-            if attention.gate is not None:
-                nn.init.zeros_(attention.gate.weight)
-        for table in self.value_embeddings.values():
-            nn.init.uniform_(table.weight, -bound, bound)
+        nn.init.normal_(self.unembedding.weight, std=0.001)  # the first loss is ln V
+        if config.tie_embeddings:
+            self.unembedding.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, targets: Tensor | None = None) -> Tensor:
         with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            logits = self.logits(tokens)
+            logits = self.raw_logits(tokens)
         logits = logits.float()
         if self.config.logit_softcap:
             logits = self.config.logit_softcap * torch.tanh(logits / self.config.logit_softcap)
-        if targets is None:
-            return logits
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return logits if targets is None else F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def logits(self, tokens: Tensor) -> Tensor:
-        """Logits (B, T, V) before the cap."""
+    def raw_logits(self, tokens: Tensor) -> Tensor:
+        """Logits (B, T, V) before the cap, in the precision of the matrix products."""
         rotary = rotary_angles(tokens.size(1), self.config.head_dim, self.config.rope_base, tokens.device)
         x = start = norm(self.embedding(tokens))
         for layer, (attention, mlp) in enumerate(zip(self.attentions, self.mlps, strict=True)):
-            value_embedding = self.value_embeddings[str(layer)](tokens) if str(layer) in self.value_embeddings else None
             x = self.residual_weights[layer] * x + self.skip_weights[layer] * start
-            x = x + attention(norm(x), value_embedding, rotary)
+            x = x + attention(norm(x), tokens, rotary)
             x = x + mlp(norm(x))
         x = norm(x)
         if self.config.tie_embeddings:
-            x = x * self.config.width**-0.5  # embeddings have unit variance, an unembedding needs far less
-        return self.unembedding(x)
+            x = x / self.config.width**0.5  # embeddings have unit variance, an unembedding needs far less
+        logits: Tensor = self.unembedding(x)
+        return logits
+
+    def tables(self) -> list[Tensor]:
+        """The weights of all lookups."""
+        return [module.weight for module in self.modules() if isinstance(module, nn.Embedding)]
 
     def flops_per_token(self, length: int) -> float:
-        """Forward and backward, counting a multiply-add as two; lookups are free, attention is not."""
-        tables = sum(table.weight.numel() for table in self.value_embeddings.values())
-        lookups = tables + (0 if self.config.tie_embeddings else self.embedding.weight.numel())
-        matrices = sum(p.numel() for p in self.parameters()) - lookups
+        """Forward and backward, a multiply-add counted as two; lookups are free, attention is not."""
+        lookups = sum(table.numel() for table in self.tables())
+        if self.config.tie_embeddings:
+            lookups -= self.embedding.weight.numel()
+        matrices = sum(parameter.numel() for parameter in self.parameters()) - lookups
         return 6 * matrices + 12 * self.config.depth * self.config.width * length
 
 
@@ -278,14 +275,15 @@ def orthogonalise(G: Tensor, steps: int) -> Tensor:
     Coefficients from Keller Jordan's Muon: singular values end within about 0.7 to 1.2, which is enough.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    X = G.bfloat16() if G.is_cuda else G
+    X: Tensor = G.bfloat16() if G.is_cuda else G
     wide = X.size(-2) <= X.size(-1)
-    X = X if wide else X.mT
+    X = X if wide else X.mT  # the smaller side first: its Gram matrix is the smaller one
     X = X / (X.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         A = X @ X.mT
         X = a * X + (b * A + c * A @ A) @ X
-    return (X if wide else X.mT).to(G.dtype)
+    X = X if wide else X.mT
+    return X.to(G.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -318,16 +316,14 @@ class Muon(torch.optim.Optimizer):
 
 def make_optimizers(model: GPT) -> list[torch.optim.Optimizer]:
     """Muon and AdamW over disjoint parameters, their peak rates remembered for the schedule."""
-    scalars = [model.residual_weights, model.skip_weights]
-    gates = [attention.gate.weight for attention in model.attentions if attention.gate is not None]
+    tables, head = model.tables(), [] if model.config.tie_embeddings else [model.unembedding.weight]
+    elsewhere = {id(parameter) for parameter in [*tables, *head]}
+    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in elsewhere]
     groups = [
-        {"params": [model.embedding.weight, *(t.weight for t in model.value_embeddings.values())], "lr": EMBEDDING_LR},
-        {"params": [*gates, *scalars], "lr": SCALAR_LR},
+        {"params": tables, "lr": EMBEDDING_LR},
+        {"params": head, "lr": UNEMBEDDING_LR},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "lr": SCALAR_LR},
     ]
-    if not model.config.tie_embeddings:
-        groups.append({"params": [model.unembedding.weight], "lr": UNEMBEDDING_LR})
-    taken = {id(parameter) for group in groups for parameter in group["params"]}
-    matrices = [parameter for parameter in model.parameters() if id(parameter) not in taken]
     muon = Muon(
         matrices, lr=MATRIX_LR, momentum=MUON_MOMENTUM, weight_decay=MATRIX_WEIGHT_DECAY, steps=NEWTON_SCHULZ_STEPS
     )
@@ -380,6 +376,14 @@ def seconds_since_start() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
 
 
+def keep_freed_memory() -> None:
+    """Stop glibc from returning big buffers to the kernel, which costs a sixth of every step on a CPU."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in other C libraries
+    if mallopt is not None:
+        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes: allocate from the heap
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes: and never trim it
+
+
 def peak_memory_mb() -> float:
     """Peak memory of the GPU, or of this process where there is none, in MiB."""
     if DEVICE == "cuda":
@@ -415,11 +419,10 @@ def main() -> int:
     seed = int(os.environ.get("AUTORESEARCH_SEED", "42"))
     torch.manual_seed(seed)
     torch.set_float32_matmul_precision("high")
+    keep_freed_memory()
 
     config = Config(vocabulary_size=Tokenizer.load(data).vocabulary_size)
-    model = GPT(config)
-    model.initialise()
-    model.to(DEVICE)
+    model = GPT(config).to(DEVICE)
     optimizers = make_optimizers(model)
     compute_loss = torch.compile(model, dynamic=False) if COMPILE else model
     loader = make_dataloader(
