@@ -69,10 +69,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How an attempt ended. `reason` is one sentence, empty when scored; `seconds` is the executor's wall clock."""
+    """How an attempt ended. `reason` is one sentence, empty when scored; `seconds` is the executor's wall clock.
+
+    interrupted: lost because the controller itself stopped, which counts against nobody.
+    """
 
     outcome: Outcome
     reason: str = ""
+    interrupted: bool = False
     score: Score | None = None
     exam: ExamReport | None = None
     seconds: float = 0.0
@@ -85,13 +89,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Try:
-    """One launch of an attempt. An infrastructure failure ends it with `lost`, its reason, and a next try."""
+    """One launch of an attempt. An infrastructure failure ends it with `lost`, its reason, and a next try.
+
+    interrupted: lost with its controller, so that it does not count against the most tries there may be.
+    """
 
     number: int
     probe_set: int
     launched_at: float
     seconds: float = 0.0
     lost: str = ""
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -257,8 +257,22 @@ def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
 
 
 def dump_settings(settings: Settings) -> str:
-    """The settings as YAML, defaults left out, such that `load_settings` gives them back."""
-    return yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True)
+    """The settings as YAML that `load_settings` reads back: what people change first, and whatever is no default."""
+    shown = {
+        "tag": settings.tag,
+        "agent": {"kind": settings.agent.kind},
+        "budget": settings.budget.model_dump(mode="json", exclude_none=True),
+        "judge": settings.judge.model_dump(mode="json"),
+        "executor": {"kind": settings.executor.kind, "slots": settings.executor.slots},
+    }
+    chosen = settings.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump(_merged(shown, chosen), sort_keys=False, allow_unicode=True)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, group by group."""
+    groups = {key: _merged(base[key], over[key]) for key in base.keys() & over.keys() if isinstance(base[key], dict)}
+    return {**base, **over, **groups}
 
 
 def _read(path: Path) -> str:

@@ -183,7 +183,7 @@ def test_other_repository_is_no_lab(tmp_path: Path) -> None:
 
 
 def test_missing_lab_says_how_to_start_one(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="no lab at .*: start one with `autoresearch run`"):
+    with pytest.raises(LabError, match=r"no lab at .*: start one with `autoresearch run`"):
         Lab.open(tmp_path / "lab.git")
 
 

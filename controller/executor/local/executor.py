@@ -8,6 +8,7 @@ Owns the work folder: whoever constructs this holds the lab's lock, so no other 
 
 from __future__ import annotations
 
+import platform
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
-from controller.errors import SandboxError
+from controller.errors import DataError, SandboxError
 from controller.executor.local import outcome
 from controller.executor.local.capture import CappedLog
-from controller.executor.local.folders import TryFolder, delete
+from controller.executor.local.folders import TryFolder
 from controller.executor.local.limits import Cgroups, Confinement, Limits, find_cgroups
 from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, look_around
 from controller.executor.local.process import Confined, Stop, run_phase
 from controller.executor.local.runner import Site, TryRunner
-from controller.executor.local.sandbox import SANDBOX_USER, Places, Scratch, in_bubblewrap
+from controller.executor.local.sandbox import ETC_FILES, Places, Scratch, in_bubblewrap
 from controller.phases import Phase, PhaseName
 from controller.scores import shorten
 from controller.settings import Settings, search_path
@@ -65,7 +66,9 @@ class LocalExecutor:
         self._ended: Callable[[TryEnded], None] = lambda _: None
 
     def start(self, ended: Callable[[TryEnded], None]) -> None:
-        """Test the sandbox, clear away what a dead controller left, and begin. Raises SandboxError."""
+        """Test the sandbox, clear away what a dead controller left, and begin. Raises SandboxError, DataError."""
+        if platform.system() != "Linux":
+            raise SandboxError("attempts run on Linux only; elsewhere use --executor kubernetes")
         self._work_folder.mkdir(parents=True, exist_ok=True)
         limits = Limits.of(self._settings.executor.limits)
         cgroups = find_cgroups(self._work_folder, limits)
@@ -104,6 +107,10 @@ class LocalExecutor:
         with self._lock:
             running = list(self._running.values())
         return [progress for one in running if (progress := one.runner.progress())]
+
+    def trouble(self) -> str:
+        """Never any: what is wrong with this machine is said by `start`."""
+        return ""
 
     def recorded(self, id: TryId) -> None:
         """Delete what the try left, but its logs."""
@@ -186,18 +193,30 @@ class LocalExecutor:
 
     def _make_site(self, confinement: Confinement) -> Site:
         machine = look_around()
-        passwd = self._work_folder / "passwd"
-        passwd.write_text(f"attempt:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp:/bin/sh\n")
+        etc = self._work_folder / "etc"
+        etc.mkdir(exist_ok=True)
+        for name, text in ETC_FILES.items():
+            (etc / name).write_text(text)
         return Site(
             settings=self._settings,
             machine=machine,
             bubblewrap=self._find_bubblewrap(machine),
             confinement=confinement,
             task_folder=self._task_folder,
-            data_folder=self._data_folder,
-            passwd=passwd,
+            data_folder=self._data(),
+            etc=etc,
             hidden=self._hidden(),
         )
+
+    def _data(self) -> Path:
+        """The data folder; a task without an exam may have none. Raises DataError."""
+        if self._data_folder.is_dir():
+            return self._data_folder
+        if self._settings.task.score == "exam":
+            raise DataError(f"no data in {self._data_folder}; make it with `autoresearch prepare`")
+        nothing = self._work_folder / "nothing"
+        nothing.mkdir(exist_ok=True)
+        return nothing
 
     def _hidden(self) -> tuple[Path, ...]:
         """The agent's originals, and the campaign where it lies in the task folder: data, tries, lab."""
@@ -225,7 +244,7 @@ class LocalExecutor:
         )
         command = in_bubblewrap(
             phase,
-            places=Places(volumes={}, task=(), passwd=site.passwd),
+            places=Places(volumes={}, task=(), etc=site.etc),
             machine=site.machine,
             bubblewrap=bubblewrap,
             scratch=Scratch(temporary_bytes=2**20),
@@ -235,7 +254,7 @@ class LocalExecutor:
             confined = Confined(command=command, rlimits={}, cgroup=None)
             end = run_phase(confined, log=log, seconds=phase.seconds, stops=(), watch=lambda: None)
             said = log.last_line()
-        delete(path)
+        path.unlink()
         if said or end.code != 0:
             raise SandboxError(_explain(said or f"exit code {end.code}"))
 
@@ -244,7 +263,7 @@ def _found(folder: TryFolder) -> Result:
     """What became of a try whose controller is gone."""
     if result := folder.stored():
         return result
-    return replace(outcome.lost(outcome.STOPPED), seconds=folder.ran_for())
+    return replace(outcome.lost(outcome.STOPPED, interrupted=True), seconds=folder.ran_for())
 
 
 def _explain(said: str) -> str:

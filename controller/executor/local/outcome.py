@@ -25,7 +25,7 @@ def failed(phase: PhaseName, end: PhaseEnd, *, log: str, settings: Settings) -> 
     """The result where `train` or `probe` ended the attempt, None where the next phase may begin."""
     match end.cause:
         case Cause.STOPPED | Cause.NOT_STARTED | Cause.DISK_FULL:
-            return lost(infrastructure(phase, end))
+            return lost(infrastructure(phase, end), interrupted=end.cause is Cause.STOPPED)
         case Cause.OVERSIZE:
             return _crashed(end.detail)
         case Cause.MEMORY:
@@ -50,7 +50,8 @@ def examined(
 ) -> Result:
     """The result of an exam. An examiner that fails by itself says nothing about the attempt: lost."""
     if end.cause is not Cause.EXITED or end.code != 0:
-        return lost(infrastructure(PhaseName.EXAMINE, end, log=log, settings=settings))
+        reason = infrastructure(PhaseName.EXAMINE, end, log=log, settings=settings)
+        return lost(reason, interrupted=end.cause is Cause.STOPPED)
     reading = read_exam_report(log, message, attempt, metric=settings.task.metric)
     score = None if reading.value is None else Score(value=reading.value, provenance=provenance)
     if reading.outcome is not Outcome.SCORED:
@@ -58,9 +59,9 @@ def examined(
     return Result(outcome=reading.outcome, reason=reading.reason, score=score, exam=reading.exam)
 
 
-def lost(reason: str) -> Result:
-    """The infrastructure took the try away."""
-    return Result(outcome=Outcome.LOST, reason=reason)
+def lost(reason: str, *, interrupted: bool = False) -> Result:
+    """The infrastructure took the try away; `interrupted`: by stopping the controller."""
+    return Result(outcome=Outcome.LOST, reason=reason, interrupted=interrupted)
 
 
 def _crashed(reason: str) -> Result:
@@ -73,7 +74,7 @@ def _exited(phase: PhaseName, code: int, *, log: str, settings: Settings) -> Res
     if code == OVERRAN and settings.task.score == "exam":
         reason = f"train overran its budget of {settings.budget.train_seconds:g} s and left no usable artifact"
         return Result(outcome=Outcome.TIMED_OUT, reason=reason)
-    error = last_error(log)
+    error = last_error(log).removeprefix("supervise: ")
     if any(sign in error for sign in _OUT_OF_MEMORY):
         return _crashed(_starved(phase, settings))
     if _FILE_TOO_LARGE in error:

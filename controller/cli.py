@@ -1,0 +1,235 @@
+"""The command line and the composition root: picks one agent, one executor, one judge, and runs them.
+
+Results go to stdout, progress to stderr. Bad input is one sentence and exit code 2; a traceback is a bug.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+
+from controller import __version__, terminal
+from controller.domain import BASELINE, Experiment
+from controller.errors import AutoresearchError, LabError, SettingsError
+from controller.folder import CampaignFolder, find, read_manifest, task_folder
+from controller.lab import Lab
+from controller.records import mean, results_tsv
+from controller.settings import Settings, home_of_campaigns, load_settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Unattended machine-learning research whose scores cannot be forged.",
+)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+CampaignOption = Annotated[
+    Path | None, typer.Option("--campaign", "-C", help="Campaign folder; found by itself where there is one.")
+]
+LabOption = Annotated[Path | None, typer.Option("--lab", help="Lab to use instead of the campaign folder's own.")]
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML file to start the campaign from.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as budget.experiments=20.")]
+SandboxOption = Annotated[str | None, typer.Option("--sandbox", help="bubblewrap, or none: scores marked unsealed.")]
+ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or kubernetes.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+NumberArgument = Annotated[int, typer.Argument(min=0, help="Number of the experiment; 0 is the baseline.")]
+
+
+def main() -> None:
+    """Run the command line; the one place where the project's errors become a sentence and an exit code."""
+    try:
+        app()
+    except AutoresearchError as error:
+        err.print(f"autoresearch: {error}", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        out.print(f"autoresearch {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    campaign: Annotated[Path | None, typer.Argument(help="Campaign folder.")] = None,
+    settings_file: SettingsOption = None,
+    executor: ExecutorOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Prepare the data: tokenizer, splits, probe sets and the manifest that seals them."""
+    from controller.prepare import prepare_data
+
+    folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()))
+    settings = _settings(folder, settings_file, overrides, executor=executor)
+    folder.remember(settings)
+    prepare_data(folder, settings, say=lambda line: err.print(line, markup=False))
+    if settings.executor.kind == "local":
+        out.print(f"  data    {terminal.data_line(read_manifest(folder.data))}")
+
+
+@app.command()
+def run(
+    campaign: Annotated[Path | None, typer.Argument(help="Campaign folder, made where there is none.")] = None,
+    settings_file: SettingsOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Run the campaign, or go on with it, until its budget ends. Ctrl-C stops cleanly."""
+    from controller.running import run_campaign
+
+    folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
+    settings = _settings(folder, settings_file, overrides, executor=executor, sandbox=sandbox)
+    folder.remember(settings)
+    ended = run_campaign(folder, settings, out=out, err=err)
+    raise typer.Exit(3 if ended.failed else 0)
+
+
+@app.command()
+def status(campaign: CampaignOption = None, lab_path: LabOption = None, as_json: JsonOption = False) -> None:
+    """Say in a few lines where the campaign stands."""
+    folder, settings, experiments = _read(campaign, lab_path)
+    from controller.report import summary
+
+    facts = summary(experiments, settings, now=time.time())
+    if as_json:
+        out.print_json(json.dumps(facts.as_dict()))
+        return
+    out.print(facts.sentence(), markup=False)
+    out.print(f"lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
+
+
+@app.command()
+def log(campaign: CampaignOption = None, lab_path: LabOption = None, as_json: JsonOption = False) -> None:
+    """List every experiment with its verdict, score and expected gain."""
+    _, settings, experiments = _read(campaign, lab_path)
+    if as_json:
+        out.print_json(json.dumps([_as_json(e) for e in experiments]))
+        return
+    out.print(terminal.table(experiments, settings))
+
+
+@app.command()
+def show(
+    number: NumberArgument,
+    campaign: CampaignOption = None,
+    lab_path: LabOption = None,
+    transcript: Annotated[bool, typer.Option("--transcript", help="Print the agent's conversation.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one experiment: hypothesis, diff, attempts, exam report, verdict and why, end of the log."""
+    folder, settings, experiments = _read(campaign, lab_path)
+    experiment = _pick(experiments, number)
+    lab = Lab.open(folder.lab)
+    if transcript:
+        text = lab.attachment(settings.tag, f"{number:06d}/transcript.jsonl")
+        out.print((text or b"no transcript: this agent does not talk").decode(), markup=False)
+        return
+    if as_json:
+        out.print_json(json.dumps(_as_json(experiment) | {"diff": lab.diff(experiment)}))
+        return
+    for block in terminal.experiment_blocks(experiment, settings):
+        out.print(block)
+    if patch := lab.diff(experiment):
+        out.print(Syntax(patch, "diff", background_color="default"))
+    for path, data in lab.attachments(settings.tag, f"{number:06d}"):
+        if path.endswith(".log") and path.split("/")[-1].startswith(f"a{len(experiment.attempts)}-"):
+            out.print(f"[bold]end of the training's log[/bold] ({path.split('/')[-1]})")
+            out.print(data.decode(errors="replace").rstrip(), markup=False)
+
+
+@app.command()
+def diff(number: NumberArgument, campaign: CampaignOption = None, lab_path: LabOption = None) -> None:
+    """Print an experiment's patch, ready for `git apply`."""
+    folder, _, experiments = _read(campaign, lab_path)
+    typer.echo(Lab.open(folder.lab).diff(_pick(experiments, number)), nl=False)
+
+
+@app.command()
+def best(campaign: CampaignOption = None, lab_path: LabOption = None) -> None:
+    """Print the incumbent's code: the best that was kept."""
+    folder, settings, _ = _read(campaign, lab_path)
+    lab = Lab.open(folder.lab)
+    for path in settings.task.editable:
+        typer.echo(lab.source(lab.incumbent(settings.tag), path), nl=False)
+
+
+@app.command()
+def report(
+    campaign: CampaignOption = None,
+    lab_path: LabOption = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write to; empty: the campaign folder.")] = None,
+) -> None:
+    """Write report.html (the chart) and report.md (to paste into a discussion)."""
+    folder, settings, experiments = _read(campaign, lab_path)
+    from controller.report import write_reports
+
+    lab = Lab.open(folder.lab)
+    for path in write_reports(experiments, settings, diff=lab.diff, folder=to or folder.path):
+        out.print(str(path), markup=False)
+
+
+@app.command()
+def export(campaign: CampaignOption = None, lab_path: LabOption = None) -> None:
+    """Print results.tsv in upstream's five columns."""
+    _, settings, experiments = _read(campaign, lab_path)
+    typer.echo(results_tsv(experiments, metric=settings.task.metric), nl=False)
+
+
+def _settings(
+    folder: CampaignFolder,
+    given: Path | None,
+    overrides: list[str] | None,
+    *,
+    executor: str | None = None,
+    sandbox: str | None = None,
+) -> Settings:
+    """The campaign's settings: its own file, or the given one at its start; flags on top."""
+    if given and folder.settings.exists() and given.resolve() != folder.settings.resolve():
+        raise SettingsError(f"{folder.settings} exists already: edit it, or give --settings another campaign folder")
+    file = given or (folder.settings if folder.settings.exists() else None)
+    flags = [f"executor.kind={executor}"] if executor else []
+    flags += [f"executor.sandbox={sandbox}"] if sandbox else []
+    settings = load_settings(file, [*(overrides or []), *flags])
+    task_folder(settings)
+    return settings
+
+
+def _read(campaign: Path | None, lab_path: Path | None) -> tuple[CampaignFolder, Settings, list[Experiment]]:
+    """Folder, settings and experiments for a command that only reads."""
+    folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
+    settings = load_settings(folder.settings if folder.settings.exists() else None)
+    experiments = Lab.open(folder.lab).experiments(settings.tag)
+    if not experiments:
+        raise LabError(f"the lab {folder.lab} has no campaign {settings.tag}: start it with `autoresearch run`")
+    return folder, settings, experiments
+
+
+def _pick(experiments: list[Experiment], number: int) -> Experiment:
+    found = next((e for e in experiments if e.number == number), None)
+    if found is None:
+        last = experiments[-1].number
+        raise LabError(
+            f"no experiment {number}: this campaign has {BASELINE} to {last} (`autoresearch log` lists them)"
+        )
+    return found
+
+
+def _as_json(experiment: Experiment) -> dict[str, Any]:
+    from controller.records import encode
+
+    record: dict[str, Any] = json.loads(encode(experiment))
+    verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
+    return record | {"verdict": verdict, "score": mean(experiment.scores) if experiment.scores else None}

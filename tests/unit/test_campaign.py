@@ -1,0 +1,179 @@
+"""The loop on a real lab: what a campaign leaves behind, whatever its experiments do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.domain import BASELINE, ExamReport, Outcome, Result, TryRequest, Verdict
+from controller.lab import Lab, kept
+from controller.planner import Stop
+from tests.scripted import InstantExecutor, NumberAgent, campaign, scored, settings
+
+
+def noisy(request: TryRequest) -> Result:
+    """Baseline near 2.0, experiment n better by n tenths; seeds add a little noise."""
+    jitter = (request.seed % 1000) / 1e5
+    return scored(2.0 - request.id.experiment / 10 + jitter)
+
+
+def run(folder: Path, executor: InstantExecutor, *overrides: str, agent: NumberAgent | None = None) -> Stop:
+    return campaign(folder, executor, agent=agent, chosen=settings(*overrides)).run()
+
+
+def test_campaign_ends_by_its_budget_with_every_experiment_judged(tmp_path: Path) -> None:
+    ended = run(tmp_path, InstantExecutor(noisy))
+
+    experiments = Lab.open(tmp_path / "lab.git").experiments("t")
+    assert ended.reason == "6 experiments (budget)"
+    assert [e.number for e in experiments] == list(range(7))
+    assert all(e.judgement for e in experiments)
+    assert len(experiments[BASELINE].scores) == 3
+
+
+def test_branch_holds_the_kept_commits_with_hypothesis_and_scores(tmp_path: Path) -> None:
+    run(tmp_path, InstantExecutor(noisy))
+
+    lab = Lab.open(tmp_path / "lab.git")
+    winners = kept(lab.experiments("t"))
+    assert winners
+    head = winners[-1].judgement
+    assert head is not None
+    assert lab.incumbent("t") == head.kept_as
+    message = lab.message(head.kept_as)
+    assert winners[-1].title in message
+    assert winners[-1].hypothesis in message
+    assert f"{winners[-1].scores[0]:.6f}" in message
+
+
+def test_worse_experiments_are_discarded_and_stay_in_the_lab(tmp_path: Path) -> None:
+    worse = InstantExecutor(lambda r: scored(2.0 + r.id.experiment + (r.seed % 1000) / 1e5))
+
+    run(tmp_path, worse)
+
+    lab = Lab.open(tmp_path / "lab.git")
+    experiments = lab.experiments("t")
+    assert {e.judgement.verdict for e in experiments[1:] if e.judgement} == {Verdict.DISCARD}
+    assert lab.incumbent("t") == experiments[BASELINE].commit
+    assert "+K" in lab.diff(experiments[3])
+
+
+def test_crash_is_a_verdict_with_the_reason(tmp_path: Path) -> None:
+    def crashing(request: TryRequest) -> Result:
+        if request.id.experiment == 2:
+            return Result(outcome=Outcome.CRASHED, reason="ZeroDivisionError: division by zero", log_tail="boom")
+        return noisy(request)
+
+    run(tmp_path, InstantExecutor(crashing))
+
+    lab = Lab.open(tmp_path / "lab.git")
+    second = lab.experiments("t")[2]
+    assert second.judgement is not None
+    assert (second.judgement.verdict, second.judgement.reason) == (
+        Verdict.CRASH,
+        "ZeroDivisionError: division by zero",
+    )
+    assert lab.attachment("t", "000002/a1-t1.log") == b"boom"
+
+
+def test_lost_try_is_run_again_with_the_same_seed_and_fresh_name(tmp_path: Path) -> None:
+    def losing(request: TryRequest) -> Result:
+        if request.id.experiment == 1 and request.id.number == 1:
+            return Result(outcome=Outcome.LOST, reason="node drained", seconds=7.0)
+        return noisy(request)
+
+    executor = InstantExecutor(losing)
+    run(tmp_path, executor, "budget.experiments=1")
+
+    first = Lab.open(tmp_path / "lab.git").experiments("t")[1]
+    tries = [r for r in executor.launched if r.id.experiment == 1 and r.id.attempt == 1]
+    assert [r.id.number for r in tries] == [1, 2]
+    assert tries[0].seed == tries[1].seed
+    assert [t.lost for t in first.attempts[0].tries] == ["node drained", ""]
+    assert first.attempts[0].seconds == 27.0
+
+
+def test_attempt_lost_too_often_is_never_counted_as_a_crash(tmp_path: Path) -> None:
+    gone = Result(outcome=Outcome.LOST, reason="node lost")
+    executor = InstantExecutor(lambda r: gone if r.id.experiment == 1 else noisy(r))
+
+    run(tmp_path, executor, "budget.experiments=1", "executor.max_tries=2")
+
+    judgement = Lab.open(tmp_path / "lab.git").experiments("t")[1].judgement
+    assert judgement is not None
+    assert (judgement.verdict, judgement.reason) == (Verdict.DISCARD, "never judged: node lost")
+
+
+def test_one_hit_asks_for_fresh_cuts_and_two_reject(tmp_path: Path) -> None:
+    def hit(request: TryRequest) -> Result:
+        exam = ExamReport(raw=1.0, hits=1, inflation=0.0, probes=512)
+        return scored(1.0, exam=exam) if request.id.experiment == 1 else noisy(request)
+
+    executor = InstantExecutor(hit)
+    run(tmp_path, executor, "budget.experiments=1")
+
+    first = Lab.open(tmp_path / "lab.git").experiments("t")[1]
+    assert len(first.attempts) == 2
+    assert first.judgement is not None
+    assert first.judgement.verdict is Verdict.REJECT
+
+
+def test_baseline_that_crashes_stops_the_campaign_and_says_why(tmp_path: Path) -> None:
+    broken = InstantExecutor(lambda _: Result(outcome=Outcome.CRASHED, reason="no such file: data"))
+
+    ended = run(tmp_path, broken)
+
+    assert ended.failed
+    assert "no such file: data" in ended.reason
+    assert len(broken.launched) == 1
+
+
+def test_agent_with_nothing_left_ends_the_campaign(tmp_path: Path) -> None:
+    ended = run(tmp_path, InstantExecutor(noisy), agent=NumberAgent(proposals=2))
+
+    assert ended.reason == "the agent has nothing left to propose"
+    assert len(Lab.open(tmp_path / "lab.git").experiments("t")) == 3
+
+
+def test_second_run_goes_on_where_the_first_stopped(tmp_path: Path) -> None:
+    run(tmp_path, InstantExecutor(noisy), "budget.experiments=2")
+    again = InstantExecutor(noisy)
+
+    ended = run(tmp_path, again, "budget.experiments=4")
+
+    assert ended.reason == "4 experiments (budget)"
+    assert {r.id.experiment for r in again.launched} == {3, 4}
+
+
+def test_everything_recorded_is_released_for_cleaning_up(tmp_path: Path) -> None:
+    executor = InstantExecutor(noisy)
+
+    run(tmp_path, executor)
+
+    assert sorted(executor.cleaned) == sorted(r.id for r in executor.launched)
+
+
+@pytest.mark.parametrize("slots", [2, 5])
+def test_edit_measured_on_an_old_incumbent_is_tried_again_on_the_new_one(tmp_path: Path, slots: int) -> None:
+    ended = run(tmp_path, InstantExecutor(noisy), f"executor.slots={slots}", "budget.experiments=10")
+
+    lab = Lab.open(tmp_path / "lab.git")
+    experiments = lab.experiments("t")
+    assert not ended.failed
+    assert all(e.judgement for e in experiments)
+    line = [experiments[BASELINE].commit, *(e.judgement.kept_as for e in kept(experiments) if e.judgement)]
+    assert [e.base for e in kept(experiments)] == line[:-1]
+
+
+def test_proposals_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    class Stubborn(NumberAgent):
+        def propose(self, request):  # type: ignore[no-untyped-def]  # same signature
+            answer = super().propose(request)
+            return type(answer)(**{f: getattr(answer, f) for f in answer.__slots__} | {"files": request.files})
+
+    executor = InstantExecutor(noisy)
+    ended = run(tmp_path, executor, agent=Stubborn())
+
+    assert ended.reason == "the agent has nothing left to propose"
+    assert {r.id.experiment for r in executor.launched} == {BASELINE}
