@@ -1,0 +1,5 @@
+"""Runs every try as one isolated Job. `job`, `outcome` and `result` are pure; `client` alone knows the library."""
+
+from controller.executor.kubernetes.executor import KubernetesExecutor
+
+__all__ = ["KubernetesExecutor"]

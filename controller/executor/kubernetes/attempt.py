@@ -1,0 +1,93 @@
+"""What the executor remembers of one try while it runs: which step it is at, and what the watches showed last.
+
+Changed under the executor's lock only. Everything in it can be found again in the cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from controller.domain import Result, TryRequest
+from controller.executor.kubernetes.client import Object
+from controller.executor.kubernetes.logs import Follower
+from controller.executor.kubernetes.objects import is_terminal
+from controller.executor.kubernetes.outcome import Ended, Going
+
+BACKOFF_SECONDS = (1.0, 60.0)
+
+JOB_NAME = "batch.kubernetes.io/job-name"
+JOB_UID = "batch.kubernetes.io/controller-uid"
+
+
+class Step(Enum):
+    """What has to be done next; each is repeated until it succeeds."""
+
+    LAUNCH = auto()
+    OBSERVE = auto()
+    REPORTED = auto()
+    RECORD = auto()
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningTry:
+    """One try. `uid` is its Job's, once known; a later Job of the same name is another thing."""
+
+    request: TryRequest
+    name: str
+    step: Step = Step.LAUNCH
+    uid: str = ""
+    job: Object = field(default_factory=dict)
+    job_gone: bool = False
+    pod: Object = field(default_factory=dict)
+    pod_gone: bool = False
+    ending_since: float | None = None
+    started_since: float | None = None
+    retired: set[str] = field(default_factory=set)
+    going: Going = field(default_factory=lambda: Going(phase="launching"))
+    phase_at: float = 0.0
+    ended: Ended | None = None
+    result: Result | None = None
+    follower: Follower | None = None
+    trouble: str = ""
+    failures: int = 0
+
+    def see_job(self, job: Object, *, gone: bool) -> None:
+        """Take in what the watch on Jobs delivered. A queue that suspends a Job takes its pod away for good."""
+        if job["metadata"]["uid"] != self.uid:
+            return
+        self.job, self.job_gone = job, gone
+        if job["spec"].get("suspend") and self.pod and not is_terminal(self.pod):
+            self.retired.add(self.pod["metadata"]["uid"])
+            self.pod, self.pod_gone, self.ending_since = {}, False, None
+
+    def see_pod(self, pod: Object, *, gone: bool, now: float) -> None:
+        """Take in what the watch on pods delivered; `now` by our own steady clock."""
+        metadata = pod["metadata"]
+        if metadata["labels"].get(JOB_UID) != self.uid or metadata["uid"] in self.retired or self._is_older(pod):
+            return
+        self.pod, self.pod_gone = pod, gone
+        if self.started_since is None and pod["status"].get("startTime"):
+            self.started_since = now
+        if not gone and "deletionTimestamp" not in metadata:
+            self.ending_since = None
+        elif self.ending_since is None:
+            self.ending_since = now
+
+    def _is_older(self, pod: Object) -> bool:
+        if not self.pod:
+            return False
+        mine, its = self.pod["metadata"], pod["metadata"]
+        return bool(mine["uid"] != its["uid"] and its["creationTimestamp"] < mine["creationTimestamp"])
+
+    def is_going(self, going: Going, *, now: float) -> None:
+        """Remember where it is; the time that people see runs by our clock from when we first saw the phase."""
+        if going.phase != self.going.phase or not self.phase_at:
+            self.phase_at = min(now, going.since or now)
+        self.going = going
+
+    def backoff(self, asked: float = 0.0) -> float:
+        """Seconds until the step is tried again: twice as long each time, and at least what the server asked for."""
+        least, most = BACKOFF_SECONDS
+        self.failures += 1
+        return max(asked, min(most, least * 2.0 ** min(self.failures - 1, 10)))

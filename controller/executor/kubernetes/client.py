@@ -1,0 +1,334 @@
+"""The only room that knows the Kubernetes client library: plain dicts in, parsed JSON out.
+
+The library gives the connection pool, TLS and credentials (kubeconfig, exec plug-ins, a pod's own token).
+Paths and bodies are ours: its models drop fields that a newer cluster knows, and cost three to five times
+the time. Every request has a timeout, is counted once, and answers in one of three ways: a value, `Refused`
+(the API server said no) or `Unavailable` (nobody knows whether it happened). Nothing is sent twice here:
+the work queue repeats whole steps, which look at the cluster first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+
+from controller.errors import ClusterError
+from controller.settings import KubernetesSettings
+
+Object = dict[str, Any]
+Observe = Callable[[str, str, str, float], None]
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 30.0
+CONNECTIONS = 64
+"""Each watch and each followed log holds one for as long as it lasts."""
+
+MESSAGE_LIMIT = 512
+"""Characters of a server's words that are kept: enough to act on, too few to flood a log."""
+
+
+class Refused(ClusterError):
+    """The API server answered and did not do it. `reason` is the Status' own word, such as AlreadyExists."""
+
+    def __init__(self, text: str, *, status: int, reason: str, message: str) -> None:
+        super().__init__(text)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def over_quota(self) -> bool:
+        """No room now: wait, this is nobody's fault."""
+        return self.status == 403 and "exceeded quota" in self.message
+
+
+class Unavailable(ClusterError):
+    """No usable answer: whether the request took effect is unknown.
+
+    retry_after: seconds that the server asked to wait. answered: the API server itself is there.
+    """
+
+    def __init__(self, text: str, *, retry_after: float = 0.0, answered: bool = False) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
+        self.answered = answered
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of namespaced object: the path of its API group and its plural name."""
+
+    group: str
+    plural: str
+
+
+JOBS = Resource("apis/batch/v1", "jobs")
+PODS = Resource("api/v1", "pods")
+EVENTS = Resource("api/v1", "events")
+CONFIG_MAPS = Resource("api/v1", "configmaps")
+LEASES = Resource("apis/coordination.k8s.io/v1", "leases")
+
+
+def _unseen(verb: str, resource: str, code: str, seconds: float) -> None:
+    """Count nothing."""
+
+
+def _unguarded() -> None:
+    """Let every write pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """Requests to one namespace; may be used by many threads at once.
+
+    observe: called after each request with verb, resource, HTTP code (or `error`) and seconds.
+    guard: called before each write; raises when this process may not write any more (`lease`).
+    """
+
+    host: str
+    namespace: str
+    pool: Any
+    credentials: Callable[[], Mapping[str, str]]
+    observe: Observe = _unseen
+    guard: Callable[[], None] = _unguarded
+
+    def guarded(self, guard: Callable[[], None]) -> Client:
+        """The same client, whose writes ask `guard` first."""
+        return replace(self, guard=guard)
+
+    def version(self) -> tuple[int, int]:
+        """Major and minor version of the API server."""
+        answer = self._json("get", "version", "GET", "/version")
+        return int(answer["major"]), int("".join(c for c in answer["minor"] if c.isdigit()))
+
+    def get(self, resource: Resource, name: str) -> Object:
+        """One object. Raises Refused with status 404 where there is none."""
+        return self._json("get", resource.plural, "GET", self._path(resource, name))
+
+    def list(self, resource: Resource, **query: str) -> Object:
+        """One page: `items`, and `metadata` with resourceVersion and perhaps continue."""
+        return self._json("list", resource.plural, "GET", self._path(resource), query=query)
+
+    def create(self, resource: Resource, body: Object) -> Object:
+        """Raises Refused with reason AlreadyExists where the name is taken, be it by an earlier try of ours."""
+        self.guard()
+        return self._json("create", resource.plural, "POST", self._path(resource), body=body)
+
+    def patch(self, resource: Resource, name: str, change: Object) -> Object:
+        """Merge `change` into the object (JSON merge patch: repeating it changes nothing)."""
+        self.guard()
+        return self._json(
+            "patch",
+            resource.plural,
+            "PATCH",
+            self._path(resource, name),
+            body=change,
+            kind="application/merge-patch+json",
+        )
+
+    def replace(self, resource: Resource, name: str, body: Object) -> Object:
+        """Raises Refused with reason Conflict where it changed since `body` was read."""
+        self.guard()
+        return self._json("update", resource.plural, "PUT", self._path(resource, name), body=body)
+
+    def delete(self, resource: Resource, name: str, *, uid: str) -> None:
+        """Delete this very object and what it owns; one that is gone, or was replaced, counts as deleted.
+
+        Without a propagation policy the API server would leave a Job's pods behind.
+        """
+        self.guard()
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            self._json("delete", resource.plural, "DELETE", self._path(resource, name), body=body)
+        except Refused as refused:
+            if refused.status not in (404, 409):
+                raise
+
+    def log(self, pod: str, container: str, *, tail_lines: int, limit_bytes: int) -> bytes:
+        """The end of a container's newest log file."""
+        query = {"container": container, "tailLines": str(tail_lines), "limitBytes": str(limit_bytes)}
+        path = self._path(PODS, pod) + "/log"
+        with self._send("get", "pods/log", "GET", path, query=query) as response:
+            return bytes(response.data)
+
+    @contextmanager
+    def watch(self, resource: Resource, *, read_seconds: float, **query: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        """An open watch, to be read with `lines`. `read_seconds` of silence raise Unavailable there."""
+        query |= {"watch": "1", "allowWatchBookmarks": "true"}
+        path = self._path(resource)
+        with self._send("watch", resource.plural, "GET", path, query=query, stream=True, read=read_seconds) as response:
+            yield response
+
+    @contextmanager
+    def follow(
+        self, pod: str, container: str, *, read_seconds: float, **query: str
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """An open log that goes on while the container runs, to be read with `lines`."""
+        query |= {"container": container, "follow": "true", "timestamps": "true"}
+        path = self._path(PODS, pod) + "/log"
+        with self._send("watch", "pods/log", "GET", path, query=query, stream=True, read=read_seconds) as response:
+            yield response
+
+    def _path(self, resource: Resource, name: str = "") -> str:
+        path = f"/{resource.group}/namespaces/{quote(self.namespace)}/{resource.plural}"
+        return f"{path}/{quote(name)}" if name else path
+
+    def _json(
+        self,
+        verb: str,
+        resource: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        kind: str = "application/json",
+    ) -> Object:
+        with self._send(verb, resource, method, path, query=query, body=body, kind=kind) as response:
+            parsed: Object = json.loads(response.data)
+        return parsed
+
+    @contextmanager
+    def _send(
+        self,
+        verb: str,
+        resource: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        kind: str = "application/json",
+        stream: bool = False,
+        read: float = READ_SECONDS,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        began, code = time.monotonic(), "error"
+        try:
+            with _translated(self.host):
+                response = self.pool.request(
+                    method,
+                    f"{self.host}{path}" + (f"?{urlencode(query)}" if query else ""),
+                    body=None if body is None else json.dumps(body).encode(),
+                    headers={"Accept": "application/json, */*", "Content-Type": kind, **self.credentials()},
+                    timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read),
+                    preload_content=not stream,
+                    retries=False,
+                )
+            code = str(response.status)
+        finally:
+            self.observe(verb, resource, code, time.monotonic() - began)
+        try:
+            if response.status >= 300:
+                raise _failure(response, f"{verb} {resource} {path.rpartition('/')[2]}")
+            with _translated(self.host):
+                yield response
+        finally:
+            # A stream that was not read to its end cannot carry another request.
+            if stream:
+                response.close()
+            else:
+                response.release_conn()
+
+
+@contextmanager
+def _translated(host: str) -> Iterator[None]:
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        said = " ".join(str(error).split())[:MESSAGE_LIMIT]
+        raise Unavailable(f"the Kubernetes API at {host} does not answer: {said}") from error
+
+
+def _failure(response: urllib3.BaseHTTPResponse, what: str) -> Refused | Unavailable:
+    with _translated(what):
+        body = response.data
+    status = _status_of(body)
+    message = str(status.get("message") or body[:MESSAGE_LIMIT].decode(errors="replace"))[:MESSAGE_LIMIT]
+    reason = str(status.get("reason", ""))
+    text = f"the cluster refused to {what}: {response.status} {reason}: {message}"
+    # Two writers met in a quota's status: the server asks to try again, nothing was decided.
+    race = response.status == 409 and reason == "Conflict" and "resourcequotas" in message
+    if response.status == 429 or response.status >= 500 or race:
+        return Unavailable(text, retry_after=_seconds(response.headers.get("Retry-After")), answered=True)
+    return Refused(text, status=response.status, reason=reason, message=message)
+
+
+def _status_of(body: bytes) -> Mapping[str, Any]:
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) else {}
+
+
+def _seconds(header: str | None) -> float:
+    return float(header) if header and header.isdigit() else 0.0
+
+
+def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator[bytes]:
+    """Lines of a stream as they arrive; a line beyond `limit` bytes is cut. Raises Unavailable on silence."""
+    rest = b""
+    for chunk in response.stream(2**16):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+        if len(rest) > limit:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
+
+
+def connect(settings: KubernetesSettings, *, observe: Observe = _unseen) -> Client:
+    """A client for the cluster that the settings name. Raises ClusterError where no credentials are found."""
+    from kubernetes import client as library  # takes 0.2 s, and only this executor needs it
+
+    configuration = _configuration(settings, library)
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.keep_alive = True
+    api = library.ApiClient(configuration)
+
+    def credentials() -> Mapping[str, str]:
+        # Asked anew for every request: a pod's token lives for an hour, and the library re-reads it.
+        found = configuration.auth_settings().values()
+        return {entry["key"]: entry["value"] for entry in found if entry.get("in") == "header" and entry["value"]}
+
+    return Client(
+        host=configuration.host,
+        namespace=settings.namespace,
+        pool=api.rest_client.pool_manager,
+        credentials=credentials,
+        observe=observe,
+    )
+
+
+def _configuration(settings: KubernetesSettings, library: Any) -> Any:
+    from kubernetes import config as untyped
+
+    config: Any = untyped
+    configuration = library.Configuration()
+    try:
+        if settings.kubeconfig is None and settings.context is None and _in_cluster():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            path = str(settings.kubeconfig) if settings.kubeconfig else None
+            config.load_kube_config(config_file=path, context=settings.context, client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        raise ClusterError(
+            f"no way into a cluster: {error}; set executor.kubernetes.kubeconfig, or run inside a pod"
+        ) from error
+    return configuration
+
+
+def _in_cluster() -> bool:
+    from kubernetes.config import incluster_config
+
+    needed = (incluster_config.SERVICE_TOKEN_FILENAME, incluster_config.SERVICE_CERT_FILENAME)
+    return all(Path(name).is_file() for name in needed)

@@ -1,0 +1,434 @@
+"""The executor for a cluster: carries out what a try needs next, and reports how it ended.
+
+Its threads: one watch each on Jobs, pods and warnings, a few workers, one that keeps the lease, and a bounded
+number that follow training logs for people. A watch only notes what it saw and enqueues the try's name; a
+worker looks at what is known and takes one step. A step can be repeated at any time, so an answer that got
+lost, a restart and a second event all lead to the same place.
+
+It refuses to decide on another try (the campaign does), to schedule (the cluster does) and to poll.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from controller.domain import Progress, TryEnded, TryId, TryRequest
+from controller.errors import ClusterError
+from controller.executor.kubernetes.attempt import JOB_NAME, RunningTry, Step
+from controller.executor.kubernetes.client import (
+    EVENTS,
+    JOBS,
+    PODS,
+    Client,
+    Object,
+    Observe,
+    Refused,
+    Unavailable,
+    connect,
+)
+from controller.executor.kubernetes.job import RECORDED, campaign_selector, job_name
+from controller.executor.kubernetes.launching import Conflict, launch, too_large
+from controller.executor.kubernetes.lease import Lease, LeaseLost
+from controller.executor.kubernetes.logs import Follower, read_tail
+from controller.executor.kubernetes.objects import is_finished
+from controller.executor.kubernetes.outcome import PATIENCE, Cause, Ended, Going, Observation, assess
+from controller.executor.kubernetes.recording import record
+from controller.executor.kubernetes.result import conclude
+from controller.executor.kubernetes.watch import READ_SECONDS, Reflector
+from controller.executor.kubernetes.workqueue import WorkQueue
+from controller.phases import PhaseName, phases
+from controller.settings import Settings
+
+LOG = logging.getLogger("autoresearch.kubernetes")
+
+OLDEST_VERSION = (1, 29)
+"""Restartable init containers and podReplacementPolicy are on by default from here."""
+
+WORKERS = 4
+SYNC_SECONDS = 30.0
+STOP_SECONDS = 5.0
+SILENT_SECONDS = 2 * READ_SECONDS
+LOG_RETRIES = 4
+TROUBLE_LASTS = 300.0
+"""Seconds that a try's trouble outlives it, before another launch may find out whether it is over."""
+
+SWEEP = "/sweep"
+SWEEP_AT_ONCE = 20
+
+
+class KubernetesExecutor:
+    """Runs tries as Jobs in the namespace that the settings name. See `controller.ports.Executor`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        client: Client | None = None,
+        observe: Observe | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._cluster = settings.executor.kubernetes
+        self._given_client = client
+        self._observe = observe
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.RLock()
+        self._tries: dict[str, RunningTry] = {}
+        self._ours: set[str] = set()
+        self._lease: Lease | None = None
+        self._reflectors: tuple[Reflector, ...] = ()
+        self._past_trouble = ("", 0.0)
+        self._queue = WorkQueue(self._work, threads=WORKERS, name="kubernetes")
+
+    # -- the protocol ---------------------------------------------------------
+
+    def start(self, ended: Callable[[TryEnded], None]) -> None:
+        """Connect, take the lease, fill the caches. Raises ClusterError with what is missing."""
+        if not self._cluster.image:
+            raise ClusterError("executor.kubernetes.image is not set: name the trainer image that attempts run in")
+        self._report = ended
+        client = self._given_client or self._connect()
+        self._require_version(client)
+        holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._lease = Lease(client, self._settings.tag, holder=holder, clock=self._monotonic)
+        self._client = client.guarded(self._lease.guard)
+        self._lease.acquire()
+        self._start_watching()
+        self._queue.start()
+
+    def launch(self, request: TryRequest) -> None:
+        """Have the Job created, or the one that already carries this try's name adopted."""
+        name = job_name(request.id)
+        with self._lock:
+            self._ours.add(name)
+            self._tries.setdefault(name, RunningTry(request=request, name=name))
+        self._queue.add(name)
+
+    def adopt(self, requests: Sequence[TryRequest]) -> None:
+        """Take over tries of an earlier controller; what else it left of this campaign is swept away."""
+        for request in requests:
+            self.launch(request)
+        self._queue.add(SWEEP)
+
+    def progress(self) -> Sequence[Progress]:
+        """Where each try is; what waits says for what."""
+        with self._lock:
+            running = [trial for trial in self._tries.values() if trial.result is None]
+        return [self._progress_of(trial) for trial in running]
+
+    def trouble(self) -> str:
+        """What only an operator can mend; nothing should be launched meanwhile. Empty when there is nothing."""
+        self._queue.check()
+        if self._lease is None or self._lease.lost:
+            return self._lease.lost if self._lease else ""
+        with self._lock:
+            found = [trial.trouble or trial.going.trouble for trial in self._tries.values() if trial.result is None]
+        said, at = self._past_trouble
+        past = said if said and self._monotonic() - at < TROUBLE_LASTS else ""
+        return next(filter(None, found), "") or past or self._silence()
+
+    def recorded(self, id: TryId) -> None:
+        """Label the Job with its result and let the cluster remove it after a while."""
+        name = job_name(id)
+        with self._lock:
+            trial = self._tries.get(name)
+            if trial is None or trial.result is None:
+                return
+            trial.step, trial.failures = Step.RECORD, 0
+        self._queue.add(name)
+
+    def stop(self) -> None:
+        """Let go of everything. Jobs go on: the next start finds them by their names."""
+        self._queue.stop(STOP_SECONDS)
+        with self._lock:
+            followers = [trial.follower for trial in self._tries.values() if trial.follower]
+        for follower in followers:
+            follower.stop()
+        for reflector in self._reflectors:
+            reflector.stop()
+        try:
+            if self._lease is not None:
+                self._lease.release()
+        except ClusterError as error:
+            LOG.warning("lease not released", extra={"error": str(error)})
+
+    # -- for metrics ----------------------------------------------------------
+
+    def watch_ages(self) -> Mapping[str, float]:
+        """Seconds since each watch last heard from the API server."""
+        return {reflector.plural: reflector.age for reflector in self._reflectors}
+
+    # -- starting -------------------------------------------------------------
+
+    def _connect(self) -> Client:
+        return connect(self._cluster, **({"observe": self._observe} if self._observe else {}))
+
+    def _require_version(self, client: Client) -> None:
+        version = client.version()
+        if version < OLDEST_VERSION:
+            needed, found = (".".join(map(str, pair)) for pair in (OLDEST_VERSION, version))
+            raise ClusterError(f"the cluster runs Kubernetes {found}; {needed} or newer is needed for sidecars")
+
+    def _start_watching(self) -> None:
+        selector = campaign_selector(self._settings.tag)
+        self._jobs = Reflector(
+            self._client,
+            JOBS,
+            key=lambda job: str(job["metadata"]["name"]),
+            changed=self._job_changed,
+            labelSelector=selector,
+        )
+        self._pods = Reflector(self._client, PODS, key=_job_of_pod, changed=self._pod_changed, labelSelector=selector)
+        self._events = Reflector(
+            self._client, EVENTS, key=_object_of_event, changed=self._event_changed, fieldSelector="type=Warning"
+        )
+        self._reflectors = (self._jobs, self._pods, self._events)
+        for reflector in self._reflectors:
+            reflector.start()
+        for reflector in self._reflectors:
+            if not reflector.wait_synced(SYNC_SECONDS):
+                self.stop()
+                raise ClusterError(
+                    f"{reflector.plural} of namespace {self._cluster.namespace} cannot be listed: {reflector.error}"
+                )
+
+    # -- what the watches call ------------------------------------------------
+
+    def _job_changed(self, job: Object, gone: bool) -> None:
+        name = job["metadata"]["name"]
+        with self._lock:
+            trial = self._tries.get(name)
+            if trial is None:
+                return
+            trial.see_job(job, gone=gone)
+        self._queue.add(name)
+
+    def _pod_changed(self, pod: Object, gone: bool) -> None:
+        name = _job_of_pod(pod)
+        with self._lock:
+            trial = self._tries.get(name)
+            if trial is None:
+                return
+            trial.see_pod(pod, gone=gone, now=self._monotonic())
+        self._queue.add(name)
+
+    def _event_changed(self, event: Object, gone: bool) -> None:
+        about = str(event["involvedObject"].get("name", ""))
+        for name in (about, about.rpartition("-")[0]):
+            if not gone and name in self._tries:
+                self._queue.add(name)
+
+    # -- what the workers do --------------------------------------------------
+
+    def _work(self, name: str) -> None:
+        if name == SWEEP:
+            self._sweep()
+            return
+        trial = self._tries.get(name)
+        if trial is None:
+            return
+        try:
+            self._step(trial)
+        except Unavailable as error:
+            self._later(trial, str(error), asked=error.retry_after)
+        except Conflict as conflict:
+            self._later(trial, str(conflict), trouble=str(conflict) if conflict.lasting else "")
+        except Refused as refused:
+            self._refused(trial, refused)
+        except LeaseLost as lost:
+            self._later(trial, str(lost))
+
+    def _step(self, trial: RunningTry) -> None:
+        match trial.step:
+            case Step.LAUNCH:
+                self._launch(trial)
+            case Step.OBSERVE:
+                self._look(trial)
+            case Step.RECORD:
+                self._record(trial)
+            case Step.REPORTED:
+                pass
+
+    def _later(self, trial: RunningTry, line: str, *, asked: float = 0.0, trouble: str = "") -> None:
+        with self._lock:
+            trial.trouble = trouble
+            if trial.step is Step.LAUNCH:
+                trial.is_going(Going(phase="launching", line=line), now=self._clock())
+        # Not in step with others that met the same refusal.
+        self._queue.add_after(trial.name, trial.backoff(asked) * random.uniform(0.75, 1.0))
+
+    def _refused(self, trial: RunningTry, refused: Refused) -> None:
+        """No room is a wait. A 403 may be an API server that just started: ask again, and say so if it stays."""
+        if refused.over_quota:
+            trial.is_going(Going(phase="quota", line=refused.message), now=self._clock())
+            self._queue.add_after(trial.name, trial.backoff() * random.uniform(0.75, 1.0))
+        elif refused.status == 422 and trial.step is Step.LAUNCH:
+            # The API server will never take this manifest: settings must change, so nothing is sent again.
+            trial.trouble = f"{refused}; correct the settings and start the controller again"
+        else:
+            self._later(trial, str(refused), trouble=str(refused) if trial.failures >= 2 else "")
+
+    def _launch(self, trial: RunningTry) -> None:
+        reason = too_large(trial.request)
+        if reason:
+            self._end(trial, Ended(cause=Cause.CRASH, reason=reason))
+            return
+        plan = phases(self._settings, trial.request)
+        job = launch(self._client, self._settings, trial.request, plan, known=self._jobs.find(trial.name))
+        with self._lock:
+            trial.uid, trial.job = job["metadata"]["uid"], job
+            trial.step, trial.failures, trial.trouble = Step.OBSERVE, 0, ""
+            # What the watches delivered before the uid was known is in their caches.
+            for found in self._jobs.find(trial.name):
+                trial.see_job(found, gone=False)
+            for pod in self._pods.find(trial.name):
+                trial.see_pod(pod, gone=False, now=self._monotonic())
+        self._look(trial)
+
+    def _look(self, trial: RunningTry) -> None:
+        with self._lock:
+            seen = self._observation(trial)
+            verdict = assess(seen)
+            if isinstance(verdict, Going):
+                trial.is_going(verdict, now=self._clock())
+        if isinstance(verdict, Ended):
+            self._end(trial, verdict)
+            return
+        if trial.ending_since is not None:
+            self._queue.add_after(trial.name, PATIENCE - seen.ending_seconds + 1.0)
+        self._follow(trial)
+
+    def _observation(self, trial: RunningTry) -> Observation:
+        uids = (trial.uid, trial.pod["metadata"]["uid"] if trial.pod else "")
+        return Observation(
+            job=trial.job,
+            job_gone=trial.job_gone,
+            pod=trial.pod,
+            pod_gone=trial.pod_gone,
+            ending_seconds=0.0 if trial.ending_since is None else self._monotonic() - trial.ending_since,
+            events=tuple(event for uid in uids for event in self._events.find(uid)),
+        )
+
+    def _follow(self, trial: RunningTry) -> None:
+        """Follow training's log for people, as long as few do."""
+        if trial.going.phase != PhaseName.TRAIN or trial.follower is not None or not trial.pod:
+            return
+        with self._lock:
+            alive = sum(1 for other in self._tries.values() if other.follower and other.follower.alive)
+            if alive >= self._cluster.follow:
+                return
+            pod = trial.pod["metadata"]["name"]
+            trial.follower = Follower(
+                self._client, pod, PhaseName.TRAIN, wanted=lambda: trial.going.phase == PhaseName.TRAIN
+            )
+
+    def _end(self, trial: RunningTry, ended: Ended) -> None:
+        if not ended.seconds and trial.started_since is not None:
+            # No kubelet said when it ended, yet it held its place until now.
+            ended = replace(ended, seconds=self._monotonic() - trial.started_since)
+        exam_log, train_log = self._logs(trial, ended)
+        result = conclude(self._settings, trial.request.id, ended, exam_log=exam_log, train_log=train_log)
+        with self._lock:
+            if trial.follower:
+                trial.follower.stop()
+            trial.ended, trial.result, trial.step = ended, result, Step.REPORTED
+            self._past_trouble = (ended.trouble, self._monotonic()) if ended.trouble else self._cleared(ended)
+        LOG.info("try ended", extra={"try": trial.name, "cause": str(ended.cause), "reason": result.reason})
+        self._report(TryEnded(id=trial.request.id, result=result))
+
+    def _cleared(self, ended: Ended) -> tuple[str, float]:
+        """A try that ran shows that an earlier trouble is over."""
+        return ("", 0.0) if PhaseName.TRAIN in ended.phase_seconds else self._past_trouble
+
+    def _logs(self, trial: RunningTry, ended: Ended) -> tuple[str | None, bytes | None]:
+        """The examiner's log and training's. What cannot be read is None; training's live tail stands in for it."""
+        followed = trial.follower.tail if trial.follower else None
+        if not trial.pod or trial.pod_gone or ended.unfinished or ended.cause is Cause.NODE_LOST:
+            return None, followed
+        exam = self._log(trial, PhaseName.EXAMINE) if ended.container == PhaseName.EXAMINE else None
+        train = self._log(trial, PhaseName.TRAIN) if PhaseName.TRAIN in ended.phase_seconds else None
+        return None if exam is None else exam.decode(errors="replace"), train or followed
+
+    def _log(self, trial: RunningTry, container: str) -> bytes | None:
+        try:
+            return read_tail(self._client, trial.pod["metadata"]["name"], container)
+        except Unavailable as error:
+            # The API server itself is away: wait for it. It answers for a kubelet that does not: give up soon.
+            if not error.answered or trial.failures < LOG_RETRIES:
+                raise
+            return None
+
+    def _record(self, trial: RunningTry) -> None:
+        if trial.uid and trial.ended and trial.result:
+            record(self._client, self._settings, trial.request, trial.uid, trial.ended, trial.result, now=self._clock())
+        with self._lock:
+            self._tries.pop(trial.name, None)
+
+    # -- orphans --------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Remove what no try of ours claims: oldest first, and a few at a time."""
+        orphans = sorted(
+            filter(self._is_orphan, self._jobs.all()), key=lambda job: job["metadata"]["creationTimestamp"]
+        )
+        try:
+            for job in orphans[:SWEEP_AT_ONCE]:
+                LOG.warning("orphan", extra={"job": job["metadata"]["name"], "finished": is_finished(job)})
+                self._put_away(job)
+        except ClusterError as error:
+            LOG.warning("sweep stopped", extra={"error": str(error)})
+        if orphans:
+            self._queue.add_after(SWEEP, 5.0)
+
+    def _is_orphan(self, job: Object) -> bool:
+        metadata = job["metadata"]
+        known = metadata["name"] in self._ours or RECORDED in metadata.get("annotations", {})
+        return not known and "deletionTimestamp" not in metadata
+
+    def _put_away(self, job: Object) -> None:
+        """A finished one was recorded a moment before its controller died: keep it as long as a failed one."""
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        if not is_finished(job):
+            self._client.delete(JOBS, name, uid=uid)
+            return
+        change = {
+            "metadata": {"labels": {"outcome": "orphan"}, "annotations": {RECORDED: "orphan"}},
+            "spec": {"ttlSecondsAfterFinished": self._cluster.keep_failed_seconds},
+        }
+        self._client.patch(JOBS, name, change)
+
+    # -- what people see ------------------------------------------------------
+
+    def _progress_of(self, trial: RunningTry) -> Progress:
+        granted = {str(phase.name): phase.seconds for phase in phases(self._settings, trial.request)}
+        following = trial.follower is not None and trial.going.phase == PhaseName.TRAIN
+        return Progress(
+            id=trial.request.id,
+            phase=trial.going.phase,
+            started_at=trial.phase_at or self._clock(),
+            phase_seconds=granted.get(trial.going.phase, 0.0),
+            line=trial.follower.line if following and trial.follower else trial.going.line,
+        )
+
+    def _silence(self) -> str:
+        oldest = max(self._reflectors, key=lambda reflector: reflector.age, default=None)
+        if oldest is None or oldest.age < SILENT_SECONDS:
+            return ""
+        return f"the Kubernetes API has said nothing for {oldest.age:.0f} s: {oldest.error or 'no error'}"
+
+
+def _job_of_pod(pod: Object) -> str:
+    return str(pod["metadata"].get("labels", {}).get(JOB_NAME, ""))
+
+
+def _object_of_event(event: Object) -> str:
+    return str(event["involvedObject"].get("uid", ""))

@@ -1,0 +1,356 @@
+"""How the statuses of a real cluster read: recorded Pods and Jobs in `observed/`, and every pair that conflicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.domain import Outcome
+from controller.executor.kubernetes.outcome import FAULTS, PATIENCE, Cause, Ended, Going, Observation, assess
+
+OBSERVED = Path(__file__).parent / "observed"
+Thing = dict[str, Any]
+
+
+def recorded(name: str) -> Thing:
+    found: Thing = json.loads((OBSERVED / f"{name}.json").read_text())
+    return found
+
+
+def ended(status: int, *, reason: str = "", at: str = "2026-11-24T07:30:20Z", message: str | None = None) -> Thing:
+    end: Thing = {"exitCode": status, "startedAt": "2026-11-24T07:30:10Z", "finishedAt": at}
+    end["reason"] = reason or ("Completed" if status == 0 else "Error")
+    return {"terminated": end | ({"message": message} if message else {})}
+
+
+RUNNING: Thing = {"running": {"startedAt": "2026-11-24T07:30:10Z"}}
+INITIALIZING: Thing = {"waiting": {"reason": "PodInitializing"}}
+
+
+def make_pod(
+    train: Thing = INITIALIZING,
+    probe: Thing = INITIALIZING,
+    candidate: Thing = INITIALIZING,
+    examine: Thing = INITIALIZING,
+    *,
+    phase: str = "Running",
+    last: Thing | None = None,
+    deleted: bool = False,
+    conditions: tuple[Thing, ...] = (),
+    **status: Any,
+) -> Thing:
+    """A pod of the four phases; each container is given by its state, `last` is the candidate's lastState."""
+    states = {"train": train, "probe": probe, "candidate": candidate}
+    init = [{"name": name, "state": state, "lastState": {}} for name, state in states.items()]
+    init[-1]["lastState"] = last or {}
+    containers: list[Thing] = [{"name": name, "image": "trainer:1"} for name in states]
+    containers[0]["resources"] = {"limits": {"memory": "32Gi"}}
+    containers[-1]["restartPolicy"] = "Always"
+    metadata: Thing = {"creationTimestamp": "2026-11-24T07:30:00Z"}
+    return {
+        "metadata": metadata | ({"deletionTimestamp": "2026-11-24T07:30:20Z"} if deleted else {}),
+        "spec": {"nodeName": "node-1", "initContainers": containers, "containers": [{"name": "examine"}]},
+        "status": {
+            "phase": phase,
+            "startTime": "2026-11-24T07:30:05Z",
+            "conditions": list(conditions),
+            "initContainerStatuses": init,
+            "containerStatuses": [{"name": "examine", "state": examine}],
+            **status,
+        },
+    }
+
+
+def make_job(*conditions: tuple[str, str], suspend: bool = False, deleted: bool = False) -> Thing:
+    """A Job with conditions given as (type, reason)."""
+    return {
+        "metadata": {"creationTimestamp": "2026-11-24T07:29:59Z"} | ({"deletionTimestamp": "x"} if deleted else {}),
+        "spec": {"suspend": suspend},
+        "status": {"conditions": [{"type": kind, "status": "True", "reason": reason} for kind, reason in conditions]},
+    }
+
+
+FAILED = make_job(("FailureTarget", "BackoffLimitExceeded"), ("Failed", "BackoffLimitExceeded"))
+DRAIN: Thing = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+    "lastTransitionTime": "2026-11-24T07:30:15Z",
+}
+DONE = ended(0)
+SCORED = ended(0, message="@@RESULT v1 {}")
+
+
+def how(job: Thing, pod: Thing | None = None, **seen: Any) -> Ended:
+    verdict = assess(Observation(job=job, pod=pod or {}, **seen))
+    assert isinstance(verdict, Ended), verdict
+    return verdict
+
+
+def still(job: Thing, pod: Thing | None = None, **seen: Any) -> Going:
+    verdict = assess(Observation(job=job, pod=pod or {}, **seen))
+    assert isinstance(verdict, Going), verdict
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("pod", "job", "cause"),
+    [
+        ("pod-pod-deadline-main", "job-pod-deadline-main", Cause.DEADLINE),
+        ("pod-pod-deadline-init-ignores-term", "job-pod-deadline-init-ignores-term", Cause.DEADLINE),
+        ("pod-job-deadline-last-seen", "job-job-deadline", Cause.DEADLINE),
+        ("pod-evicted-by-api-last-seen", "job-evicted-by-api", Cause.DRAINED),
+        ("pod-plain-delete-last-seen", "job-plain-delete", Cause.DELETED),
+        ("pod-emptydir-full", "job-emptydir-full", Cause.DISK_LIMIT),
+        ("pod-oom-pid-1", "job-oom-pid-1", Cause.OOM),
+        ("pod-oom-child-exit-0", "job-oom-child-exit-0", Cause.OOM),
+        ("pod-bad-command", "job-bad-command", Cause.CONFIG_ERROR),
+        ("pod-exit-nonzero", "job-exit-nonzero", Cause.CRASH),
+        ("pod-node-deleted-last-seen", "job-node-lost-failed", Cause.NODE_LOST),
+        ("pod-node-lost-taint-last-seen", "job-node-lost-failed", Cause.NODE_LOST),
+    ],
+)
+def test_recorded_end_has_its_cause(pod: str, job: str, cause: Cause) -> None:
+    assert how(recorded(job), recorded(pod)).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("pod", "trouble"),
+    [("pod-image-missing-ifnotpresent", "ErrImagePull"), ("pod-image-missing-never", "ErrImageNeverPull")],
+)
+def test_image_that_cannot_be_had_is_trouble_and_no_end(pod: str, trouble: str) -> None:
+    assert trouble in still(recorded("job-image-missing"), recorded(pod)).trouble
+
+
+def test_preempted_by_the_queue_waits_although_its_pod_failed() -> None:
+    pod = recorded("kueue-pod-preempted-failed")
+
+    for job in ("kueue-job-preempting", "kueue-job-preempted-terminating", "kueue-job-preempted-pending"):
+        assert still(recorded(job), pod).phase == "queued"
+
+
+def test_pod_on_a_silent_node_waits_a_while_and_then_is_lost_with_it() -> None:
+    pod, job = recorded("pod-node-notready-short-toleration"), recorded("job-node-notready-short-toleration")
+
+    assert still(job, pod, ending_seconds=PATIENCE - 1).phase == "terminating"
+    lost = how(job, pod, ending_seconds=PATIENCE)
+    assert (lost.cause, lost.unfinished) == (Cause.NODE_LOST, True)
+
+
+def test_result_stands_whatever_happens_to_the_pod_afterwards() -> None:
+    finished = make_pod(DONE, DONE, ended(137), SCORED, phase="Failed", deleted=True, conditions=(DRAIN,))
+    deadline = make_job(("Failed", "DeadlineExceeded"))
+
+    for job in (deadline, FAILED, make_job(suspend=True), make_job(deleted=True)):
+        verdict = how(job, finished, job_gone=True, pod_gone=True)
+        assert (verdict.cause, verdict.message) == (Cause.FINISHED, "@@RESULT v1 {}")
+
+
+def test_result_comes_from_the_pod_before_the_job_says_anything() -> None:
+    assert how(make_job(), make_pod(DONE, DONE, RUNNING, SCORED)).cause is Cause.FINISHED
+
+
+def test_killed_sidecar_after_the_exam_is_no_crash() -> None:
+    assert how(make_job(), make_pod(DONE, DONE, ended(137), SCORED, phase="Succeeded")).cause is Cause.FINISHED
+
+
+def test_examined_try_tells_which_container_ran_out_of_memory() -> None:
+    pod = make_pod(DONE, DONE, RUNNING, SCORED, last=ended(137, reason="OOMKilled"))
+
+    assert how(make_job(), pod).oom == "candidate"
+
+
+def test_examiner_out_of_memory_with_exit_0_is_its_own_failure_and_trouble() -> None:
+    verdict = how(make_job(), make_pod(DONE, DONE, ended(137), ended(0, reason="OOMKilled"), phase="Succeeded"))
+
+    assert verdict.cause is Cause.EXAMINER_ERROR
+    assert "examine_memory" in verdict.trouble
+
+
+def test_examiner_that_meets_bad_data_is_trouble() -> None:
+    verdict = how(FAILED, make_pod(DONE, DONE, ended(137), ended(2), phase="Failed"))
+
+    assert (verdict.cause, bool(verdict.trouble)) == (Cause.EXAMINER_ERROR, True)
+
+
+def test_examiner_that_crashes_is_not_the_attempts_fault() -> None:
+    verdict = how(FAILED, make_pod(DONE, DONE, ended(137), ended(1), phase="Failed"))
+
+    assert (verdict.cause, verdict.trouble) == (Cause.EXAMINER_ERROR, "")
+    assert verdict.cause not in FAULTS
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "cause", "outcome"),
+    [
+        pytest.param(make_pod(ended(1), phase="Failed"), "train", Cause.CRASH, Outcome.CRASHED, id="train exits 1"),
+        pytest.param(make_pod(DONE, ended(1), phase="Failed"), "probe", Cause.CRASH, Outcome.CRASHED, id="probe exits"),
+        pytest.param(
+            make_pod(ended(124), phase="Failed"), "train", Cause.DEADLINE, Outcome.TIMED_OUT, id="supervisor's 124"
+        ),
+        pytest.param(
+            make_pod(ended(137, reason="OOMKilled"), phase="Failed"),
+            "train",
+            Cause.OOM,
+            Outcome.CRASHED,
+            id="out of memory beats exit code",
+        ),
+        pytest.param(
+            make_pod(ended(0, reason="OOMKilled"), ended(1), phase="Failed"),
+            "train",
+            Cause.OOM,
+            Outcome.CRASHED,
+            id="out of memory with exit 0, and probe finds nothing",
+        ),
+    ],
+)
+def test_failed_container_is_named(pod: Thing, container: str, cause: Cause, outcome: Outcome) -> None:
+    verdict = how(FAILED, pod)
+
+    assert (container, cause, outcome) == (verdict.container, verdict.cause, FAULTS[verdict.cause])
+
+
+def test_out_of_memory_names_the_limit() -> None:
+    assert "32Gi" in how(FAILED, make_pod(ended(137, reason="OOMKilled"), phase="Failed")).reason
+
+
+def test_crash_long_before_a_drain_is_a_crash() -> None:
+    crashed = ended(1, at="2026-11-24T07:30:12Z")
+
+    assert how(FAILED, make_pod(crashed, phase="Failed", conditions=(DRAIN,))).cause is Cause.CRASH
+
+
+def test_death_during_a_drain_is_no_crash() -> None:
+    killed = ended(1, at="2026-11-24T07:30:20Z")
+
+    assert how(FAILED, make_pod(killed, phase="Failed", deleted=True, conditions=(DRAIN,))).cause is Cause.DRAINED
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("PreemptionByScheduler", Cause.PREEMPTED),
+        ("EvictionByEvictionAPI", Cause.DRAINED),
+        ("DeletionByTaintManager", Cause.NODE_LOST),
+        ("DeletionByPodGC", Cause.NODE_LOST),
+        ("TerminationByKubelet", Cause.NODE_PRESSURE),
+        ("ANewReason", Cause.NODE_PRESSURE),
+    ],
+)
+def test_disruption_takes_the_try_and_never_counts(reason: str, cause: Cause) -> None:
+    pod = make_pod(ended(137), phase="Failed", conditions=(DRAIN | {"reason": reason},))
+
+    assert how(FAILED, pod).cause is cause
+    assert cause not in FAULTS
+
+
+def test_eviction_with_a_condition_is_pressure_and_without_one_the_attempts_own_disk_use() -> None:
+    said = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+    pressure = DRAIN | {"reason": "TerminationByKubelet"}
+
+    assert (
+        how(FAILED, make_pod(ended(137), phase="Failed", conditions=(pressure,), **said)).cause is Cause.NODE_PRESSURE
+    )
+    assert how(FAILED, make_pod(ended(137), phase="Failed", **said)).cause is Cause.DISK_LIMIT
+
+
+def test_jobs_deadline_is_not_read_as_a_deletion() -> None:
+    killed = make_pod(ended(137), phase="Failed", deleted=True)
+
+    assert how(make_job(("FailureTarget", "DeadlineExceeded")), killed).cause is Cause.DEADLINE
+
+
+def test_deleted_pod_waits_for_the_job_to_say_whether_it_was_its_own_deadline() -> None:
+    killed = make_pod(ended(137), phase="Failed", deleted=True)
+
+    assert still(make_job(), killed).phase == "terminating"
+    assert how(FAILED, killed).cause is Cause.DELETED
+    assert how(make_job(), killed, ending_seconds=PATIENCE).cause is Cause.DELETED
+
+
+@pytest.mark.parametrize("seen", [{"job_gone": True}, {}], ids=["gone", "going"])
+def test_deleted_job_is_recorded_as_somebodys_deletion(seen: Thing) -> None:
+    verdict = how(make_job(deleted=not seen), make_pod(RUNNING), **seen)
+
+    assert verdict.cause is Cause.DELETED
+    assert verdict.reason.startswith("deleted by someone")
+
+
+def test_deadline_before_training_began_is_not_the_attempts_fault_and_says_what_it_waited_for() -> None:
+    pulling: Thing = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+    pod = make_pod(pulling, phase="Failed", reason="DeadlineExceeded", message="Pod was active too long")
+
+    verdict = how(FAILED, pod)
+    assert (verdict.cause, "Back-off pulling" in verdict.reason) == (Cause.NEVER_STARTED, True)
+    assert "ImagePullBackOff" in verdict.trouble
+
+
+def test_jobs_deadline_without_a_place_is_never_started() -> None:
+    unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
+    pod = {"metadata": {}, "status": {"phase": "Pending", "conditions": [unplaced]}}
+
+    assert how(make_job(("FailureTarget", "DeadlineExceeded")), pod).cause is Cause.NEVER_STARTED
+
+
+def test_unschedulable_is_shown_with_the_schedulers_words() -> None:
+    unplaced = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: 1 Insufficient nvidia.com/gpu."}
+    going = still(make_job(), {"metadata": {}, "status": {"phase": "Pending", "conditions": [unplaced]}})
+
+    assert (going.phase, going.trouble) == ("unschedulable", "")
+    assert "Insufficient nvidia.com/gpu" in going.line
+
+
+@pytest.mark.parametrize("reason", ["UnexpectedAdmissionError", "OutOfcpu", "OutOfnvidia.com/gpu", "NodeAffinity", ""])
+def test_rejection_by_the_kubelet_is_another_try(reason: str) -> None:
+    pod = {"metadata": {}, "status": {"phase": "Failed", "reason": reason, "message": "no healthy devices present"}}
+
+    verdict = how(FAILED, pod)
+    assert Cause.ADMISSION_REJECTED is verdict.cause
+    assert "no healthy devices present" in verdict.reason
+
+
+def test_config_error_is_trouble_while_it_lasts() -> None:
+    waiting: Thing = {"waiting": {"reason": "CreateContainerConfigError", "message": 'configmap "x" not found'}}
+
+    assert "not found" in still(make_job(), make_pod(waiting, phase="Pending")).trouble
+
+
+def test_quota_is_a_wait_and_pod_security_is_trouble() -> None:
+    def refusal(message: str) -> Thing:
+        return {"reason": "FailedCreate", "message": message, "lastTimestamp": "2026-11-24T07:30:00Z"}
+
+    quota = still(make_job(), events=[refusal('pods "x" is forbidden: exceeded quota: q, requested: pods=1')])
+    policy = still(make_job(), events=[refusal('pods "x" is forbidden: violates PodSecurity "restricted:v1.34"')])
+
+    assert (quota.phase, quota.trouble) == ("quota", "")
+    assert "violates PodSecurity" in policy.trouble
+
+
+def test_pod_that_vanished_with_a_failed_job_is_lost_with_its_node() -> None:
+    assert how(FAILED, make_pod(RUNNING), pod_gone=True).cause is Cause.NODE_LOST
+    assert how(FAILED).cause is Cause.NODE_LOST
+
+
+@pytest.mark.parametrize(
+    ("pod", "phase"),
+    [
+        (make_pod(RUNNING), "train"),
+        (make_pod(DONE, RUNNING), "probe"),
+        (make_pod(DONE, DONE, RUNNING, RUNNING), "examine"),
+        (make_pod(phase="Pending"), "starting"),
+    ],
+)
+def test_running_phase_is_shown(pod: Thing, phase: str) -> None:
+    assert still(make_job(), pod).phase == phase
+
+
+def test_times_are_the_kubelets() -> None:
+    pod = make_pod(ended(0, at="2026-11-24T07:31:10Z"), ended(1, at="2026-11-24T07:31:20Z"), phase="Failed")
+
+    verdict = how(FAILED, pod)
+    assert (verdict.seconds, verdict.node) == (75.0, "node-1")
+    assert verdict.phase_seconds == {"train": 60.0, "probe": 70.0}
