@@ -279,7 +279,8 @@ def test_a_repository_around_the_temporary_folder_does_not_hide_the_files(
     patches.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
 
-    proposal = proposed(write_patches(patches, p1=patch_of(TRAIN, WIDER)).propose(make_request()))
+    patch = "diff --git a/train.py b/train.py\n" + patch_of(TRAIN, WIDER)
+    proposal = proposed(write_patches(patches, p1=patch).propose(make_request()))
 
     assert proposal.files == {"train.py": WIDER}
     assert list(scratch.iterdir()) == []
