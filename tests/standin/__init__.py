@@ -1,0 +1,11 @@
+"""A local stand-in for the Messages API: as strict as the real one, with faults on demand and a scripted researcher.
+
+contract: what is refused. cache: prompt caching and its bill. faults: what goes wrong. stream: replies as server-sent
+events. server: all of it over HTTP, with a journal. researcher: proposes sensible edits of the CPU preset.
+"""
+
+from tests.standin.faults import Fault, random_faults
+from tests.standin.researcher import Researcher, Turn, call, say
+from tests.standin.server import KEY, Exchange, StandIn
+
+__all__ = ["KEY", "Exchange", "Fault", "Researcher", "StandIn", "Turn", "call", "random_faults", "say"]

@@ -1,0 +1,335 @@
+"""The stand-in over HTTP: counts, streams, caches, refuses, fails on demand, and keeps a journal of what it billed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from tests.standin import stream
+from tests.standin.cache import Cache, tokens
+from tests.standin.contract import Refused, check_headers, check_request, known_model
+from tests.standin.faults import Fault
+from tests.standin.models import MODELS, Model
+from tests.standin.researcher import Researcher, Turn
+
+KEY = "sk-ant-standin-0123456789abcdef"
+STALL_SECONDS = 30.0
+
+HTTP_FAULTS: Mapping[Fault, tuple[int, str, str]] = {
+    Fault.RATE_LIMIT: (429, "rate_limit_error", ""),
+    Fault.RATE_LIMIT_FOR_A_DAY: (429, "rate_limit_error", ""),
+    Fault.OVERLOADED: (529, "overloaded_error", ""),
+    Fault.SERVER_ERROR: (500, "api_error", ""),
+    Fault.SPEND_LIMIT: (429, "rate_limit_error", "enforced_spend_limit_reached"),
+    Fault.BILLING: (402, "billing_error", ""),
+    Fault.AUTHENTICATION: (401, "authentication_error", ""),
+    Fault.PERMISSION: (403, "permission_error", ""),
+}
+RETRY_AFTER = {Fault.RATE_LIMIT: "2", Fault.RATE_LIMIT_FOR_A_DAY: "86400"}
+STREAM_FAULTS = frozenset(
+    {
+        Fault.CUT_STREAM,
+        Fault.CUT_IN_TOOL,
+        Fault.DROPPED,
+        Fault.MALFORMED,
+        Fault.DISORDER,
+        Fault.ERROR_EVENT,
+        Fault.STALL,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request to /v1/messages. usage: what was billed, empty where nothing was."""
+
+    request: Mapping[str, Any]
+    status: int
+    fault: Fault | None = None
+    refusal: str = ""
+    message: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+
+
+class StandIn:
+    """A Messages API on a loopback port. Use as a context manager.
+
+    researcher: answers each request. faults: one entry per call. clock: ages the cache. models: to serve others.
+    """
+
+    def __init__(
+        self,
+        researcher: Callable[[Mapping[str, Any]], Turn] | None = None,
+        *,
+        faults: Iterable[Fault | None] = (),
+        clock: Callable[[], float] = time.monotonic,
+        models: Mapping[str, Model] = MODELS,
+        port: int = 0,
+        has_models: bool = True,
+        has_counting: bool = True,
+    ) -> None:
+        self.researcher = researcher or Researcher()
+        self.journal: list[Exchange] = []
+        self.counted = 0
+        self.has_models, self.has_counting = has_models, has_counting
+        self.models = models
+        self._faults = iter(faults)
+        self._clock = clock
+        self._cache = Cache()
+        self._lock = threading.Lock()
+        self._issued: dict[str, str] = {}
+        self._paused: set[str] = set()
+        self._thought: set[str] = set()
+        self._numbers = 0
+        self.released = threading.Event()
+        self._server = _Server(("127.0.0.1", port), _Handler)
+        self._server.standin = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Address for `base_url`."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def answered(self) -> list[Exchange]:
+        """Exchanges that were billed."""
+        return [exchange for exchange in self.journal if exchange.usage]
+
+    # -- what the handler asks for ----------------------------------------------------------------------------------
+
+    def next_fault(self) -> Fault | None:
+        """The fault that hits the next call, if any."""
+        with self._lock:
+            return next(self._faults, None)
+
+    def note(self, exchange: Exchange) -> None:
+        """Write into the journal."""
+        with self._lock:
+            self.journal.append(exchange)
+
+    def reply(self, request: Mapping[str, Any], fault: Fault | None) -> dict[str, Any]:
+        """The complete message, billed. Raises Refused for what needs memory: thinking blocks, the context."""
+        model = known_model(request["model"])
+        self._check_memory(request, model)
+        turn = _turned(self.researcher, request, fault)
+        content = [self._issue(block, request) for block in turn.content]
+        if any(block["type"] == "thinking" for block in content):
+            self._thought |= {block["id"] for block in content if block["type"] == "tool_use"}
+        if turn.stop_reason == "pause_turn":
+            self._paused.add(json.dumps(content, sort_keys=True))
+        billed = self._cache.bill(request, model=model, now=self._clock())
+        return {
+            "id": f"msg_{self._number():06d}",
+            "type": "message",
+            "role": "assistant",
+            "model": model.id,
+            "content": content,
+            "stop_reason": turn.stop_reason,
+            "stop_sequence": None,
+            "stop_details": turn.stop_details,
+            "usage": billed.usage(max(1, tokens(content))),
+        }
+
+    def _check_memory(self, request: Mapping[str, Any], model: Model) -> None:
+        size = tokens([request.get("tools"), request.get("system"), request["messages"]])
+        if size + request["max_tokens"] > model.context:
+            raise Refused(f"prompt is too long: {size} tokens > {model.context - request['max_tokens']} maximum")
+        last = request["messages"][-1]
+        if last["role"] == "assistant" and json.dumps(last["content"], sort_keys=True) not in self._paused:
+            raise Refused("messages: prefilling the assistant's answer is not supported by this model")
+        for place, message in enumerate(request["messages"]):
+            for block in message["content"] if message["role"] == "assistant" else ():
+                if block["type"] == "thinking" and block["signature"] != self._sign(block, request, place):
+                    raise Refused(f"messages.{place}: thinking blocks cannot be modified or moved")
+                if block["type"] == "tool_use" and block["id"] in self._thought and not _thinks(message):
+                    raise Refused(f"messages.{place}: a thinking block must precede its tool_use")
+
+    def _issue(self, block: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+        if block["type"] == "tool_use":
+            return {"type": "tool_use", "id": f"toolu_{self._number():06d}", **{k: block[k] for k in ("name", "input")}}
+        if block["type"] == "thinking":
+            return {**block, "signature": self._sign(block, request, len(request["messages"]))}
+        return dict(block)
+
+    def _sign(self, block: Mapping[str, Any], request: Mapping[str, Any], place: int) -> str:
+        """Bound to the model, the text and everything that was said before."""
+        before = json.dumps([_without_marks(m) for m in request["messages"][:place]], sort_keys=True)
+        signed = f"{request['model']}\n{block['thinking']}\n{before}"
+        return hmac.new(b"stand-in", signed.encode(), hashlib.sha256).hexdigest()
+
+    def _number(self) -> int:
+        with self._lock:
+            self._numbers += 1
+            return self._numbers
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    standin: StandIn
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; HTTP/1.1 with chunks, so that a dropped stream looks like one."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet: the journal tells."""
+
+    def do_GET(self) -> None:
+        """Models."""
+        standin = self.server.standin
+        name = self.path.removeprefix("/v1/models/").partition("?")[0]
+        try:
+            check_headers(self._headers(), key=KEY)
+            if not standin.has_models or name not in standin.models:
+                raise Refused(f"model: {name}", status=404, kind="not_found_error")
+            self._send(200, standin.models[name].page())
+        except Refused as refused:
+            self._send(refused.status, refused.body())
+
+    def do_POST(self) -> None:
+        """Messages and their counting."""
+        standin = self.server.standin
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        path = self.path.partition("?")[0]
+        if path == "/v1/messages/count_tokens" and standin.has_counting:
+            self._count(body)
+        elif path == "/v1/messages":
+            self._answer(body)
+        else:
+            self._send(404, Refused("not found", kind="not_found_error").body())
+
+    def _count(self, body: bytes) -> None:
+        try:
+            request = self._request(body, counting=True)
+            self.server.standin.counted += 1
+            self._send(200, {"input_tokens": tokens([request.get(k) for k in ("tools", "system", "messages")])})
+        except Refused as refused:
+            self._send(refused.status, refused.body())
+
+    def _answer(self, body: bytes) -> None:
+        standin = self.server.standin
+        request: dict[str, Any] = {}
+        fault = None
+        try:
+            request = self._request(body)
+            fault = standin.next_fault()
+            if fault and fault in HTTP_FAULTS:
+                status, kind, code = HTTP_FAULTS[fault]
+                raise Refused(f"{fault} (key {self.headers.get('authorization')})", status=status, kind=kind, code=code)
+            if fault is Fault.HTML_GATEWAY:
+                standin.note(Exchange(request=request, status=502, fault=fault))
+                return self._send_bytes(502, b"<html><h1>Bad Gateway</h1></html>", kind="text/html")
+            if fault is Fault.REFUSED_CONNECTION:
+                standin.note(Exchange(request=request, status=0, fault=fault))
+                self.close_connection = True
+                return None
+            message = standin.reply(request, fault)
+        except Refused as refused:
+            standin.note(Exchange(request=request, status=refused.status, fault=fault, refusal=str(refused)))
+            headers = {"retry-after": RETRY_AFTER[fault]} if fault in RETRY_AFTER else {}
+            return self._send(refused.status, refused.body(), **headers)
+        standin.note(Exchange(request=request, status=200, fault=fault, message=message, usage=message["usage"]))
+        return self._stream(message, fault) if request.get("stream") else self._send(200, message)
+
+    def _request(self, body: bytes, *, counting: bool = False) -> dict[str, Any]:
+        check_headers(self._headers(), key=KEY)
+        try:
+            request = json.loads(body)
+        except ValueError as error:
+            raise Refused(f"not valid JSON: {error}") from error
+        check_request(request, counting=counting)
+        return dict(request)
+
+    def _stream(self, message: dict[str, Any], fault: Fault | None) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        broken = fault and fault in STREAM_FAULTS
+        pieces = (
+            stream.broken(message, fault) if broken and fault else (stream.event(*p) for p in stream.events(message))
+        )
+        try:
+            for piece in pieces:
+                self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            self._end(fault)
+        except OSError:
+            self.close_connection = True
+
+    def _end(self, fault: Fault | None) -> None:
+        if fault is Fault.STALL:
+            self.server.standin.released.wait(STALL_SECONDS)
+        if fault in (Fault.STALL, Fault.DROPPED):
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _headers(self) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    def _send(self, status: int, value: Mapping[str, Any], **headers: str) -> None:
+        self._send_bytes(status, json.dumps(value).encode(), **headers)
+
+    def _send_bytes(self, status: int, body: bytes, *, kind: str = "application/json", **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _turned(researcher: Callable[[Mapping[str, Any]], Turn], request: Mapping[str, Any], fault: Fault | None) -> Turn:
+    """The researcher's turn, or what the fault makes of it."""
+    match fault:
+        case Fault.REFUSAL:
+            details = {"type": "refusal", "category": "frontier_llm", "explanation": "declined"}
+            return Turn(content=[], stop_reason="refusal", stop_details=details)
+        case Fault.NO_TOOL:
+            return Turn(content=[{"type": "text", "text": "I would rather talk about it."}])
+        case Fault.EMPTY:
+            return Turn(content=[])
+        case Fault.PAUSE:
+            return Turn(content=[{"type": "text", "text": "One moment."}], stop_reason="pause_turn")
+        case Fault.MAX_TOKENS:
+            turn = researcher(request)
+            return Turn(content=turn.content, stop_reason="max_tokens")
+        case Fault.CONTEXT_EXCEEDED:
+            return Turn(content=[{"type": "text", "text": "I was about"}], stop_reason="model_context_window_exceeded")
+        case _:
+            return researcher(request)
+
+
+def _thinks(message: Mapping[str, Any]) -> bool:
+    return any(block["type"] == "thinking" for block in message["content"])
+
+
+def _without_marks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_marks(child) for key, child in value.items() if key != "cache_control"}
+    return [_without_marks(child) for child in value] if isinstance(value, list) else value
