@@ -1,0 +1,153 @@
+"""The Claude agent: constructs a conversation for each proposal, and remembers only what outlives one.
+
+It holds the key, the connection and a cache of diffs. It has no shell, no cluster and no write access to the
+lab: what leaves it is a proposal, and the records of its calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+from threading import Event, Lock
+from uuid import uuid4
+
+from pydantic import SecretStr
+
+from controller import money
+from controller.agent.claude import history, prompt, strategy, tools
+from controller.agent.claude.conversation import Conversation, Ended, Limits, Surroundings
+from controller.agent.claude.models import Model, Models
+from controller.agent.claude.wire import SILENCE_SECONDS, Question, Wire
+from controller.domain import Proposal
+from controller.ports import Abandoned, ProposalRequest
+from controller.settings import ClaudeSettings
+
+REFUSED_REST_SECONDS = 30.0
+LONGEST_REST_SECONDS = 900.0
+
+
+class ClaudeAgent:
+    """Proposes edits by asking Claude; safe to call from several threads, one proposal in each.
+
+    book: stores a call's record durably before it returns. editable: the files that may be changed.
+    stop: ends every wait and every call at once. wait: sleeps and says whether to stop; by default on `stop`.
+    Raises SettingsError where a model's calls could not be priced.
+    """
+
+    name = "claude"
+
+    def __init__(
+        self,
+        settings: ClaudeSettings,
+        *,
+        key: SecretStr,
+        book: Callable[[money.CallRecord], None],
+        needs_load_model: bool,
+        editable: Sequence[str],
+        stop: Event | None = None,
+        clock: Callable[[], float] = time.time,
+        wait: Callable[[float], bool] | None = None,
+        random: Random | None = None,
+        new_id: Callable[[], str] = lambda: uuid4().hex,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        for model in filter(None, (settings.model, settings.plateau_model)):
+            money.require_price(model, settings.prices)
+        self._settings = settings
+        self._needs_load_model = needs_load_model
+        self._editable = frozenset(editable)
+        self._diffs = history.Diffs()
+        self._models = Models(
+            settings, Wire(key=key, base_url=settings.base_url, silence_seconds=silence_seconds), clock
+        )
+        self._stopping = stop or Event()
+        self._around = Surroundings(
+            wire=self._models.wire,
+            book=book,
+            clock=clock,
+            wait=wait or self._stopping.wait,
+            stopped=self._stopping.is_set,
+            new_id=new_id,
+            random=random or Random(),
+            prices=settings.prices,
+        )
+        self._lock = Lock()
+        self._waiting: dict[int, str] = {}
+        self._prompt_tokens = prompt.PROMPT_TOKENS
+        self._refused_in_a_row = 0
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What proposals wait for right now, one sentence each."""
+        with self._lock:
+            return tuple(self._waiting.values())
+
+    def stop(self) -> None:
+        """Give up waiting: a `propose` under way returns Abandoned soon, and so does every later one."""
+        self._stopping.set()
+
+    def check(self) -> list[str]:
+        """Ask the API about the models; warnings for the operator. Raises AgentError: retired, unknown, key refused."""
+        return [warning for model in self._models.used for warning in self._models.of(model).warnings]
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        """One proposal from a fresh conversation. Raises AgentError when only a human can help."""
+        settings = self._settings
+        way = strategy.choose(
+            request.experiments,
+            number=request.number,
+            plateau_after=settings.plateau_after,
+            other_model=settings.plateau_model is not None,
+        )
+        name = settings.plateau_model if way == strategy.OTHER_MODEL and settings.plateau_model else settings.model
+        conversation = self._conversation(request, way=way, model=self._models.of(name))
+        ended = conversation.run(agent=f"{self.name}/{name}", strategy=way)
+        if isinstance(ended, Proposal):
+            self._refused_in_a_row = 0
+            return ended
+        return self._learn(*ended)
+
+    def _conversation(self, request: ProposalRequest, *, way: str, model: Model) -> Conversation:
+        settings = self._settings
+        tried = self._diffs.tried(request.experiments, request.notebook.diff)
+        definitions = tools.definitions()
+        ttl = prompt.cache_ttl(request, setting=settings.cache_ttl)
+        limit = min(self._prompt_tokens, model.opening_tokens)
+        told = prompt.build(request, tried, tools=definitions, way=way, ttl=ttl, limit=limit)
+        question = Question(
+            model=model.name,
+            max_tokens=model.max_tokens,
+            system=told.system,
+            tools=definitions,
+            messages=[{"role": "user", "content": told.opening}],
+            thinking=model.thinking,
+            effort=model.effort,
+        )
+        return Conversation(
+            question,
+            desk=tools.Desk(request=request, tried=tried, needs_load_model=self._needs_load_model),
+            limits=Limits(
+                calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal, dollars=request.dollars_left
+            ),
+            around=replace(self._around, notice=partial(self._notice, request.number)),
+            estimate=self._models.wire.count(question) or told.tokens,
+        )
+
+    def _learn(self, end: Ended, abandoned: Abandoned) -> Abandoned:
+        """Next time shorter after an overflow, later after a refusal."""
+        if end.too_long:
+            self._prompt_tokens = max(self._prompt_tokens // 2, 8_000)
+        self._refused_in_a_row = self._refused_in_a_row + 1 if end.refused else 0
+        if end.refused:
+            rest = min(LONGEST_REST_SECONDS, REFUSED_REST_SECONDS * 2.0 ** min(self._refused_in_a_row - 1, 10))
+            return replace(abandoned, retry_after=rest)
+        return abandoned
+
+    def _notice(self, number: int, text: str) -> None:
+        with self._lock:
+            self._waiting.pop(number, None)
+            if text:
+                self._waiting[number] = text

@@ -1,0 +1,93 @@
+"""What changes when ideas run dry: the way of searching, in turn, and what each way has brought.
+
+Pure. A plateau is the normal state of a campaign; switching the way of searching beats each way alone
+(arXiv 2602.16805 and the evidence in its neighbourhood), so the ways take turns by the proposal's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controller.domain import BASELINE, Experiment, Verdict
+
+OPEN = "open"
+OTHER_MODEL = "other-model"
+
+INSTRUCTIONS = {
+    OPEN: "Propose the edit with the best expected gain for its risk.",
+    "bolder": (
+        "Small steps have stopped paying. Rewrite a whole mechanism (attention, optimiser, schedule, data order, "
+        "initialisation) instead of turning a constant. A likely failure with a large upside is welcome."
+    ),
+    "delete": (
+        "Remove something: a mechanism, a branch, a constant that earns nothing. Equal score with fewer lines is a win."
+    ),
+    "combine": (
+        "Combine two near-misses: discarded edits whose gain was positive or close to zero, which touch different "
+        "parts, so that their effects may add up. Name both experiments in the hypothesis."
+    ),
+    "revisit": (
+        "Revisit one failed idea that the incumbent of its day may have spoilt (wrong learning rate, too small a "
+        "batch, a crash that was only a bug). Name the experiment, and say what is different now."
+    ),
+    "untried": (
+        "Before you choose, list for yourself which categories and which parts of the file the table below shows as "
+        "little tried, and propose from there. Do not touch what has been tried three times or more."
+    ),
+    OTHER_MODEL: "You are new here: look at the incumbent with fresh eyes, and say what its authors overlook.",
+}
+
+PLATEAU = ("bolder", "delete", "combine", "revisit", "untried", OTHER_MODEL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Yield:
+    """What one strategy brought. gain: sum of its kept expected gains, in sigma of one run."""
+
+    strategy: str
+    proposed: int
+    judged: int
+    kept: int
+    failed: int
+    gain: float
+    dollars: float
+
+
+def verdicts_since_keep(experiments: Sequence[Experiment]) -> int:
+    """Verdicts after the last keep, in the order they were reached."""
+    judged = sorted((e.judgement for e in experiments if e.judgement and e.number != BASELINE), key=lambda j: j.order)
+    kept = [place for place, judgement in enumerate(judged, start=1) if judgement.verdict is Verdict.KEEP]
+    return len(judged) - (kept[-1] if kept else 0)
+
+
+def choose(experiments: Sequence[Experiment], *, number: int, plateau_after: int, other_model: bool) -> str:
+    """The strategy of proposal `number`: open, or on a plateau the next one in turn."""
+    if verdicts_since_keep(experiments) < plateau_after:
+        return OPEN
+    turns = PLATEAU if other_model else tuple(name for name in PLATEAU if name != OTHER_MODEL)
+    return turns[number % len(turns)]
+
+
+def yields(experiments: Sequence[Experiment]) -> list[Yield]:
+    """What each strategy brought so far, in the order of the table of strategies, then others by name."""
+    groups: dict[str, list[Experiment]] = {}
+    for experiment in experiments:
+        if experiment.number != BASELINE:
+            groups.setdefault(experiment.strategy or experiment.agent or OPEN, []).append(experiment)
+    known = [name for name in INSTRUCTIONS if name in groups]
+    return [_yield(name, groups[name]) for name in [*known, *sorted(groups.keys() - set(known))]]
+
+
+def _yield(strategy: str, experiments: Sequence[Experiment]) -> Yield:
+    judgements = [e.judgement for e in experiments if e.judgement]
+    kept = [j for j in judgements if j.verdict is Verdict.KEEP]
+    return Yield(
+        strategy=strategy,
+        proposed=len(experiments),
+        judged=len(judgements),
+        kept=len(kept),
+        failed=sum(j.verdict in (Verdict.CRASH, Verdict.REJECT) for j in judgements),
+        gain=sum(j.expected_gain or 0.0 for j in kept),
+        dollars=sum(e.cost.dollars for e in experiments),
+    )

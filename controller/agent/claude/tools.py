@@ -1,0 +1,287 @@
+"""The tools a researcher has, and nothing else: read, edit a draft, look into the history, check, submit.
+
+Everything works on values in memory. There is no shell, no network, no path outside the files that the
+request names; a name or an argument that is not in the table below is answered with an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from controller import novelty
+from controller.agent.claude import digest, history
+from controller.agent.claude.draft import Draft, Misfit, read, replace_once, write
+from controller.agent.claude.untrusted import fenced_log, one_line
+from controller.ports import ProposalRequest
+
+DIFF_CHARACTERS = 8_000
+CATEGORIES = digest.CATEGORIES
+
+
+class Input(BaseModel):
+    """Arguments of a tool; unknown ones are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Read(Input):
+    """Read a file of the task, or a range of its lines (counted from 1). Editable files show your current draft."""
+
+    path: str
+    first_line: int | None = None
+    last_line: int | None = None
+
+
+class Replace(Input):
+    """Replace text in an editable file. `old` must occur exactly once, copied exactly, without line numbers."""
+
+    path: str
+    old: str
+    new: str
+
+
+class Write(Input):
+    """Replace an editable file as a whole. For rewrites only; prefer `replace`."""
+
+    path: str
+    text: str
+
+
+class SearchHistory(Input):
+    """Find experiments: `words` must all occur in title, hypothesis or reason; `code` must occur in a line of the diff.
+    Leave one of them empty to search by the other. Newest first."""
+
+    words: str
+    code: str
+
+
+class ShowExperiment(Input):
+    """Show one experiment: hypothesis, scores, why it was kept or not, its diff, and the log tail where it failed."""
+
+    number: int
+
+
+class Check(Input):
+    """Check your draft: does it parse, what changed, was it tried before, what is it close to."""
+
+
+class Submit(Input):
+    """Submit the draft as an experiment. It is committed and trained; you are not asked again.
+    title: what is done, imperative, at most 72 characters. hypothesis: why it should help, with the experiments
+    it builds on. expected_effect: direction and rough size."""
+
+    category: Literal[
+        "architecture",
+        "optimizer",
+        "schedule",
+        "initialization",
+        "regularization",
+        "data",
+        "throughput",
+        "simplification",
+    ]
+    title: str
+    hypothesis: str
+    expected_effect: str
+
+
+TOOLS: Mapping[str, type[Input]] = {
+    "read": Read,
+    "replace": Replace,
+    "write": Write,
+    "search_history": SearchHistory,
+    "show_experiment": ShowExperiment,
+    "check": Check,
+    "submit": Submit,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What lies before the researcher: the request, and its history with diffs."""
+
+    request: ProposalRequest
+    tried: Sequence[history.Tried]
+    needs_load_model: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a tool did: the draft after it, the text for the model, and a submission where one was accepted.
+
+    failed: the model is told that the call went wrong. refused: it was a submission, and it was turned down.
+    """
+
+    draft: Draft
+    text: str
+    failed: bool = False
+    refused: bool = False
+    submitted: Submit | None = None
+
+
+def definitions() -> list[dict[str, Any]]:
+    """The tools as the API wants them, byte-stable, since they begin every cached prefix."""
+    return [_definition(name, arguments) for name, arguments in TOOLS.items()]
+
+
+def run(name: str, arguments: object, *, draft: Draft, desk: Desk) -> Step:
+    """Carry out one tool call. Never raises for what a model may send."""
+    try:
+        if name not in TOOLS:
+            raise Misfit(f"there is no tool {one_line(name, limit=60)!r}; the tools are {', '.join(TOOLS)}")
+        return _run(TOOLS[name].model_validate(arguments), draft, desk)
+    except ValidationError as error:
+        return Step(draft=draft, text=_invalid(error), failed=True, refused=name == "submit")
+    except Misfit as misfit:
+        return Step(draft=draft, text=str(misfit), failed=True, refused=name == "submit")
+
+
+def _run(call: Input, draft: Draft, desk: Desk) -> Step:
+    match call:
+        case Read():
+            text = _text_of(call.path, draft, desk)
+            return Step(draft=draft, text=read(text, first=call.first_line or 1, last=call.last_line))
+        case Replace():
+            return _edited(replace_once(draft, path=_editable(call.path, draft), old=call.old, new=call.new))
+        case Write():
+            return _edited(write(draft, path=_editable(call.path, draft), text=call.text))
+        case SearchHistory():
+            return Step(draft=draft, text=_search(call, desk))
+        case ShowExperiment():
+            return Step(draft=draft, text=_show(call.number, desk))
+        case Check():
+            return _check(draft, desk)
+        case Submit():
+            return _submit(call, draft, desk)
+        case _:
+            raise Misfit(f"there is no tool for {type(call).__name__}")
+
+
+def _edited(draft: Draft) -> Step:
+    return Step(draft=draft, text=f"done; the draft now differs by\n{_cut(draft.diff) or '(nothing)'}")
+
+
+def _search(call: SearchHistory, desk: Desk) -> str:
+    if not call.words.strip() and not call.code.strip():
+        raise Misfit("give words, or a fragment of code")
+    found = history.search(desk.tried, words=call.words, code=call.code)
+    lines = [digest.line(tried) for tried in found]
+    return "\n".join(lines) or "no experiment matches"
+
+
+def _show(number: int, desk: Desk) -> str:
+    tried = next((t for t in desk.tried if t.experiment.number == number), None)
+    if tried is None:
+        raise Misfit(f"there is no experiment {number}; the history has {len(desk.tried)} of them")
+    experiment = tried.experiment
+    reason = experiment.judgement.reason if experiment.judgement else "no verdict yet"
+    parts = [
+        digest.line(tried),
+        f"hypothesis: {one_line(experiment.hypothesis, limit=1000) or '(none)'}",
+        f"expected: {one_line(experiment.expected_effect, limit=300) or '(none)'}",
+        f"judged: {one_line(reason, limit=400)}",
+        _cut(tried.diff),
+    ]
+    log = [fenced_log(desk.request.notebook.log_tail(experiment))] if digest.failed(experiment) else []
+    return "\n".join([*parts, *log])
+
+
+def _check(draft: Draft, desk: Desk) -> Step:
+    changed = draft.diff
+    if not changed:
+        return Step(draft=draft, text="the draft changes nothing yet")
+    close = _near(draft, desk)
+    verdict = _refusal(draft, desk)
+    lines = [
+        f"cannot be submitted: {verdict}" if verdict else "can be submitted",
+        f"lines: {_count(changed, '+')} added, {_count(changed, '-')} removed",
+        *_resemblance(close),
+        _cut(changed),
+    ]
+    told = draft.told | {tried.experiment.number for _, tried in close}
+    return Step(draft=replace(draft, told=told), text="\n".join(lines))
+
+
+def _submit(call: Submit, draft: Draft, desk: Desk) -> Step:
+    if not call.title.strip() or not call.hypothesis.strip():
+        raise Misfit("a submission needs a title and a hypothesis")
+    if not draft.changed:
+        raise Misfit("the draft changes nothing: edit a file first")
+    if verdict := _refusal(draft, desk):
+        raise Misfit(f"refused: {verdict}")
+    close = [pair for pair in _near(draft, desk) if pair[1].experiment.number not in draft.told]
+    if close:
+        told = draft.told | {tried.experiment.number for _, tried in close}
+        text = "\n".join(["not submitted yet:", *_resemblance(close), "submit again if you mean to repeat it"])
+        return Step(draft=replace(draft, told=told), text=text)
+    return Step(draft=draft, text="submitted", submitted=call)
+
+
+def _refusal(draft: Draft, desk: Desk) -> str | None:
+    return novelty.refusal(
+        base=draft.base,
+        proposed=draft.changed,
+        tried=desk.request.fingerprints,
+        needs_load_model=desk.needs_load_model,
+    )
+
+
+def _near(draft: Draft, desk: Desk) -> list[tuple[float, history.Tried]]:
+    return history.near(history.edit_of(draft.diff), desk.tried)
+
+
+def _resemblance(close: Sequence[tuple[float, history.Tried]]) -> list[str]:
+    return [f"{share:.0%} the same lines as {digest.line(tried)}" for share, tried in close]
+
+
+def _text_of(path: str, draft: Draft, desk: Desk) -> str:
+    known = {**desk.request.readable, **draft.files}
+    if path not in known:
+        raise Misfit(f"there is no file {one_line(path, limit=80)!r}; the files are {', '.join(known)}")
+    return known[path]
+
+
+def _editable(path: str, draft: Draft) -> str:
+    if path not in draft.files:
+        raise Misfit(f"{one_line(path, limit=80)!r} cannot be changed; you may change {', '.join(draft.files)}")
+    return path
+
+
+def _definition(name: str, arguments: type[Input]) -> dict[str, Any]:
+    schema = arguments.model_json_schema()
+    properties = {key: _plain(value) for key, value in schema.get("properties", {}).items()}
+    return {
+        "name": name,
+        "description": " ".join((arguments.__doc__ or "").split()),
+        "strict": True,
+        "input_schema": {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        },
+    }
+
+
+def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Titles and defaults are pydantic's, and of no use to the model."""
+    return {key: value for key, value in schema.items() if key not in ("title", "default")}
+
+
+def _invalid(error: ValidationError) -> str:
+    problems = [f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors()[:5]]
+    return "the arguments do not fit: " + "; ".join(problems)
+
+
+def _count(diff: str, sign: str) -> int:
+    return sum(line.startswith(sign) and not line.startswith(sign * 3) for line in diff.splitlines())
+
+
+def _cut(text: str) -> str:
+    return (
+        text if len(text) <= DIFF_CHARACTERS else f"{text[:DIFF_CHARACTERS]}\n(cut after {DIFF_CHARACTERS} characters)"
+    )
