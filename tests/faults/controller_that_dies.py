@@ -1,0 +1,111 @@
+"""A real controller that kills itself with SIGKILL at its N-th effect: `controller_that_dies.py FOLDER N`.
+
+Every write to the lab (objects, refs, notes), every launch and every clean-up counts as one effect, and
+the kill falls just before or just after it. N = 0 lives to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pygit2
+
+from controller import gitstore
+from controller.agent.perturb import PerturbAgent
+from controller.campaign import Campaign
+from controller.executor.local import LocalExecutor
+from controller.judge import make_judge
+from controller.lab import Lab
+from controller.settings import load_settings
+
+TRAIN = """\
+import sys, time
+A = 1.0  # 0 to 100
+B = 1.0  # 0 to 100
+
+C = 1.0  # 0 to 100
+D = 1.0  # 0 to 100
+if __name__ == "__main__":
+    print("---")
+    print(f"val_bpb: {2 + abs(A - 3) / 10 + abs(B - 2) / 10 + abs(C - 5) / 10 + abs(D) / 10 + hash(time.time()) % 100 / 1e4:.6f}")
+"""
+SETTINGS = """\
+tag: faults
+task: {score: log}
+budget: {train_seconds: 5, experiments: 5}
+judge: {baseline_runs: 2}
+"""
+
+
+def main() -> None:
+    """Run the campaign in the folder until its end, or until the chosen effect."""
+    folder, last = Path(sys.argv[1]), int(sys.argv[2])
+    task, data = folder / "task", folder / "data"
+    for made in (task, data):
+        made.mkdir(parents=True, exist_ok=True)
+    (task / "train.py").write_text(TRAIN)
+    (folder / "campaign.yaml").write_text(SETTINGS)
+    settings = load_settings(folder / "campaign.yaml", [f"task.folder={task}"])
+    count_effects(last)
+    lab = Lab.open(folder / "lab.git", create=True)
+    with lab.lock(now=time.time()):
+        executor = LocalExecutor(settings, task_folder=task, data_folder=data, work_folder=folder / "work")
+        campaign = Campaign(
+            settings=settings,
+            lab=lab,
+            executor=executor,
+            agent=PerturbAgent(settings.agent, accelerator=False),
+            judge=make_judge(settings.judge, minimize=True),
+            task_files={"train.py": TRAIN},
+            brief="Lower it.",
+            clock=time.time,
+            observe=lambda _: None,
+        )
+        print(campaign.run().reason)
+
+
+def count_effects(last: int) -> None:
+    """Put a counter around every function that changes something outside this process."""
+    counter = _Counter(last)
+    places: list[tuple[Any, str]] = [
+        (gitstore, "put"),
+        (gitstore, "insert"),
+        (Lab, "_commit"),
+        (Lab, "_move"),
+        (Lab, "_show"),
+        (LocalExecutor, "launch"),
+        (LocalExecutor, "recorded"),
+        (LocalExecutor, "adopt"),
+        (pygit2, "init_repository"),
+    ]
+    for owner, name in places:
+        setattr(owner, name, counter.around(getattr(owner, name)))
+
+
+class _Counter:
+    def __init__(self, last: int) -> None:
+        self._left = last
+
+    def around(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self._tick()
+            result = effect(*arguments, **named)
+            self._tick()
+            return result
+
+        return counted
+
+    def _tick(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
