@@ -24,7 +24,7 @@ from tests.cluster.harness import (
 )
 from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.built import node_is_ready
-from tests.cluster.harness.images import busybox_archive
+from tests.cluster.harness.images import busybox_image
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.machine import Machine
 
@@ -159,7 +159,7 @@ def test_overfull_disk_is_evicted_within_seconds(built_cluster: BuiltCluster, na
 
 
 def test_images_can_be_pinned_by_digest(cluster: Cluster, namespaces: NamespacePair) -> None:
-    [pinned] = cluster.import_image(busybox_archive())
+    pinned = cluster.import_image(busybox_image())
 
     job, _ = run_job(cluster, namespaces.runner, make_job("pinned", "true", image=pinned))
 

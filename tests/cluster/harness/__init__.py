@@ -3,12 +3,14 @@
 Built from Go modules and Debian packages; see ../README.md. It tests nothing itself and knows nothing of autoresearch.
 """
 
+from .builder import build_image, image_store
 from .built import BuiltCluster
 from .cluster import Cluster, Manifest
 from .components import ClusterSpec
 from .fixtures import FreshCluster
-from .images import BUSYBOX_IMAGE
+from .images import BUSYBOX_IMAGE, base_image, task_image
 from .namespaces import NamespacePair
+from .oci import Image, image_of_files
 from .waiting import ClusterError, DeadlineError, wait_until
 
 __all__ = [
@@ -19,7 +21,13 @@ __all__ = [
     "ClusterSpec",
     "DeadlineError",
     "FreshCluster",
+    "Image",
     "Manifest",
     "NamespacePair",
+    "base_image",
+    "build_image",
+    "image_of_files",
+    "image_store",
+    "task_image",
     "wait_until",
 ]

@@ -19,9 +19,10 @@ from .components import DEFAULT, ClusterSpec, commands, files
 from .containerd import Containerd
 from .enforcement import enforced_network
 from .faults import Faults
-from .images import busybox_archive, pause_archive
+from .images import busybox_image, pause_image
 from .layout import Layout
 from .machine import Machine
+from .oci import Image
 from .waiting import ClusterError, wait_until
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
@@ -71,7 +72,7 @@ class BuiltCluster(Cluster):
         """The kept cluster of that name, which another process started. Raises ClusterError if none runs."""
         layout = slots.kept(name)
         if layout is None:
-            raise ClusterError(f"no cluster named {name} runs: python -m tests.cluster.harness up {name}")
+            raise ClusterError(f"no cluster named {name} runs: python -m tests.cluster.harness up --name {name}")
         recorded = json.loads((layout.root / "spec.json").read_text())
         return cls(layout, ClusterSpec(**recorded), Machine.find(layout))
 
@@ -105,8 +106,8 @@ class BuiltCluster(Cluster):
         shutil.copytree(self.layout.logs, target, dirs_exist_ok=True)
         return target
 
-    def import_image(self, archive: Path) -> list[str]:
-        return self.containerd.import_image(archive)
+    def import_image(self, image: Image) -> str:
+        return self.containerd.import_image(image)
 
     def enforce_network(self, namespace: str) -> AbstractContextManager[None]:
         """While the context lasts, pods of that namespace can reach nothing and nothing can reach them."""
@@ -151,8 +152,8 @@ class BuiltCluster(Cluster):
 
     def _start_containerd(self, argv: list[str]) -> None:
         self.containerd.start(argv)
-        for archive in (pause_archive(), busybox_archive()):
-            self.containerd.import_image(archive)
+        for image in (pause_image(), busybox_image()):
+            self.containerd.import_image(image)
 
     def _commands(self) -> dict[str, list[str]]:
         paths = {name: str(binary(name)) for name in COMPONENTS}

@@ -21,9 +21,10 @@ def digest_of(paths: Iterable[Path], *, root: Path, extra: str = "") -> str:
     """16 hexadecimal digits over the files' paths below root, their contents, and `extra`."""
     hasher = hashlib.sha256(extra.encode())
     for path in sorted(paths):
-        content = path.read_bytes()
-        hasher.update(f"\0{path.relative_to(root)}\0{len(content)}\0".encode())
-        hasher.update(content)
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        # Whether it is executable gets into images, and into git.
+        hasher.update(f"\0{path.relative_to(root)}\0{path.stat().st_mode & 0o111:o}\0{content}".encode())
     return hasher.hexdigest()[:16]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .binaries import binary
+from .oci import Image
 from .waiting import ClusterError, wait_until
 
 Manifest = dict[str, Any]
@@ -21,8 +23,8 @@ class Cluster(ABC):
     kubeconfig: Path
 
     @abstractmethod
-    def import_image(self, archive: Path) -> list[str]:
-        """Bring a docker or OCI archive to the node; returns each image's name by digest (x@sha256:...)."""
+    def import_image(self, image: Image) -> str:
+        """Bring an image to the node; returns its name by digest (localhost/x@sha256:...)."""
 
     @property
     def harness_kubeconfig(self) -> Path:
@@ -84,8 +86,8 @@ class ForeignCluster(Cluster):
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
 
-    def import_image(self, archive: Path) -> list[str]:
-        raise ClusterError(f"{self.kubeconfig} is a foreign cluster: the harness cannot bring {archive.name} to it")
+    def import_image(self, image: Image) -> str:
+        raise ClusterError(f"{self.kubeconfig} is a foreign cluster: the harness cannot bring {image.tag} to it")
 
 
 class KindCluster(Cluster):
@@ -103,15 +105,14 @@ class KindCluster(Cluster):
         _kind("export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig))
         return cls(name, kubeconfig)
 
-    def import_image(self, archive: Path) -> list[str]:
-        _kind("load", "image-archive", str(archive), "--name", self.name)
-        listed = subprocess.run(
-            ["docker", "exec", f"{self.name}-control-plane", "crictl", "images", "-o", "json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [digest for image in json.loads(listed.stdout)["images"] for digest in image["repoDigests"]]
+    def import_image(self, image: Image) -> str:
+        with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+            image.write_archive(archive)
+            archive.flush()
+            _kind("load", "image-archive", archive.name, "--name", self.name)
+        node = ["docker", "exec", f"{self.name}-control-plane", "ctr", "-n", "k8s.io"]
+        subprocess.run([*node, "images", "tag", "--force", image.tag, image.pinned], check=True, capture_output=True)
+        return image.pinned
 
 
 def set_gpus(cluster: Cluster, count: int, *, node: str) -> None:

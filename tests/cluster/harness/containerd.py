@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from dataclasses import dataclass
-from pathlib import Path
+import contextlib
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
 
 from .layout import Layout
 from .machine import Machine
-from .waiting import wait_until
-
-# What ctr prints for each image of an archive.
-UNPACKED = re.compile(r"^unpacking (\S+) \((sha256:[0-9a-f]{64})\)", re.MULTILINE)
+from .oci import Image
+from .waiting import ClusterError, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +30,44 @@ class Containerd:
         dirty.touch()
         self._launch(argv)
 
-    def import_image(self, archive: Path) -> list[str]:
-        """Load a docker or OCI archive, unless its very content is there; returns the images' names by digest.
+    def import_image(self, image: Image) -> str:
+        """Bring an image in, unless it is there, sending only the blobs that are not; returns its name by digest.
 
-        Each image is named by its tag and, so that pods may pin it, by NAME@DIGEST, which an import alone does not do.
+        It is named by its tag and, so that pods may pin it, by NAME@DIGEST, which an import alone does not do.
         """
-        record = self.layout.store / "imported" / f"{_fingerprint(archive)}.json"
         present = self.digests()
-        images: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-        if not images or any(present.get(tag) != digest for tag, digest in images.items()):
-            images = dict(UNPACKED.findall(self.ctr("images", "import", str(archive))))
-            for tag, digest in images.items():
-                self._pin(tag, digest, stale=present.get(tag))
-            record.parent.mkdir(exist_ok=True)
-            record.write_text(json.dumps(images))
-        return [pinned(tag, digest) for tag, digest in images.items()]
+        if present.get(image.tag) == present.get(image.pinned) == image.digest:
+            return image.pinned
+        blobs = frozenset(self.ctr("content", "ls", "-q").split())
+        self._feed(image, without=blobs)
+        stale = present.get(image.tag)
+        if stale is not None and stale != image.digest:
+            self.ctr("images", "rm", replace(image, digest=stale).pinned)
+        self.ctr("images", "tag", "--force", image.tag, image.pinned)
+        return image.pinned
 
     def digests(self) -> dict[str, str]:
         """The manifest digest of every image, by name."""
         lines = self.ctr("images", "ls").splitlines()[1:]
         return {fields[0]: fields[2] for fields in (line.split() for line in lines)}
 
+    def _feed(self, image: Image, *, without: frozenset[str]) -> None:
+        # From outside its namespaces: a socket knows no borders.
+        command = ["ctr", "--address", str(self.layout.containerd_socket), "-n", "k8s.io", "images", "import", "-"]
+        with (
+            tempfile.TemporaryFile() as words,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words) as ctr,
+        ):
+            assert ctr.stdin is not None
+            with contextlib.suppress(BrokenPipeError), ctr.stdin as stream:
+                image.write_archive(stream, without=without)
+            if ctr.wait() != 0:
+                words.seek(0)
+                raise ClusterError(f"importing {image.tag}: {words.read().decode(errors='replace')[-2000:]}")
+
     def ctr(self, *arguments: str) -> str:
         """Run ctr in Kubernetes' namespace of containerd."""
         return self.machine.run("ctr", "--address", str(self.layout.containerd_socket), "-n", "k8s.io", *arguments)
-
-    def _pin(self, tag: str, digest: str, *, stale: str | None) -> None:
-        if stale is not None and stale != digest:
-            self.ctr("images", "rm", pinned(tag, stale))
-        self.ctr("images", "tag", "--force", tag, pinned(tag, digest))
 
     def _launch(self, argv: list[str]) -> None:
         self.layout.containerd_socket.unlink(missing_ok=True)
@@ -77,14 +83,3 @@ class Containerd:
         containers = self.ctr("containers", "ls", "-q").split()
         if containers:
             self.ctr("containers", "rm", *containers)
-
-
-def pinned(tag: str, digest: str) -> str:
-    """The name by which a pod pins an image: localhost/x:1 and sha256:... give localhost/x@sha256:..."""
-    name, _, version = tag.rpartition(":")
-    return f"{name if '/' not in version else tag}@{digest}"
-
-
-def _fingerprint(archive: Path) -> str:
-    status = archive.stat()
-    return hashlib.sha256(f"{archive.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]

@@ -1,12 +1,14 @@
 """The pytest fixtures of every test that wants a Kubernetes: a shared cluster, fresh ones, a namespace pair.
 
-Slow one-time work (packages, Go builds, base images) happens after collection, outside of any test's time limit.
+Slow one-time work (packages, Go builds) happens after collection, outside of any test's time limit. A test module adds
+its own by a list named PREPARATIONS of functions without arguments, such as `task_image`, which cache what they make.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -31,11 +33,21 @@ class FreshCluster(Protocol):
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what the selected tests need while no test's clock is running."""
-    wanted = any(item.get_closest_marker("cluster") for item in session.items)
+    """Build what the selected tests need while no test's clock is running, and show the progress."""
+    wanted = [item for item in session.items if item.get_closest_marker("cluster")]
     if not wanted or session.config.option.collectonly or not isinstance(choose_built(look_around()), Built):
         return
-    ensure_packages()
+    modules = [item.getparent(pytest.Module) for item in wanted]
+    own = [step for module in modules if module for step in getattr(module.obj, "PREPARATIONS", ())]
+    capturing = session.config.pluginmanager.getplugin("capturemanager")
+    with capturing.global_and_fixture_disabled() if capturing else nullcontext():
+        ensure_packages()
+        for step in dict.fromkeys([build_components, *own]):
+            step()
+
+
+def build_components() -> None:
+    """Build every program that a cluster consists of."""
     for program in (*COMPONENTS, "pause"):
         binary(program)
 

@@ -1,0 +1,124 @@
+"""Images as the harness keeps them: blobs by digest in one folder (an OCI layout), shared by all images.
+
+An image moves into a cluster as a tar stream of those blobs only that the cluster lacks, so that a layer of
+gigabytes travels once, however often the small layers on top of it change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """tag: its full name, localhost/x:1; digest: of its manifest, sha256:...; layout: the folder with its blobs.
+
+    build_name: what the builder's own storage calls it, for images that others build on.
+    """
+
+    tag: str
+    digest: str
+    layout: Path
+    build_name: str = ""
+
+    @property
+    def pinned(self) -> str:
+        """The name that only this very image has: localhost/x@sha256:..."""
+        return f"{self.tag.rpartition(':')[0]}@{self.digest}"
+
+    def blob(self, digest: str) -> Path:
+        """The file of one of the layout's blobs."""
+        return self.layout / "blobs" / digest.replace(":", "/")
+
+    def blobs(self) -> list[str]:
+        """The digests of all that the image consists of: manifest, configuration, layers."""
+        manifest = json.loads(self.blob(self.digest).read_text())
+        return [self.digest, manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+
+    def write_archive(self, stream: IO[bytes], *, without: frozenset[str] = frozenset()) -> None:
+        """Write an OCI archive to a stream, leaving out blobs that the receiver has already."""
+        with tarfile.open(fileobj=stream, mode="w|") as archive:
+            _add(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+            _add(archive, "index.json", json.dumps(self._index()).encode())
+            # A stream must not name the same blob twice: two layers may be equal.
+            for digest in dict.fromkeys(self.blobs()):
+                if digest not in without:
+                    archive.add(self.blob(digest), f"blobs/{digest.replace(':', '/')}")
+
+    def _index(self) -> dict[str, Any]:
+        annotations = {"io.containerd.image.name": self.tag, "org.opencontainers.image.ref.name": self.tag}
+        size = self.blob(self.digest).stat().st_size
+        entry = {"mediaType": MANIFEST, "digest": self.digest, "size": size, "annotations": annotations}
+        return {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+
+
+def image_of_files(
+    layout: Path, *, tag: str, executables: Mapping[str, Path], links: Mapping[str, str], entrypoint: Sequence[str]
+) -> Image:
+    """Make an image of one layer without a builder, the same bytes for the same input.
+
+    executables: files by their path in the image; links: targets of symbolic links, likewise.
+    """
+    content = _layer(executables, links)
+    layer = _store(layout, content, LAYER)
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": _store(layout, json.dumps(config).encode(), CONFIG),
+        "layers": [layer],
+    }
+    stored = _store(layout, json.dumps(manifest).encode(), MANIFEST)
+    return Image(tag=tag, digest=stored["digest"], layout=layout)
+
+
+def _store(layout: Path, content: bytes, media_type: str) -> dict[str, Any]:
+    name = hashlib.sha256(content).hexdigest()
+    path = layout / "blobs" / "sha256" / name
+    if path.exists():
+        path.touch()  # in use: not to be forgotten
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        unfinished.write_bytes(content)
+        unfinished.rename(path)
+    return {"mediaType": media_type, "digest": f"sha256:{name}", "size": len(content)}
+
+
+def _layer(executables: Mapping[str, Path], links: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as layer:
+        for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777)):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, mode
+            layer.addfile(folder)
+        for name, source in sorted(executables.items()):
+            _add(layer, name, source.read_bytes(), mode=0o755)
+        for name, target in sorted(links.items()):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            layer.addfile(link)
+    return buffer.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), mode
+    archive.addfile(member, io.BytesIO(content))
