@@ -1,0 +1,84 @@
+"""The two simple policies, move by move."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.domain import Verdict
+from controller.judge import Candidate, Decision, Judge, make_judge
+from controller.settings import JudgeSettings
+
+RERUN, KEEP, DISCARD = Decision.RERUN, Decision.KEEP, Decision.DISCARD
+
+
+def make(policy: str, *, max_runs: int = 5, minimize: bool = True) -> Judge:
+    return make_judge(JudgeSettings.model_validate({"policy": policy, "max_runs": max_runs}), minimize=minimize)
+
+
+@pytest.mark.parametrize(
+    ("scores", "line_change", "decision"),
+    [
+        pytest.param((2.1,), 0, DISCARD, id="a screening run that is worse ends it"),
+        pytest.param((2.0,), 0, DISCARD, id="an equal screening run ends it"),
+        pytest.param((2.0,), -1, RERUN, id="an equal one of a shorter file goes on"),
+        pytest.param((1.9,), 0, RERUN, id="a better screening run must be confirmed"),
+        pytest.param((1.9, 2.1), 0, DISCARD, id="a fresh run that is worse ends it"),
+        pytest.param((1.9, 1.8), 0, RERUN, id="a confirmed candidate is topped up"),
+        pytest.param((1.9, 1.8, 2.3), 0, RERUN, id="topping up is no second test"),
+        pytest.param((1.9, 1.8, 2.3, 2.2), 0, KEEP, id="three fresh runs measure it"),
+        pytest.param((2.0, 2.0, 2.0, 2.0), -1, KEEP, id="exactly equal throughout and shorter"),
+    ],
+)
+def test_confirm_screens_confirms_and_measures(scores: tuple[float, ...], line_change: int, decision: Decision) -> None:
+    judge = make("confirm")
+    state = judge.begin([1.5, 2.5])
+
+    assert judge.assess(state, Candidate(scores=scores, line_change=line_change)).decision is decision
+
+
+def test_confirm_sets_the_level_to_its_fresh_runs_without_the_screening_run() -> None:
+    judge = make("confirm")
+    state = judge.begin([1.5, 2.5])
+
+    after = judge.conclude(state, Candidate(scores=(0.1, 1.5, 1.75, 2.0), line_change=0), Verdict.KEEP)
+
+    assert after.level == pytest.approx(1.75)
+    assert after.gain == pytest.approx(0.25)
+    assert after.level_error == pytest.approx(after.sigma / 3**0.5)
+
+
+def test_confirm_keeps_what_is_confirmed_when_no_run_is_left_and_discards_what_is_not() -> None:
+    judge = make("confirm")
+    state = judge.begin([1.5, 2.5])
+
+    assert judge.assess(state, Candidate(scores=(1.9, 1.8), line_change=0), may_rerun=False).decision is KEEP
+    assert judge.assess(state, Candidate(scores=(0.1,), line_change=0), may_rerun=False).decision is DISCARD
+    assert make("confirm", max_runs=2).assess(state, Candidate(scores=(1.9, 1.8), line_change=0)).decision is KEEP
+
+
+@pytest.mark.parametrize(
+    ("score", "line_change", "decision"),
+    [
+        pytest.param(0.99, 100, KEEP, id="better is kept however long"),
+        pytest.param(1.0, 0, DISCARD, id="equal is discarded"),
+        pytest.param(1.0, 1, DISCARD, id="equal and longer is discarded"),
+        pytest.param(1.0, -1, KEEP, id="equal and shorter is kept"),
+        pytest.param(1.01, -100, DISCARD, id="worse is discarded however short"),
+    ],
+)
+def test_greedy_keeps_what_beats_the_record(score: float, line_change: int, decision: Decision) -> None:
+    judge = make("greedy")
+    state = judge.begin([1.0])
+
+    assert judge.assess(state, Candidate(scores=(score,), line_change=line_change)).decision is decision
+
+
+def test_greedy_records_the_lucky_run_and_starts_from_the_best_baseline_run() -> None:
+    judge = make("greedy", minimize=False)
+    state = judge.begin([0.5, 0.75, 0.25])
+
+    after = judge.conclude(state, Candidate(scores=(0.875, 0.5), line_change=0), Verdict.KEEP)
+
+    assert state.level == 0.75
+    assert after.level == 0.875
+    assert after.gain == 0.125
