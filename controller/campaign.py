@@ -365,7 +365,7 @@ class Campaign:
             case Abandoned():
                 self._rest_until = self._clock() + answer.retry_after
                 self._exhausted = self._exhausted or answer.exhausted
-                self._send_back(answer.reason, answer)
+                self._observe(Refused(answer.reason, answer.cost))
             case AgentError():
                 self._agent_trouble = str(answer)
                 self._exhausted = True
@@ -385,10 +385,10 @@ class Campaign:
         self._refused = ()
         self._observe(Admitted(self._admit(proposal)))
 
-    def _send_back(self, reason: str, answer: Proposal | Abandoned) -> None:
+    def _send_back(self, reason: str, proposal: Proposal) -> None:
         self._refused = (*self._refused, reason)
         self._exhausted = self._exhausted or len(self._refused) >= REFUSALS_IN_A_ROW
-        self._observe(Refused(reason, answer.cost))
+        self._observe(Refused(reason, proposal.cost))
 
     def _admit(self, proposal: Proposal) -> Experiment:
         number = max(self.memory.experiments) + 1

@@ -233,3 +233,7 @@ def _as_json(experiment: Experiment) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(encode(experiment))
     verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
     return record | {"verdict": verdict, "score": mean(experiment.scores) if experiment.scores else None}
+
+
+if __name__ == "__main__":
+    main()

@@ -87,7 +87,16 @@ def build_agent(settings: Settings) -> Agent:
         case _:
             from controller.agent.perturb import PerturbAgent
 
-            return PerturbAgent(settings.agent, accelerator=False)
+            return PerturbAgent(settings.agent, accelerator=_trains_on_accelerator(settings))
+
+
+def _trains_on_accelerator(settings: Settings) -> bool:
+    """Whether trainings will find a GPU: perturb must change the constants that count there."""
+    if settings.executor.kind == "kubernetes":
+        return settings.executor.kubernetes.gpus > 0
+    from controller.executor.local.machine import look_around
+
+    return bool(look_around().accelerators)
 
 
 class _Screen:

@@ -83,9 +83,9 @@ def gain(experiment: Experiment) -> str:
 
 
 def what(experiment: Experiment) -> str:
-    """The title; for a failure its reason and where to read more."""
+    """The title; where there is no score that counts, the reason and where to read more."""
     judgement = experiment.judgement
-    if judgement is None or judgement.verdict in (Verdict.KEEP, Verdict.DISCARD):
+    if judgement is None or (experiment.scores and judgement.verdict is not Verdict.REJECT):
         return experiment.title
     return f"{experiment.title}: {judgement.reason} (show {experiment.number})"
 

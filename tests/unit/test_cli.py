@@ -1,0 +1,195 @@
+"""The command line as its user meets it: real processes, exit codes, one sentence for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+TRAIN = """\
+import os, time
+WIDTH = 4  # 1 to 64
+DEPTH = 3  # 1 to 16
+
+
+LEARNING_RATE = 0.1  # 0.001 to 1
+if __name__ == "__main__":
+    for step in range(3):
+        print(f"step {step}", end="\\r", flush=True)
+        time.sleep(float(os.environ.get("PAUSE", 0)))
+    print("---")
+    print(f"val_bpb:          {2 - WIDTH / 100 - DEPTH / 200 + int(os.environ['AUTORESEARCH_SEED']) % 97 / 1e4:.6f}")
+    print("peak_vram_mb:     2048.0")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "train.py").write_text(TRAIN)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "campaign.yaml").write_text(
+        f"tag: c\ntask: {{folder: {tmp_path / 'task'}, score: log}}\nbudget: {{train_seconds: 5, experiments: 3}}\n"
+    )
+    (tmp_path / "c" / "data").mkdir()
+    return tmp_path / "c"
+
+
+def autoresearch(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "controller.cli", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "160", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment.pop("AUTORESEARCH_CAMPAIGN", None)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=120)
+
+
+def test_campaign_from_first_run_to_reports(folder: Path) -> None:
+    ran = autoresearch("run", folder)
+
+    assert ran.returncode == 0, ran.stderr
+    assert "baseline  3 × 5 s" in ran.stdout
+    assert "[unverified]" in ran.stdout
+    assert "stopped: 3 experiments (budget)" in ran.stdout
+    assert f"go on with: autoresearch run {folder}" in ran.stdout
+    assert "\r" not in ran.stdout + ran.stderr
+
+    log = json.loads(autoresearch("log", "--json", cwd=folder).stdout)
+    assert [row["number"] for row in log] == list(range(len(log)))
+    assert sum(1 for row in log[1:] if row["score"] is not None) == 3
+    assert all(row["verdict"] in ("keep", "discard") for row in log)
+
+    shown = autoresearch("show", "1", "-C", folder).stdout
+    assert log[1]["title"] in shown
+    assert "+++ b/train.py" in shown
+    assert "seed" in shown
+    assert "peak_vram_mb:     2048.0" in shown
+
+    patch = autoresearch("diff", "1", "-C", folder).stdout
+    done = subprocess.run(
+        ["git", "apply", "--check", "-"], input=patch, cwd=folder.parent / "task", text=True, check=False
+    )
+    assert done.returncode == 0
+
+    best = autoresearch("best", "-C", folder).stdout
+    compile(best, "train.py", "exec")
+
+    table = autoresearch("export", "-C", folder).stdout.splitlines()
+    assert table[0].split("\t") == ["commit", "val_bpb", "memory_gb", "status", "description"]
+    assert len(table) == len(log) + 1
+    assert table[1].split("\t")[2] == "2.0"
+
+    page = (folder / "report.html").read_text()
+    assert page.count('class="dot') == 3 + len(log) - 1
+    assert "unverified" in page
+    assert not re.search(r"https?://|//[a-z]+\.", page)
+    assert "## What held" in (folder / "report.md").read_text()
+
+    status = json.loads(autoresearch("status", "--json", "-C", folder).stdout)
+    assert status["experiments"] == len(log) - 1
+    assert status["provenance"] == "log"
+
+
+def test_interrupt_stops_cleanly_and_the_next_run_goes_on(folder: Path) -> None:
+    train = folder.parent / "task" / "train.py"
+    train.write_text(TRAIN.replace('os.environ.get("PAUSE", 0)', '"0.2"'))
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")))
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert "stopped: interrupted" in out
+    again = autoresearch("run", folder)
+    assert "stopped: 3 experiments (budget)" in again.stdout
+
+
+def test_second_controller_is_told_who_holds_the_lab(folder: Path) -> None:
+    (folder.parent / "task" / "train.py").write_text(TRAIN.replace('os.environ.get("PAUSE", 0)', '"30"'))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "controller.cli", "run", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")))
+        second = autoresearch("run", folder)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+    assert second.returncode == 2
+    assert f"is in use by pid {process.pid} (since " in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["run", "c", "--set", "budget.train_seconds=0"], "must be at least 5 (got 0)", id="zero budget"),
+        pytest.param(["run", "c", "--set", "tag=a b"], "tag must be", id="tag"),
+        pytest.param(["run", "c", "--set", "task.folder=/nowhere"], "task folder /nowhere does not exist", id="task"),
+        pytest.param(["run", "c", "--sandbox", "chroot"], "executor.sandbox", id="sandbox"),
+        pytest.param(["show", "3", "-C", "c"], "no lab at", id="show before run"),
+        pytest.param(["status", "-C", "nowhere"], "no lab at", id="no campaign there"),
+        pytest.param(
+            ["run", "c", "--set", "task.score=exam", "--set", "agent.kind=perturb"], "manifest.json", id="data"
+        ),
+    ],
+)
+def test_mistake_is_one_sentence_and_exit_2(folder: Path, arguments: Sequence[str], sentence: str) -> None:
+    done = autoresearch(*arguments, cwd=folder.parent)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("autoresearch: ")
+
+
+def test_without_a_campaign_in_reach_the_way_out_is_named(tmp_path: Path) -> None:
+    done = autoresearch("log", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "start one with `autoresearch run DIR`" in done.stderr
+
+
+def test_corrupt_data_is_named_before_anything_runs(folder: Path) -> None:
+    (folder / "data" / "manifest.json").write_text(json.dumps({"files": {"train/tokens.bin": {"sha256": "0" * 64}}}))
+    (folder / "data" / "train").mkdir()
+    (folder / "data" / "train" / "tokens.bin").write_bytes(b"tampered")
+
+    done = autoresearch("run", folder, "--set", "task.score=exam")
+
+    assert done.returncode == 2
+    assert "train/tokens.bin is not what the manifest says" in done.stderr
+    assert not (folder / "lab.git").exists()
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    script = "import sys, controller.cli; print([m for m in ('anthropic','kubernetes','torch','numpy','matplotlib') if m in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_command() -> None:
+    helped = autoresearch("--help").stdout
+
+    for command in ("prepare", "run", "status", "log", "show", "diff", "best", "report", "export"):
+        assert command in helped
+
+
+def wait_until(condition, *, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]  # any callable
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.02)
