@@ -15,7 +15,8 @@ from controller.records import mean
 from controller.settings import Settings
 
 WIDTH, HEIGHT = 960, 420
-LEFT, RIGHT, TOP, BOTTOM = 76, 20, 34, 40
+LEFT, RIGHT, TOP, BOTTOM = 76, 110, 34, 40
+LABEL_GAP = 26
 OUTLIER_SIGMAS = 12.0
 """Worse than the baseline by more than this is drawn at the edge: one disaster must not flatten the rest."""
 
@@ -155,13 +156,15 @@ def _mark(dot: Dot, x: Scale, y: Scale, edge: float) -> str:
 
 
 def _labels(dots: Sequence[Dot], x: Scale, y: Scale) -> list[str]:
-    """Titles beside kept dots, as upstream's picture has them; slanted, so that neighbours stay readable."""
-    kept = [dot for dot in dots if dot.verdict == "keep" and dot.value is not None]
-    return [
-        f'<text class="label" transform="translate({x(dot.number) + 6:.1f},{y(dot.value or 0) - 8:.1f}) rotate(-20)">'
-        f"{escape(_short(dot.title))}</text>"
-        for dot in kept
-    ]
+    """Titles below kept dots, as upstream's picture has them; one too close to its neighbour is left to the hint."""
+    labels, free_from = [], 0.0
+    for dot in dots:
+        if dot.verdict != "keep" or dot.value is None or x(dot.number) < free_from:
+            continue
+        free_from = x(dot.number) + LABEL_GAP
+        place = f"translate({x(dot.number) + 4:.1f},{y(dot.value) + 16:.1f}) rotate(25)"
+        labels.append(f'<text class="label" transform="{place}">{escape(_short(dot.title))}</text>')
+    return labels
 
 
 def _short(text: str, limit: int = 34) -> str:

@@ -63,7 +63,7 @@ class Summary:
         )
         start = f" (baseline {self.baseline:.4f})" if self.baseline is not None else ""
         counts = f"{self.verdicts.get('keep', 0)} kept of {self.experiments}"
-        mark = "" if self.provenance in ("", "sealed") else f" [{self.provenance}]"
+        mark = {"log": " [unverified]", "unsealed": " [unsealed]"}.get(self.provenance, "")
         return f"{now}; {best}{start}{mark}, {counts}, {self.slot_hours:.2f} slot-hours, ${self.dollars:.2f}."
 
 
