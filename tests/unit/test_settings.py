@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import SettingsError
+from controller.reference import reference
 from controller.settings import Settings, dump_settings, load_settings, read_secrets
 
 
@@ -91,3 +92,9 @@ def test_key_comes_from_the_environment_and_is_never_shown() -> None:
     assert "very-secret" not in str(secrets.model_dump())
     assert secrets.anthropic_api_key is not None
     assert secrets.anthropic_api_key.get_secret_value() == "sk-very-secret"
+
+
+def test_settings_page_is_the_schema() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+
+    assert page.read_text(encoding="utf-8") == reference(), "run: python -m controller.reference > docs/settings.md"
