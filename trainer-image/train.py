@@ -50,7 +50,7 @@ if DEVICE == "cuda":
     # Batch
     SEQUENCE_LENGTH = 2048  # tokens, 512 to 2048
     DEVICE_BATCH_SIZE = 32  # sequences per forward pass, as many as memory holds
-    TOTAL_BATCH_SIZE = 2**18  # tokens per optimiser step, 2**16 to 2**20
+    TOTAL_BATCH_SIZE = 262_144  # tokens per optimiser step, 65_536 to 1_048_576
     # Optimiser
     MATRIX_LR = 0.04  # Muon, per step, 0.01 to 0.1
     EMBEDDING_LR = 0.6  # AdamW, 0.1 to 1
@@ -98,7 +98,7 @@ else:
     ADAM_BETA2 = 0.95  # 0.9 to 0.999
     GRADIENT_CLIP = 0.0  # largest gradient norm, 0.1 to 10; 0 = off
     # Schedule, as fractions of the training time
-    WARMUP_RATIO = 0.02  # 0 to 0.1
+    WARMUP_RATIO = 0.0  # 0 to 0.1
     WARMDOWN_RATIO = 0.6  # 0.2 to 0.9
     FINAL_LR_FRACTION = 0.0  # of the peak, 0 to 0.1
     # Numbers and kernels
@@ -248,7 +248,7 @@ class GPT(nn.Module):
             x = x + mlp(norm(x))
         x = norm(x)
         if self.config.tie_embeddings:
-            x = x / self.config.width**0.5  # embeddings have unit variance, an unembedding needs far less
+            x = x / self.config.width  # or a token's own embedding, of norm sqrt(width), would predict itself
         logits: Tensor = self.unembedding(x)
         return logits
 
