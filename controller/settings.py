@@ -251,8 +251,11 @@ def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
         raise SettingsError(f"settings {where}: not valid YAML: {_one_line(error)}") from error
     if not isinstance(document, dict):
         raise SettingsError(f"settings {where}: must be a mapping of settings, found {type(document).__name__}")
+    if path:
+        _anchor(document, base=path.resolve().parent)
     for override in overrides:
         _apply(document, override)
+    _anchor(document, base=Path.cwd())
     return _validate(document, text=text, where=where)
 
 
@@ -280,6 +283,19 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"settings {path}: cannot be read: {_one_line(error)}") from error
+
+
+PATHS = (("brief",), ("task", "folder"), ("agent", "patches"), ("executor", "kubernetes", "kubeconfig"))
+
+
+def _anchor(document: dict[str, Any], *, base: Path) -> None:
+    """Make relative paths absolute: in a file they start at the file, in a flag at the current folder."""
+    for *groups, leaf in PATHS:
+        node: Any = document
+        for group in groups:
+            node = node.get(group) if isinstance(node, dict) else None
+        if isinstance(node, dict) and isinstance(node.get(leaf), str):
+            node[leaf] = str(base / Path(node[leaf]).expanduser())
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

@@ -98,3 +98,13 @@ def test_settings_page_is_the_schema() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
     assert page.read_text(encoding="utf-8") == reference(), "run: python -m controller.reference > docs/settings.md"
+
+
+def test_paths_in_a_file_start_at_the_file_and_in_a_flag_at_the_current_folder(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text("task: {folder: ../fork}\n")
+
+    settings = load_settings(file, ["brief=brief.md"])
+
+    assert settings.task.folder == tmp_path / "../fork"
+    assert settings.brief == Path.cwd() / "brief.md"
