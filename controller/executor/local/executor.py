@@ -24,7 +24,7 @@ from controller.executor.local.limits import Cgroups, Confinement, Limits, find_
 from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, look_around
 from controller.executor.local.process import Confined, Stop, run_phase
 from controller.executor.local.runner import Site, TryRunner
-from controller.executor.local.sandbox import ETC_FILES, Places, Scratch, in_bubblewrap
+from controller.executor.local.sandbox import ETC_FILES, NOTHING, Places, Scratch, in_bubblewrap
 from controller.phases import Phase, PhaseName
 from controller.scores import shorten
 from controller.settings import Settings, search_path
@@ -194,7 +194,7 @@ class LocalExecutor:
     def _make_site(self, confinement: Confinement) -> Site:
         machine = look_around()
         etc = self._work_folder / "etc"
-        etc.mkdir(exist_ok=True)
+        (etc / NOTHING).mkdir(parents=True, exist_ok=True)
         for name, text in ETC_FILES.items():
             (etc / name).write_text(text)
         return Site(
@@ -214,9 +214,7 @@ class LocalExecutor:
             return self._data_folder
         if self._settings.task.score == "exam":
             raise DataError(f"no data in {self._data_folder}; make it with `autoresearch prepare`")
-        nothing = self._work_folder / "nothing"
-        nothing.mkdir(exist_ok=True)
-        return nothing
+        return self._work_folder / "etc" / NOTHING
 
     def _hidden(self) -> tuple[Path, ...]:
         """The agent's originals, and the campaign where it lies in the task folder: data, tries, lab."""

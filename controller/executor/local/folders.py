@@ -6,10 +6,9 @@ too deep or without permissions are measured and deleted all the same.
 
 from __future__ import annotations
 
+import itertools
 import os
-import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -142,17 +141,34 @@ class TryFolder:
 
 
 def delete(path: Path) -> None:
-    """Delete a tree that hostile code may have made: nested without end, or without permissions."""
-    if not os.path.lexists(path):
-        return
+    """Delete a folder that hostile code may have made: nested without end, or closed to its owner.
+
+    Folders below are moved up before they are emptied, so that no path grows long and nothing recurses.
+    """
     if path.is_symlink():
         path.unlink()
+    if not path.is_dir():
         return
-    try:
-        shutil.rmtree(path)
-    except (OSError, RecursionError):
-        subprocess.run(["chmod", "-R", "u+rwX", "--", path], check=False, capture_output=True)
-        subprocess.run(["rm", "-rf", "--", path], check=False, capture_output=True)
+    numbers = itertools.count()
+    while folders := _empty(path):
+        for folder in folders:
+            for inner in _empty(folder):
+                inner.rename(path / f"{folder.name[:64]}.{next(numbers)}")
+            folder.rmdir()
+    path.rmdir()
+
+
+def _empty(folder: Path) -> list[Path]:
+    """Delete all but the folders in a folder; returns those, opened to their owner."""
+    folder.chmod(0o700)
+    inner = []
+    for path in folder.iterdir():
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            path.chmod(0o700)
+            inner.append(path)
+    return inner
 
 
 def disk_use(folder: Path, *, enough: int) -> int:
@@ -197,8 +213,9 @@ def _sync_folder(folder: Path) -> None:
 def task_entries(
     folder: Path, *, hidden: Sequence[Path], edited: Path | None, names: Iterable[str]
 ) -> Iterator[tuple[Path, str]]:
-    """What a phase sees of a task folder, as (real path, path below it): all but `hidden` and what begins with a dot.
+    """What a phase sees of a task folder, as (real path, path below it).
 
+    Not `hidden`, nor what begins with a dot (secrets, environments, history), nor a bare repository (the lab).
     edited: the folder that holds this try's versions of the files in `names`, None where the phase has none.
     """
     yield from _shown(folder, "", hidden)
@@ -208,7 +225,7 @@ def task_entries(
 
 def _shown(folder: Path, below: str, hidden: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path in hidden:
+        if path.name.startswith(".") or path.suffix == ".git" or path in hidden:
             continue
         if any(other.is_relative_to(path) for other in hidden):
             yield from _shown(path, f"{below}{path.name}/", hidden)

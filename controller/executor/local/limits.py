@@ -35,12 +35,12 @@ class Limits:
 
     @classmethod
     def of(cls, settings: LimitSettings) -> Limits:
-        """From the settings; a file may pass the artifact's limit by 1 MiB, so that passing it can be seen."""
+        """From the settings; a file may pass the largest limit by 1 MiB, so that passing it can be seen."""
         return cls(
             memory_bytes=int(settings.memory_gb * 2**30),
             processes=settings.processes,
             cpus=settings.cpus,
-            file_bytes=int(settings.artifact_gb * 2**30) + 2**20,
+            file_bytes=int(max(settings.artifact_gb, settings.scratch_gb) * 2**30) + 2**20,
         )
 
 

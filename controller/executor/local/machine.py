@@ -25,6 +25,33 @@ _SYSTEM_FILES = (
     "/sys/devices/system/cpu",
     "/sys/devices/system/node",
 )
+_PROC_SHOWN = (
+    "cgroups",
+    "cmdline",
+    "cpuinfo",
+    "devices",
+    "diskstats",
+    "filesystems",
+    "loadavg",
+    "meminfo",
+    "misc",
+    "modules",
+    "mounts",
+    "net",
+    "partitions",
+    "self",
+    "stat",
+    "swaps",
+    "sysvipc",
+    "thread-self",
+    "uptime",
+    "version",
+    "vmstat",
+    "zoneinfo",
+)
+"""What a sandbox sees of /proc besides its own processes: harmless to read, and nobody can write to it."""
+
+_PROC_READ_ONLY = ("sys", "driver")
 _ACCELERATOR_FILES = (
     "/sys/bus",
     "/sys/class",
@@ -59,13 +86,16 @@ class Machine:
     """What sandboxes are made of here.
 
     links: symbolic links at the root, such as /lib -> usr/lib. folders: bound read-only at their own path.
-    accelerator_nodes: device nodes that every GPU needs besides its own.
+    proc_read_only, proc_masked: entries of /proc by what becomes of them; a controller that is root is still root
+    to their owner check, capabilities or not. accelerator_nodes: device nodes that every GPU needs besides its own.
     """
 
     node: str
     interpreter: str
     links: tuple[tuple[str, str], ...]
     folders: tuple[str, ...]
+    proc_read_only: tuple[str, ...] = ()
+    proc_masked: tuple[str, ...] = ()
     accelerator_folders: tuple[str, ...] = ()
     accelerator_nodes: tuple[str, ...] = ()
     accelerators: tuple[Accelerator, ...] = ()
@@ -93,6 +123,12 @@ def look_around() -> Machine:
                 *filter(os.path.exists, _SYSTEM_FILES),
                 *_interpreter_folders(),
             ]
+        ),
+        proc_read_only=tuple(f"/proc/{name}" for name in _PROC_READ_ONLY if os.path.isdir(f"/proc/{name}")),
+        proc_masked=tuple(
+            f"/proc/{name}"
+            for name in sorted(os.listdir("/proc"))
+            if not name.isdigit() and name not in _PROC_SHOWN and name not in _PROC_READ_ONLY
         ),
         accelerator_folders=tuple(filter(os.path.exists, _ACCELERATOR_FILES)),
         accelerator_nodes=_shared_nodes(),

@@ -41,7 +41,7 @@ class Site:
     confinement: Confinement
     task_folder: Path
     data_folder: Path
-    passwd: Path
+    etc: Path
     hidden: Sequence[Path]
     """What no phase sees although it lies in the task folder: the agent's originals, data, campaign."""
 
@@ -182,7 +182,7 @@ class TryRunner:
             edited=self._folder.task if phase.edited else None,
             names=self._request.files,
         )
-        places = Places(volumes=self._volumes, task=tuple(entries), passwd=site.passwd)
+        places = Places(volumes=self._volumes, task=tuple(entries), etc=site.etc)
         processes = None if confinement.counts_processes else confinement.limits.processes
         if site.bubblewrap is None:
             view = self._folder.views / phase.name

@@ -21,6 +21,15 @@ from controller.executor.local.machine import Accelerator, Bubblewrap, Machine
 from controller.phases import TASK, Mount, Phase, Volume
 
 SANDBOX_USER = 65532
+ETC_FILES = {
+    "passwd": f"attempt:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp:/bin/sh\n",
+    "group": f"attempt:x:{SANDBOX_USER}:\n",
+    "hosts": "127.0.0.1 localhost attempt\n",
+}
+"""What a sandbox has in place of this machine's own: PyTorch asks for a user name, its launcher for localhost."""
+
+NOTHING = "nothing"
+"""An empty folder beside the ETC_FILES, bound over what nobody should see."""
 _ENTER = 'printf . >&3; exec 3>&-; {limit}exec "$@"'
 """What runs first inside: tell the executor that the sandbox stands, then become the phase's command."""
 
@@ -29,13 +38,13 @@ _ENTER = 'printf . >&3; exec 3>&-; {limit}exec "$@"'
 class Places:
     """Where a phase's volumes and its task folder lie on this machine.
 
-    task: what the phase sees of the task folder, as (real path, path below it), and `passwd`, a file with the
-    sandbox's one user.
+    task: what the phase sees of the task folder, as (real path, path below it). etc: the folder of ETC_FILES and
+    NOTHING.
     """
 
     volumes: Mapping[Volume, Path]
     task: Sequence[tuple[Path, str]]
-    passwd: Path
+    etc: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ def in_bubblewrap(
         *(["--disable-userns"] if bubblewrap.disable_userns else []),
         *("--uid", str(SANDBOX_USER), "--gid", str(SANDBOX_USER), "--hostname", "attempt"),
         *("--new-session", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
-        *_system(machine, places.passwd, scratch),
+        *_system(machine, places.etc, scratch),
         *(_devices(machine, accelerators) if phase.accelerator else []),
         *_task(places.task),
         *_mounts(phase.mounts, places.volumes),
@@ -129,15 +138,24 @@ def _entered(phase: Phase, machine: Machine, processes: int | None) -> tuple[str
     return ("/bin/sh", "-c", _ENTER.format(limit=limit), "sh", program, *arguments)
 
 
-def _system(machine: Machine, passwd: Path, scratch: Scratch) -> list[str]:
+def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
     size = ("--size", str(scratch.temporary_bytes), "--tmpfs")
     return [
         # First, since a virtual environment may itself lie in /tmp.
         *(*size, "/tmp"),
         *(word for folder in machine.folders for word in ("--ro-bind", folder, folder)),
         *(word for target, link in machine.links for word in ("--symlink", target, link)),
-        *("--ro-bind", str(passwd), "/etc/passwd"),
-        *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm"),
+        *(word for name in ETC_FILES for word in ("--ro-bind", str(etc / name), f"/etc/{name}")),
+        *("--proc", "/proc", *_proc(machine, etc), "--dev", "/dev", *size, "/dev/shm"),
+    ]
+
+
+def _proc(machine: Machine, etc: Path) -> list[str]:
+    # Opened as root's, /proc/sys/kernel/core_pattern can be written without any capability: root on this machine.
+    masks = ((str(etc / NOTHING) if os.path.isdir(path) else "/dev/null", path) for path in machine.proc_masked)
+    return [
+        *(word for path in machine.proc_read_only for word in ("--ro-bind", path, path)),
+        *(word for mask, path in masks for word in ("--ro-bind", mask, path)),
     ]
 
 
