@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.harness.fixtures import (
+    buildable,
     built_cluster,
     cluster,
     fresh_cluster,
@@ -14,6 +15,7 @@ from tests.cluster.harness.fixtures import (
 )
 
 __all__ = [
+    "buildable",
     "built_cluster",
     "cluster",
     "fresh_cluster",

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cluster.harness import (
     BUSYBOX_IMAGE,
     BuiltCluster,
@@ -86,6 +88,22 @@ def namespaces_of(process: Path) -> set[str]:
         with contextlib.suppress(OSError):
             found.add(os.readlink(process / "ns" / kind))
     return found
+
+
+def answers(cluster: Cluster, *flags: str) -> bool:
+    return cluster.try_kubectl(*flags, "get", "configmaps", "--request-timeout=1s").returncode == 0
+
+
+def not_ready(node: Manifest) -> bool:
+    return not node_is_ready(node)
+
+
+@pytest.fixture(scope="module")
+def breakable(buildable: None) -> Iterator[BuiltCluster]:
+    """One cluster for the tests that break it and mend it again."""
+    cluster = BuiltCluster.start("breakable", ClusterSpec(quick_node_loss=True))
+    yield cluster
+    cluster.stop()
 
 
 def run_job(cluster: Cluster, namespace: str, job: Manifest, *, seconds: float = 60) -> tuple[Manifest, Manifest]:
@@ -183,58 +201,75 @@ def test_enforced_network_stops_what_a_plain_one_lets_through(
     assert other_job["status"].get("succeeded") == 1, "another namespace was shut in as well"
 
 
-def test_api_server_restart_leaves_pods_and_clients_working(fresh_cluster: FreshCluster) -> None:
-    cluster = fresh_cluster()
-    cluster.apply(make_job("survivor", "sleep 8"), namespace="default")
-    cluster.wait_for("job", "survivor", until=is_ready, what="a running pod")
+def test_api_server_restart_leaves_pods_and_clients_working(breakable: BuiltCluster) -> None:
+    breakable.apply(make_job("survivor", "sleep 8"), namespace="default")
+    breakable.wait_for("job", "survivor", until=is_ready, what="a running pod")
 
-    cluster.faults.restart_api_server()
+    breakable.faults.restart_api_server()
 
-    done = cluster.wait_for("job", "survivor", until=finished, what="the end of a Job begun before", seconds=90)
+    done = breakable.wait_for("job", "survivor", until=finished, what="the end of a Job begun before", seconds=120)
     assert done["status"]["succeeded"] == 1
 
 
-def test_broken_watch_is_silent_and_new_connections_pass_afterwards(fresh_cluster: FreshCluster) -> None:
-    cluster = fresh_cluster()
-    command = [
-        str(binary("kubectl")),
-        f"--kubeconfig={cluster.kubeconfig}",
-        "get",
-        "configmaps",
-        "--watch",
-        "-o",
-        "name",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+def test_broken_watch_stays_silent_while_new_connections_pass_afterwards(breakable: BuiltCluster) -> None:
+    proxy = f"--server={breakable.layout.faulty_api_server}"
+    kubectl = [str(binary("kubectl")), f"--kubeconfig={breakable.kubeconfig}"]
+    watch = [*kubectl, "get", "configmaps", "--watch", "-o", "name"]
+    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == "configmap/kube-root-ca.crt\n"
 
-        cluster.faults.break_watch(5)
-        cluster.kubectl("create", "configmap", "unseen")
-        through_proxy = f"--kubeconfig={cluster.kubeconfig}"
-        refused = cluster.try_kubectl(through_proxy, "get", "configmaps", "--request-timeout=1s")
-        wait_until(
-            lambda: cluster.try_kubectl(through_proxy, "get", "configmaps", "--request-timeout=1s").returncode == 0,
-            what="new connections to pass again",
-            seconds=30,
-        )
-        seen = select.select([watcher.stdout], [], [], 0)[0]
+        breakable.faults.break_watch(5)
+        breakable.kubectl("create", "configmap", "unseen")
+        during = breakable.try_kubectl(proxy, "get", "configmaps", "--request-timeout=1s")
+        wait_until(lambda: answers(breakable, proxy), what="new connections to pass again", seconds=30)
+        learned = select.select([watcher.stdout], [], [], 0)[0]
         watcher.kill()
 
-    assert refused.returncode != 0
-    assert seen == [], "the old watch learned of the change"
+    assert during.returncode != 0
+    assert learned == [], "the old watch learned of the change"
 
 
-def test_node_is_lost_and_comes_back(fresh_cluster: FreshCluster) -> None:
-    cluster = fresh_cluster(spec=ClusterSpec(quick_node_loss=True))
+def test_refused_connections_end_a_watch_at_once(breakable: BuiltCluster) -> None:
+    proxy = f"--server={breakable.layout.faulty_api_server}"
+    kubectl = [str(binary("kubectl")), f"--kubeconfig={breakable.kubeconfig}"]
+    watch = [*kubectl, "get", "configmaps", "--watch", "-o", "name"]
+    with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as watcher:
+        assert watcher.stdout is not None
+        watcher.stdout.readline()
 
-    cluster.faults.stop_kubelet()
-    cluster.wait_for("node", cluster.node, until=lambda node: not node_is_ready(node), what="NotReady", seconds=60)
-    cluster.faults.start_kubelet()
-    cluster.faults.delete_node()
-    cluster.faults.restore_node()
+        breakable.faults.refuse_connections(600)
+        ended = watcher.wait(timeout=20)
+    during = breakable.try_kubectl(proxy, "get", "configmaps", "--request-timeout=5s")
+    breakable.faults.heal()
 
-    assert cluster.get("node", cluster.node)["status"]["capacity"]["nvidia.com/gpu"] == "4"
+    assert ended is not None
+    assert during.returncode != 0
+    wait_until(lambda: answers(breakable, proxy), what="connections after healing", seconds=20)
+
+
+def test_pod_network_fails_and_heals(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
+    reach = f"nc -w 2 {built_cluster.node_address} 6443 < /dev/null"
+
+    with built_cluster.faults.pod_network_down():
+        down, _ = run_job(built_cluster, namespaces.runner, make_job("down", reach))
+    up, _ = run_job(built_cluster, namespaces.runner, make_job("up", reach))
+
+    assert down["status"].get("failed") == 1
+    assert up["status"].get("succeeded") == 1
+
+
+def test_node_is_lost_and_comes_back_with_its_gpus(breakable: BuiltCluster) -> None:
+    breakable.faults.stop_kubelet()
+    lost = breakable.wait_for("node", breakable.node, until=not_ready, what="the node to be NotReady")
+
+    breakable.faults.start_kubelet()
+    breakable.faults.delete_node()
+    breakable.faults.restore_node()
+
+    found = breakable.get("node", breakable.node)
+    assert lost["metadata"]["uid"] != found["metadata"]["uid"]
+    assert found["status"]["capacity"]["nvidia.com/gpu"] == "4"
 
 
 def test_evicted_pod_says_that_it_was_disrupted(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
@@ -282,7 +317,7 @@ def test_two_clusters_side_by_side_do_not_see_each_other(fresh_cluster: FreshClu
     assert other.kubectl("get", "--raw", "/readyz") == "ok"
 
 
-def test_stop_leaves_no_process_mount_link_control_group_or_file() -> None:
+def test_stop_leaves_no_process_mount_link_control_group_or_file(buildable: None) -> None:
     cluster = BuiltCluster.start("traceless")
     inside = namespaces_of(Path("/proc") / str(cluster.machine.process.pid)) - namespaces_of(Path("/proc/self"))
     cluster.apply(make_job("left", "sleep 600"), namespace="default")
@@ -295,7 +330,7 @@ def test_stop_leaves_no_process_mount_link_control_group_or_file() -> None:
     assert list(traces(cluster.layout, namespaces=inside)) == []
 
 
-def test_cluster_dies_with_the_process_that_started_it() -> None:
+def test_cluster_dies_with_the_process_that_started_it(buildable: None) -> None:
     program = "from tests.cluster.harness import BuiltCluster; BuiltCluster.start('orphan'); print('up'); input()"
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as maker:

@@ -44,6 +44,7 @@ class BuiltCluster(Cluster):
         self.kubeconfig = layout.kubeconfig
         self.containerd = Containerd(layout, machine)
         self.faults = Faults(self)
+        self._stopped = False
 
     @classmethod
     def start(cls, name: str, spec: ClusterSpec = DEFAULT, *, keep: bool = False) -> BuiltCluster:
@@ -73,13 +74,20 @@ class BuiltCluster(Cluster):
         layout = slots.kept(name)
         if layout is None:
             raise ClusterError(f"no cluster named {name} runs: python -m tests.cluster.harness up --name {name}")
+        return cls.attach_to(layout)
+
+    @classmethod
+    def attach_to(cls, layout: Layout) -> BuiltCluster:
+        """The cluster that runs in this place."""
         recorded = json.loads((layout.root / "spec.json").read_text())
         return cls(layout, ClusterSpec(**recorded), Machine.find(layout))
 
     def stop(self) -> None:
-        """End every process of the cluster and remove all but its image store."""
-        self.machine.end()
-        slots.release(self.layout)
+        """End every process of the cluster and remove all but its image store. A second call does nothing."""
+        if not self._stopped:
+            self._stopped = True  # its place may be another's from here on
+            self.machine.end()
+            slots.release(self.layout)
 
     @property
     def harness_kubeconfig(self) -> Path:

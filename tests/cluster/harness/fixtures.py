@@ -17,6 +17,7 @@ import pytest
 from . import slots
 from .binaries import binary
 from .built import COMPONENTS, BuiltCluster
+from .cache import announce
 from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around, required
 from .cluster import Cluster, ForeignCluster, KindCluster
 from .components import DEFAULT, ClusterSpec
@@ -61,7 +62,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The cluster that tests share: leave it as it was found. Skips, or fails where one is required."""
     match choose(look_around()):
         case Given(kubeconfig):
@@ -69,7 +70,7 @@ def cluster() -> Iterator[Cluster]:
         case Kind():
             yield KindCluster.start("autoresearch-tests", kubeconfig=Path("build/kind.kubeconfig"))
         case Built():
-            yield from _shared()
+            yield from _shared(request.session)
         case Missing(reason):
             _give_up(reason)
 
@@ -82,12 +83,17 @@ def built_cluster(cluster: Cluster) -> BuiltCluster:
     return cluster
 
 
-@pytest.fixture
-def fresh_cluster(request: pytest.FixtureRequest) -> Iterator[FreshCluster]:
-    """A factory of clusters that one test may break."""
+@pytest.fixture(scope="session")
+def buildable() -> None:
+    """For tests that start clusters of their own: skips, or fails, where the harness cannot build one."""
     match choose_built(look_around()):
         case Missing(reason):
             _give_up(reason)
+
+
+@pytest.fixture
+def fresh_cluster(buildable: None, request: pytest.FixtureRequest) -> Iterator[FreshCluster]:
+    """A factory of clusters that one test may break."""
     started: list[BuiltCluster] = []
 
     def start(name: str = "fresh", spec: ClusterSpec = DEFAULT) -> BuiltCluster:
@@ -114,18 +120,20 @@ def namespaces(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Nam
 def _given(kubeconfig: Path) -> Cluster:
     """A kubeconfig of `up` belongs to a cluster of ours, with faults and images; any other to a foreign one."""
     ours = [layout for layout in slots.occupied() if kubeconfig.resolve() == layout.kubeconfig]
-    return BuiltCluster.attach(ours[0].name) if ours else ForeignCluster(kubeconfig)
+    return BuiltCluster.attach_to(ours[0]) if ours else ForeignCluster(kubeconfig)
 
 
-def _shared() -> Iterator[Cluster]:
+def _shared(session: pytest.Session) -> Iterator[Cluster]:
     one = BuiltCluster.start("shared")
+    failed_before = session.testsfailed
     yield one
-    one.stop()
+    _tell_and_stop(one, failed=session.testsfailed > failed_before)
 
 
 def _tell_and_stop(one: BuiltCluster, *, failed: bool) -> None:
     if failed:
-        print(f"logs of cluster {one.layout.name}: {one.keep_logs()}")
+        announce(f"logs of cluster {one.layout.name}: {one.keep_logs()}")
+        print(one.try_kubectl("events", "--all-namespaces").stdout)
     one.stop()
 
 

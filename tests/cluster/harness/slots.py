@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
-import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from .cache import locked
@@ -74,7 +75,7 @@ def _remove(layout: Layout) -> None:
     # The kernel takes a dead namespace's links down by itself, a moment later.
     wait_until(lambda: not link.exists(), what=f"the end of network link {layout.host_link}", seconds=30)
     for group in control_groups(layout):
-        _remove_control_group(group)
+        wait_until(partial(_is_removed, group), what=f"the processes of {group} to end", seconds=30)
     if layout.root.exists():
         shutil.rmtree(layout.root)
 
@@ -97,10 +98,12 @@ def control_groups(layout: Layout) -> list[Path]:
     return [folder / layout.cgroup for folder in top.iterdir() if folder.is_dir() and not folder.is_symlink()]
 
 
-def _remove_control_group(group: Path) -> None:
-    if group.exists():
-        # find lists children after their parents' other content: -depth is what rmdir needs.
-        subprocess.run(["find", str(group), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], check=True)
+def _is_removed(group: Path) -> bool:
+    """Try to remove a control group with its children, deepest first; one with processes that still end stays."""
+    for folder, _, _ in os.walk(group, topdown=False):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+    return not group.exists()
 
 
 def _remove_dead() -> list[int]:
