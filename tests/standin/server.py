@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -188,11 +189,17 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     standin: StandIn
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up is no error here; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _Handler(BaseHTTPRequestHandler):
     """One connection; HTTP/1.1 with chunks, so that a dropped stream looks like one."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def log_message(self, *_: Any) -> None:

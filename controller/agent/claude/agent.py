@@ -7,7 +7,7 @@ lab: what leaves it is a proposal, and the records of its calls.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -18,9 +18,11 @@ from pydantic import SecretStr
 
 from controller import money
 from controller.agent.claude import history, prompt, strategy, tools
+from controller.agent.claude.answers import Question
 from controller.agent.claude.conversation import Conversation, Ended, Limits, Surroundings
+from controller.agent.claude.ledger import Ledger
 from controller.agent.claude.models import Model, Models
-from controller.agent.claude.wire import SILENCE_SECONDS, Question, Wire
+from controller.agent.claude.wire import SILENCE_SECONDS, Wire
 from controller.domain import Proposal
 from controller.ports import Abandoned, ProposalRequest
 from controller.settings import ClaudeSettings
@@ -32,7 +34,7 @@ LONGEST_REST_SECONDS = 900.0
 class ClaudeAgent:
     """Proposes edits by asking Claude; safe to call from several threads, one proposal in each.
 
-    book: stores a call's record durably before it returns. editable: the files that may be changed.
+    book: stores a call's record durably before it returns. needs_load_model: the task is scored by the exam.
     stop: ends every wait and every call at once. wait: sleeps and says whether to stop; by default on `stop`.
     Raises SettingsError where a model's calls could not be priced.
     """
@@ -46,7 +48,6 @@ class ClaudeAgent:
         key: SecretStr,
         book: Callable[[money.CallRecord], None],
         needs_load_model: bool,
-        editable: Sequence[str],
         stop: Event | None = None,
         clock: Callable[[], float] = time.time,
         wait: Callable[[float], bool] | None = None,
@@ -58,7 +59,6 @@ class ClaudeAgent:
             money.require_price(model, settings.prices)
         self._settings = settings
         self._needs_load_model = needs_load_model
-        self._editable = frozenset(editable)
         self._diffs = history.Diffs()
         self._models = Models(
             settings, Wire(key=key, base_url=settings.base_url, silence_seconds=silence_seconds), clock
@@ -66,18 +66,17 @@ class ClaudeAgent:
         self._stopping = stop or Event()
         self._around = Surroundings(
             wire=self._models.wire,
-            book=book,
             clock=clock,
             wait=wait or self._stopping.wait,
             stopped=self._stopping.is_set,
-            new_id=new_id,
             random=random or Random(),
-            prices=settings.prices,
         )
+        self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices)
         self._lock = Lock()
         self._waiting: dict[int, str] = {}
         self._prompt_tokens = prompt.PROMPT_TOKENS
         self._refused_in_a_row = 0
+        self._turn = 0
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -96,12 +95,7 @@ class ClaudeAgent:
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """One proposal from a fresh conversation. Raises AgentError when only a human can help."""
         settings = self._settings
-        way = strategy.choose(
-            request.experiments,
-            number=request.number,
-            plateau_after=settings.plateau_after,
-            other_model=settings.plateau_model is not None,
-        )
+        way = self._way(request)
         name = settings.plateau_model if way == strategy.OTHER_MODEL and settings.plateau_model else settings.model
         conversation = self._conversation(request, way=way, model=self._models.of(name))
         ended = conversation.run(agent=f"{self.name}/{name}", strategy=way)
@@ -109,6 +103,15 @@ class ClaudeAgent:
             self._refused_in_a_row = 0
             return ended
         return self._learn(*ended)
+
+    def _way(self, request: ProposalRequest) -> str:
+        """The strategy of this proposal; an abandoned one takes its turn too, so that none is stuck."""
+        if not strategy.on_plateau(request.experiments, after=self._settings.plateau_after):
+            return strategy.OPEN
+        with self._lock:
+            turn = max(self._turn, strategy.turns_taken(request.experiments))
+            self._turn = turn + 1
+        return strategy.in_turn(turn, other_model=self._settings.plateau_model is not None)
 
     def _conversation(self, request: ProposalRequest, *, way: str, model: Model) -> Conversation:
         settings = self._settings
@@ -133,7 +136,8 @@ class ClaudeAgent:
                 calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal, dollars=request.dollars_left
             ),
             around=replace(self._around, notice=partial(self._notice, request.number)),
-            estimate=self._models.wire.count(question) or told.tokens,
+            ledger=self._ledger(question, request),
+            estimate=max(self._models.wire.count(question) or 0, told.tokens),
         )
 
     def _learn(self, end: Ended, abandoned: Abandoned) -> Abandoned:

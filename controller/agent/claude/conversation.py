@@ -1,25 +1,26 @@
 """One proposal: a fresh conversation from the opening prompt to a submission, inside its limits.
 
-Every call is booked before it starts, with the most it can cost, and again when it has ended, before its reply
-is used. A reply that did not end well runs no tool. It gives up by itself: calls, seconds, dollars, malformed
+A reply that did not end well runs no tool. It gives up by itself: calls, seconds, dollars, malformed
 submissions and broken streams are all limited.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, assert_never
 
 from controller import money
 from controller.agent.claude import tools
+from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
 from controller.agent.claude.draft import Draft
+from controller.agent.claude.ledger import Ledger
 from controller.agent.claude.patience import delay
 from controller.agent.claude.prompt import tokens_of
 from controller.agent.claude.transcript import Transcript
 from controller.agent.claude.untrusted import one_line
-from controller.agent.claude.wire import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong, Wire
+from controller.agent.claude.wire import Wire
 from controller.domain import Proposal
 from controller.errors import AgentError
 from controller.ports import Abandoned
@@ -45,18 +46,15 @@ class Limits:
 class Surroundings:
     """The effects a conversation has, all injected.
 
-    wait: sleep that returns True at once when the campaign stops. book: must have stored the record durably
-    when it returns. notice: told what the proposal waits for, empty when it goes on.
+    wait: sleep that returns True at once when the campaign stops. notice: told what the proposal waits for,
+    empty when it goes on.
     """
 
     wire: Wire
-    book: Callable[[money.CallRecord], None]
     clock: Callable[[], float]
     wait: Callable[[float], bool]
     stopped: Callable[[], bool]
-    new_id: Callable[[], str]
     random: Random
-    prices: money.Overrides
     notice: Callable[[str], None] = lambda _: None
 
 
@@ -77,7 +75,6 @@ class _State:
 
     messages: list[dict[str, Any]]
     draft: Draft
-    calls: list[money.CallRecord] = field(default_factory=list)
     asked: int = 0
     malformed: int = 0
     interruptions: int = 0
@@ -89,12 +86,20 @@ class Conversation:
     """One proposal in the making; not shared between threads."""
 
     def __init__(
-        self, opening: Question, *, desk: tools.Desk, limits: Limits, around: Surroundings, estimate: int
+        self,
+        opening: Question,
+        *,
+        desk: tools.Desk,
+        limits: Limits,
+        around: Surroundings,
+        ledger: Ledger,
+        estimate: int,
     ) -> None:
         self._opening = opening
         self._desk = desk
         self._limits = limits
         self._around = around
+        self._ledger = ledger
         self._deadline = around.clock() + limits.seconds
         self._transcript = Transcript(around.wire.redact)
         self._state = _State(
@@ -121,16 +126,16 @@ class Conversation:
             return Ended(f"no submission within {self._limits.seconds:.0f} seconds")
         if state.asked >= self._limits.calls:
             return Ended(f"no submission within {self._limits.calls} calls")
-        if self._limits.dollars is not None and self._spent() + self._most() > self._limits.dollars:
-            return Ended("the next call could cross the dollar budget", exhausted=not state.calls)
+        if self._limits.dollars is not None and self._ledger.after(state.context) > self._limits.dollars:
+            return Ended("the next call could cross the dollar budget", exhausted=not self._ledger.cost.calls)
         return None
 
     def _ask_once(self) -> Ended | tools.Submit | None:
         state = self._state
         question = replace(self._opening, messages=state.messages)
-        begun = self._begin()
+        begun = self._ledger.begin(state.context)
         answer = self._around.wire.ask(question, give_up=self._out_of_time)
-        self._settle(begun, answer)
+        self._write_down(answer, self._ledger.settle(begun, answer))
         match answer:
             case Reply():
                 state.asked += 1
@@ -222,61 +227,15 @@ class Conversation:
     def _out_of_time(self) -> bool:
         return self._around.stopped() or self._around.clock() >= self._deadline
 
-    # -- money ----------------------------------------------------------------------------------------------------
-
-    def _begin(self) -> money.CallRecord:
-        around, request, model = self._around, self._desk.request, self._opening.model
-        begun = money.CallRecord(
-            id=around.new_id(),
-            tag=request.tag,
-            proposal=request.number,
-            model=model,
-            at=around.clock(),
-            outcome="begun",
-            dollars=self._most(),
-            prices=money.price_source(model, around.prices),
-        )
-        self._book(begun)
-        return begun
-
-    def _settle(self, begun: money.CallRecord, answer: Answer) -> None:
-        raw: Mapping[str, Any] = {} if isinstance(answer, (TooLong, Hopeless)) else answer.raw
-        usage = money.usage_of(raw)
-        ended = replace(
-            begun,
-            outcome=answer.stop_reason if isinstance(answer, Reply) else _name(answer),
-            dollars=money.dollars(usage, model=begun.model, overrides=self._around.prices),
-            seconds=max(0.0, self._around.clock() - begun.at),
-            usage=usage,
-            raw=raw,
-        )
-        self._book(ended)
-        content = answer.content if isinstance(answer, Reply) else None
-        reason = "" if isinstance(answer, (Reply, GivenUp)) else answer.reason
+    def _write_down(self, answer: Answer, call: money.CallRecord) -> None:
         self._transcript.add(
             "answer",
-            call=ended.id,
-            outcome=ended.outcome,
-            reason=reason,
-            usage=dict(raw),
-            dollars=ended.dollars,
-            content=content,
-        )
-
-    def _book(self, record: money.CallRecord) -> None:
-        self._around.book(record)
-        self._state.calls.append(record)
-
-    def _spent(self) -> float:
-        return money.total(self._state.calls).dollars
-
-    def _most(self) -> float:
-        """The most that the next call can cost."""
-        return money.most_expensive(
-            input_tokens=self._state.context,
-            max_tokens=self._opening.max_tokens,
-            model=self._opening.model,
-            overrides=self._around.prices,
+            call=call.id,
+            outcome=call.outcome,
+            reason="" if isinstance(answer, (Reply, GivenUp)) else answer.reason,
+            usage=dict(call.raw),
+            dollars=call.dollars,
+            content=answer.content if isinstance(answer, Reply) else None,
         )
 
     # -- the end --------------------------------------------------------------------------------------------------
@@ -305,7 +264,7 @@ class Conversation:
             agent=agent,
             strategy=strategy,
             expected_effect=one_line(submitted.expected_effect, limit=300),
-            cost=money.total(self._state.calls),
+            cost=self._ledger.cost,
             transcript=self._transcript.text(),
         )
 
@@ -313,7 +272,7 @@ class Conversation:
         self._transcript.add("abandoned", reason=end.reason)
         return Abandoned(
             reason=end.reason,
-            cost=money.total(self._state.calls),
+            cost=self._ledger.cost,
             exhausted=end.exhausted,
             retry_after=end.retry_after,
             transcript=self._transcript.text(),
@@ -323,19 +282,3 @@ class Conversation:
 def _result(id: str, step: tools.Step) -> dict[str, Any]:
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": id, "content": step.text}
     return {**result, "is_error": True} if step.failed else result
-
-
-def _name(answer: Interrupted | Busy | GivenUp | TooLong | Hopeless) -> str:
-    match answer:
-        case Interrupted():
-            return "interrupted"
-        case Busy():
-            return one_line(answer.reason.partition(":")[0], limit=40)
-        case Hopeless():
-            return "refused"
-        case GivenUp():
-            return "given up"
-        case TooLong():
-            return "too long"
-        case _:
-            assert_never(answer)

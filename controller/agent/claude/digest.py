@@ -39,8 +39,8 @@ RECENT_FAILURES = 20
 class Window:
     """How much history is told in full: at least `least` verdicts, folded in steps of `step`."""
 
-    least: int = 300
-    step: int = 200
+    least: int = 240
+    step: int = 160
 
     def start(self, judged: int) -> int:
         """Number of verdicts that are folded away."""

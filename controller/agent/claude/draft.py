@@ -70,10 +70,13 @@ def replace_once(draft: Draft, *, path: str, old: str, new: str) -> Draft:
         raise Misfit("old is empty: give the exact text to replace")
     if old == new:
         raise Misfit("old and new are the same text: nothing would change")
-    count = text.count(old)
-    if count != 1:
-        raise Misfit(_ambiguous(text, old) if count else _absent(text, old))
-    return write(draft, path=path, text=text.replace(old, new))
+    places = _places(text, old)
+    if not places:
+        raise Misfit(_absent(text, old))
+    if len(places) > 1:
+        lines = ", ".join(str(text.count("\n", 0, place) + 1) for place in places[:10])
+        raise Misfit(f"old occurs {len(places)} times (lines {lines}): add neighbouring lines until it is unique")
+    return write(draft, path=path, text=f"{text[: places[0]]}{new}{text[places[0] + len(old) :]}")
 
 
 def write(draft: Draft, *, path: str, text: str) -> Draft:
@@ -85,12 +88,13 @@ def write(draft: Draft, *, path: str, text: str) -> Draft:
     return replace(draft, files={**draft.files, path: text}, told=frozenset())
 
 
-def _ambiguous(text: str, old: str) -> str:
+def _places(text: str, old: str) -> list[int]:
+    """Where `old` begins, overlapping places included."""
     places, start = [], text.find(old)
     while start >= 0:
-        places.append(str(text.count("\n", 0, start) + 1))
+        places.append(start)
         start = text.find(old, start + 1)
-    return f"old occurs {len(places)} times (lines {', '.join(places[:10])}): add neighbouring lines until it is unique"
+    return places
 
 
 def _absent(text: str, old: str) -> str:

@@ -1,6 +1,6 @@
 """What the API says about the models in use: alive, how large, which options they take.
 
-Asked once per model and process. A gateway that has no such page is believed to take what the settings say.
+Asked until it answers, once per model and process. Where nothing answers, the settings are taken at their word.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class Models:
             if name not in self._known:
                 info = self.wire.model(name)
                 model = described(name, info, settings=self._settings, now=self._clock())
-                for warning in model.warnings:
-                    log.warning("model", extra={"model": name, "warning": warning})
                 if info is None:
                     return model
+                for warning in model.warnings:
+                    log.warning("model", extra={"model": name, "warning": warning})
                 self._known[name] = model
             return self._known[name]
 

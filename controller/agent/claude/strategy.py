@@ -1,7 +1,7 @@
 """What changes when ideas run dry: the way of searching, in turn, and what each way has brought.
 
-Pure. A plateau is the normal state of a campaign; switching the way of searching beats each way alone
-(arXiv 2602.16805 and the evidence in its neighbourhood), so the ways take turns by the proposal's number.
+Pure. A plateau is the normal state of a campaign, and switching the way of searching there has beaten each way
+alone (63.2 against 55.4 and 43.8, reported for switched optimisers), so the ways take turns.
 """
 
 from __future__ import annotations
@@ -61,20 +61,29 @@ def verdicts_since_keep(experiments: Sequence[Experiment]) -> int:
     return len(judged) - (kept[-1] if kept else 0)
 
 
-def choose(experiments: Sequence[Experiment], *, number: int, plateau_after: int, other_model: bool) -> str:
-    """The strategy of proposal `number`: open, or on a plateau the next one in turn."""
-    if verdicts_since_keep(experiments) < plateau_after:
-        return OPEN
-    turns = PLATEAU if other_model else tuple(name for name in PLATEAU if name != OTHER_MODEL)
-    return turns[number % len(turns)]
+def on_plateau(experiments: Sequence[Experiment], *, after: int) -> bool:
+    """So many verdicts in a row without a keep."""
+    return verdicts_since_keep(experiments) >= after
+
+
+def turns_taken(experiments: Sequence[Experiment]) -> int:
+    """How many experiments came from the strategies of a plateau."""
+    return sum(experiment.strategy in PLATEAU for experiment in experiments)
+
+
+def in_turn(turn: int, *, other_model: bool) -> str:
+    """The strategy of the plateau's proposal number `turn`, counted from 0 over the whole campaign."""
+    ways = PLATEAU if other_model else tuple(name for name in PLATEAU if name != OTHER_MODEL)
+    return ways[turn % len(ways)]
 
 
 def yields(experiments: Sequence[Experiment]) -> list[Yield]:
-    """What each strategy brought so far, in the order of the table of strategies, then others by name."""
+    """What each strategy brought so far: ours in their order, then others by what stands before a colon."""
     groups: dict[str, list[Experiment]] = {}
     for experiment in experiments:
         if experiment.number != BASELINE:
-            groups.setdefault(experiment.strategy or experiment.agent or OPEN, []).append(experiment)
+            name = experiment.strategy.partition(":")[0] or experiment.agent or OPEN
+            groups.setdefault(name, []).append(experiment)
     known = [name for name in INSTRUCTIONS if name in groups]
     return [_yield(name, groups[name]) for name in [*known, *sorted(groups.keys() - set(known))]]
 

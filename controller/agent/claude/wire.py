@@ -7,16 +7,15 @@ accepts a stream that broke off in silence, with half of a tool's input: such a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
 from controller.agent.claude.untrusted import one_line
 from controller.errors import AgentError
-from controller.money import Usage, usage_of
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIStatusError
@@ -24,78 +23,9 @@ if TYPE_CHECKING:
     from anthropic.types import ModelInfo, ParsedMessage
 
 POLL_SECONDS = 0.1
+SHORT_SECONDS = 10.0
 SILENCE_SECONDS = 120.0
 """The API sends pings while it thinks, so a stream silent for this long is dead."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One request, whole. `messages` only ever grow at the end within a conversation."""
-
-    model: str
-    max_tokens: int
-    system: Sequence[Mapping[str, Any]]
-    tools: Sequence[Mapping[str, Any]]
-    messages: Sequence[Mapping[str, Any]]
-    thinking: Mapping[str, Any] | None
-    effort: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A complete reply; `content` is exactly what came, as it must be sent back."""
-
-    id: str
-    content: list[dict[str, Any]]
-    stop_reason: str
-    explanation: str
-    raw: Mapping[str, Any]
-
-    @property
-    def usage(self) -> Usage:
-        """Billed tokens."""
-        return usage_of(self.raw)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted:
-    """The reply broke off; the same question may be asked again. raw: usage as far as it was told."""
-
-    reason: str
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp:
-    """We stopped listening ourselves. raw: usage as far as it was told."""
-
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Busy:
-    """The API wants to be asked later: rate limit, overload, its own fault, or it could not be reached."""
-
-    reason: str
-    retry_after: float | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TooLong:
-    """The conversation does not fit into the model's context."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hopeless:
-    """Waiting will not help: a human must mend the key, the account, the model or the settings."""
-
-    reason: str
-
-
-Answer = Reply | Interrupted | GivenUp | Busy | TooLong | Hopeless
 
 
 class Wire:
@@ -110,6 +40,7 @@ class Wire:
         timeout = httpx2.Timeout(silence_seconds, connect=10.0)
         secret = key.get_secret_value()
         self._client: Anthropic = Anthropic(api_key=secret, base_url=base_url, max_retries=0, timeout=timeout)
+        self._brief = self._client.with_options(timeout=SHORT_SECONDS)
 
     def ask(self, question: Question, *, give_up: Callable[[], bool]) -> Answer:
         """The whole reply, or why there is none. `give_up` is asked all the while, so that a stop takes no time."""
@@ -131,7 +62,7 @@ class Wire:
         import httpx2
 
         try:
-            return self._client.messages.count_tokens(**_prompt(question)).input_tokens
+            return self._brief.messages.count_tokens(**_prompt(question)).input_tokens
         except (anthropic.APIError, httpx2.HTTPError, ValueError):
             return None
 
@@ -144,7 +75,7 @@ class Wire:
         import httpx2
 
         try:
-            return self._client.models.retrieve(name)
+            return self._brief.models.retrieve(name)
         except anthropic.NotFoundError as error:
             if self._gateway:
                 return None
@@ -259,9 +190,9 @@ def _translate(error: APIStatusError, raw: Mapping[str, Any], redact: Callable[[
     """Branch on the error's type, not its status: an overload inside a stream has the status 200."""
     said = _said(error, redact)
     if error.status_code == 413 or (error.status_code == 400 and "prompt is too long" in said):
-        return TooLong(said)
+        return TooLong(reason=said, raw=raw)
     if advice := _advice(error, redact):
-        return Hopeless(advice)
+        return Hopeless(reason=advice, raw=raw)
     return Busy(reason=said, retry_after=_retry_after(error), raw=raw)
 
 

@@ -1,0 +1,109 @@
+"""The bill of one proposal: each call is booked before it starts, and again before its reply is used.
+
+The first record holds the most that the call can cost, so that a crash in between forgets nothing. A failed
+call is booked as well, with whatever the API had told of its usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from controller import money
+from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
+from controller.agent.claude.untrusted import one_line
+from controller.domain import Cost
+from controller.ports import ProposalRequest
+
+
+class Ledger:
+    """Calls of one proposal. `book` must have stored a record durably when it returns."""
+
+    def __init__(
+        self,
+        opening: Question,
+        request: ProposalRequest,
+        *,
+        book: Callable[[money.CallRecord], None],
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        prices: money.Overrides,
+    ) -> None:
+        self._opening = opening
+        self._request = request
+        self._book = book
+        self._clock = clock
+        self._new_id = new_id
+        self._prices = prices
+        self._calls: list[money.CallRecord] = []
+
+    @property
+    def cost(self) -> Cost:
+        """What was booked so far."""
+        return money.total(self._calls)
+
+    def after(self, input_tokens: int) -> float:
+        """The most that will have been spent after one more call with so many input tokens."""
+        return self.cost.dollars + self._most(input_tokens)
+
+    def begin(self, input_tokens: int) -> money.CallRecord:
+        """Book a call that is about to start."""
+        model = self._opening.model
+        begun = money.CallRecord(
+            id=self._new_id(),
+            tag=self._request.tag,
+            proposal=self._request.number,
+            model=model,
+            at=self._clock(),
+            outcome="begun",
+            dollars=self._most(input_tokens),
+            prices=money.price_source(model, self._prices),
+        )
+        return self._add(begun)
+
+    def settle(self, begun: money.CallRecord, answer: Answer) -> money.CallRecord:
+        """Book how a call ended and what it cost."""
+        usage = money.usage_of(answer.raw)
+        ended = replace(
+            begun,
+            outcome=outcome(answer),
+            dollars=money.dollars(usage, model=begun.model, overrides=self._prices),
+            seconds=max(0.0, self._clock() - begun.at),
+            usage=usage,
+            raw=answer.raw,
+        )
+        return self._add(ended)
+
+    def _most(self, input_tokens: int) -> float:
+        opening = self._opening
+        return money.most_expensive(
+            input_tokens=input_tokens,
+            max_tokens=opening.max_tokens,
+            model=opening.model,
+            overrides=self._prices,
+        )
+
+    def _add(self, record: money.CallRecord) -> money.CallRecord:
+        self._book(record)
+        self._calls.append(record)
+        return record
+
+
+def outcome(answer: Answer) -> str:
+    """One word or two for how a call ended: the stop reason, or the kind of failure."""
+    match answer:
+        case Reply():
+            return answer.stop_reason
+        case Interrupted():
+            return "interrupted"
+        case Busy():
+            return one_line(answer.reason.partition(":")[0], limit=40)
+        case GivenUp():
+            return "given up"
+        case TooLong():
+            return "too long"
+        case Hopeless():
+            return "refused"
+        case _:
+            assert_never(answer)
