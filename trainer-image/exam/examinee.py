@@ -116,23 +116,30 @@ class Incarnation:
         deadline = Deadline.after(self.patience.end)
         with contextlib.suppress(OSError):  # a supervisor that is gone shows below
             self.control.sendall(order)
-        if not self._words(deadline).endswith(protocol.DEAD):
+        words = self._last_words(deadline)
+        if words is None:
             raise Rejection("protocol", f"the candidate did not end within {self.patience.end:g} s of being told to")
+        if not words.endswith(protocol.DEAD):
+            raise Rejection("protocol", "the candidate's supervisor was killed: nobody vouches that its memory is gone")
         extra = self._leftover(deadline)
         if extra:
             raise Rejection("protocol", f"{extra} bytes came after the last answer")
 
-    def _words(self, deadline: Deadline) -> bytes:
-        """All that the supervisor still says, once it has closed; what came so far when it does not close in time."""
+    def _last_words(self, deadline: Deadline) -> bytes | None:
+        """What the supervisor still said before its connection ended, or None when that did not end in time."""
         words = b""
-        with contextlib.suppress(OSError):
-            while len(words) < WORDS_BYTES and deadline.left():
-                self.control.settimeout(deadline.left())
+        while deadline.left():
+            self.control.settimeout(deadline.left())
+            try:
                 chunk = self.control.recv(WORDS_BYTES)
-                if not chunk:
-                    return words
-                words += chunk
-        return words.removesuffix(protocol.DEAD)  # alive until the connection ends, whatever it says
+            except TimeoutError:
+                return None
+            except OSError:
+                chunk = b""
+            if not chunk:
+                return words
+            words = (words + chunk)[-WORDS_BYTES:]
+        return None
 
     def _leftover(self, deadline: Deadline) -> int:
         count = 0

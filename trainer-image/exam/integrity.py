@@ -65,35 +65,28 @@ def measure(*, at_cuts: Floats, repeated: Floats, limits: Limits) -> Measurement
 
 
 def find_failure(seen: Measurements, limits: Limits, *, baseline_spread: float = 0.0) -> Failure | None:
-    """The first test that fails, in the order in which they explain most, or None.
+    """The failed test that explains most, or None when all five pass.
 
+    Differences that point one way say "looks ahead"; drift beyond its error says "remembers"; differences
+    that point both ways are most often an honest mistake, and spread says so.
     baseline_spread: mean |d| of the campaign's baseline, for models that are noisy by their arithmetic.
     """
     spread_limit = max(limits.spread, limits.spread_factor * baseline_spread)
-    if abs(seen.inflation) > limits.inflation:
-        return Failure("inflation", _explain_inflation(seen))
-    if seen.hits > limits.hits:
-        return Failure(
-            "hits",
-            f"looks ahead at some places: at {seen.hits} of {seen.probes} cuts nll moves by more than "
-            f"{limits.hit:g} nats when the next token is in the input",
-        )
-    if seen.spread > spread_limit:
-        return Failure(
-            "spread",
-            f"not a function of the sequence alone: asked twice, nll differs by {seen.spread:.2g} nats on average "
-            f"(limit {spread_limit:.2g}); usual causes: dropout left on, batch statistics, experts chosen per "
-            "batch, a cache kept between calls, training on the exam",
-        )
-    if abs(seen.restart) > limits.restart:
-        return Failure("restart", _explain_restart(seen))
-    if seen.inflation_error > limits.precision:
-        return Failure(
-            "precision",
-            f"too noisy to vouch for: the standard error of inflation is {seen.inflation_error:.2g} nats "
-            f"(limit {limits.precision:.2g}); more probes or steadier arithmetic would help",
-        )
-    return None
+    inflation, restart = abs(seen.inflation) > limits.inflation, abs(seen.restart) > limits.restart
+    hits, spread = seen.hits > limits.hits, seen.spread > spread_limit
+    one_way = abs(seen.inflation) > seen.spread / 2
+    drifts = abs(seen.restart) > 3 * seen.restart_error
+    if one_way and (inflation or hits):
+        return _inflation(seen) if inflation else _hits(seen, limits)
+    if restart and drifts:
+        return _restart(seen)
+    if spread:
+        return _spread(seen, spread_limit)
+    if inflation or hits:
+        return _inflation(seen) if inflation else _hits(seen, limits)
+    if restart:
+        return _restart(seen)
+    return _precision(seen, limits) if seen.inflation_error > limits.precision else None
 
 
 def correction(seen: Measurements) -> float:
@@ -106,18 +99,46 @@ def _mean_and_error(values: Floats) -> tuple[float, float]:
     return float(wide.mean()), float(wide.std(ddof=1) / np.sqrt(len(wide)))
 
 
-def _explain_inflation(seen: Measurements) -> str:
+def _inflation(seen: Measurements) -> Failure:
     amount = _with_error(abs(seen.inflation), seen.inflation_error)
     if seen.inflation > 0:
-        return f"looks ahead: nll is {amount} nats lower when the next token is in the input"
-    return f"depends on what follows: nll is {amount} nats higher when the next token is in the input"
+        return Failure("inflation", f"looks ahead: nll is {amount} nats lower when the next token is in the input")
+    return Failure(
+        "inflation", f"depends on what follows: nll is {amount} nats higher when the next token is in the input"
+    )
 
 
-def _explain_restart(seen: Measurements) -> str:
+def _hits(seen: Measurements, limits: Limits) -> Failure:
+    return Failure(
+        "hits",
+        f"looks ahead at some places: at {seen.hits} of {seen.probes} cuts nll moves by more than {limits.hit:g} nats "
+        "when the next token is in the input",
+    )
+
+
+def _restart(seen: Measurements) -> Failure:
     amount = _with_error(abs(seen.restart), seen.restart_error)
-    if seen.restart > 0:
-        return f"remembers the exam: nll is {amount} nats lower than in a fresh process asked the same sequences"
-    return f"changes during the exam: nll is {amount} nats higher than in a fresh process asked the same sequences"
+    what = ("remembers the exam", "lower") if seen.restart > 0 else ("changes during the exam", "higher")
+    return Failure(
+        "restart", f"{what[0]}: nll is {amount} nats {what[1]} than in a fresh process asked the same sequences"
+    )
+
+
+def _spread(seen: Measurements, limit: float) -> Failure:
+    return Failure(
+        "spread",
+        f"not a function of the sequence alone: asked twice, nll differs by {seen.spread:.2g} nats on average "
+        f"(limit {limit:.2g}); usual causes: dropout left on, batch statistics, experts chosen per batch, "
+        "a cache kept between calls, training on the exam",
+    )
+
+
+def _precision(seen: Measurements, limits: Limits) -> Failure:
+    return Failure(
+        "precision",
+        f"too noisy to vouch for: the standard error of inflation is {seen.inflation_error:.2g} nats "
+        f"(limit {limits.precision:.2g}); steadier arithmetic or more probes would help",
+    )
 
 
 def _with_error(value: float, error: float) -> str:

@@ -138,11 +138,11 @@ def send(peer: socket.socket, message: bytes, deadline: Deadline, *, what: str) 
         try:
             view = view[peer.send(view[:READ_BYTES]) :]
         except TimeoutError:
-            raise _fault(f"{what} was not read within {deadline.seconds:g} s") from None
+            raise _fault(f"{what} was not read within {deadline.seconds:.3g} s") from None
         except OSError:
             raise Closed(f"the candidate closed the connection before it took {what}") from None
         if view and not deadline.left():
-            raise _fault(f"{what} was not read within {deadline.seconds:g} s")
+            raise _fault(f"{what} was not read within {deadline.seconds:.3g} s")
 
 
 def receive(peer: socket.socket, buffer: bytearray | memoryview, deadline: Deadline, *, what: str) -> None:
@@ -185,8 +185,8 @@ def _fault(sentence: str) -> Rejection:
 
 def _late(what: str, got: int, size: int, seconds: float) -> Rejection:
     if got == 0:
-        return _fault(f"silence: nothing of {what} came within {seconds:g} s")
-    return _fault(f"too slow: only {got} of {size} bytes of {what} came within {seconds:g} s")
+        return _fault(f"silence: nothing of {what} came within {seconds:.3g} s")
+    return _fault(f"too slow: only {got} of {size} bytes of {what} came within {seconds:.3g} s")
 
 
 # The candidate's half.

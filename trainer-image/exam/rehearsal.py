@@ -119,6 +119,7 @@ class Stage:
     """One attempt after its training. task: holds the agent's file; work: a new folder for what phases share.
 
     batch: sequences in one question, small so that a memory between questions has something to remember.
+    inside: a command that runs the candidate in a sandbox, put before its own.
     """
 
     task: Path
@@ -129,6 +130,7 @@ class Stage:
     seconds: float = 120.0
     module: str = "train"
     batch: int = 8
+    inside: tuple[str, ...] = ()
 
     def lay_out(self) -> None:
         """Make the folders that a sandbox would mount for probe and examine."""
@@ -142,7 +144,8 @@ class Stage:
 
     def start(self, phase: str, *flags: str, output: IO[str]) -> subprocess.Popen[bytes]:
         """Start one phase with the task folder as its working directory and all output in a file."""
-        command = [sys.executable, "-m", f"exam.{phase}", *flags]
+        sandbox = self.inside if phase == "candidate" else ()
+        command = [*sandbox, sys.executable, "-m", f"exam.{phase}", *flags]
         return subprocess.Popen(
             command, cwd=self.task, env=self._environment(phase), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )

@@ -9,7 +9,6 @@ saves the examiner two seconds of import.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from concurrent.futures import Executor
 from functools import cache
 
@@ -46,23 +45,20 @@ def nll(logits: Half, targets: Tokens, pool: Executor | None = None) -> Nats:
     rows = max(1, CHUNK_LOGITS // logits.shape[1])
     parts = [slice(at, at + rows) for at in range(0, len(logits), rows)]
     results = (pool.map if pool else map)(lambda part: _chunk_nll(logits[part], targets[part]), parts)
-    return _joined(iter(results))
-
-
-def _joined(parts: Iterator[Nats]) -> Nats:
-    return np.concatenate([np.empty(0, np.float32), *parts])
+    return np.concatenate(list(results))
 
 
 def _chunk_nll(logits: Half, targets: Tokens) -> Nats:
     bits = logits.view(np.uint16)
-    total = np.take(_exponentials(), bits, mode="clip").sum(axis=1)
-    chosen = _values()[bits[np.arange(len(targets)), targets]]
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        total = np.take(_exponentials(), bits, mode="clip").sum(axis=1)
+        # In float64, or the difference of two near numbers would lose what a confident model is worth.
+        chosen = _values()[bits[np.arange(len(targets)), targets]]
+        result: Nats = (np.log(total.astype(np.float64)) - chosen).astype(np.float32)
     # Without a shift by the row's maximum the sum holds only in the middle of float32's range.
-    usual = (total > 1e-30) & (total < 1e30)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        result: Nats = np.log(total) - chosen
-    if not usual.all():
-        result[~usual] = _shifted_nll(logits[~usual], targets[~usual])
+    unusual = ~((total > 1e-30) & (total < 1e30))
+    if unusual.any():
+        result[unusual] = _shifted_nll(logits[unusual], targets[unusual])
     return result
 
 
