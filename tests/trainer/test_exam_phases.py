@@ -1,0 +1,407 @@
+"""The phases as an executor starts them: exit codes, the result line, the restart, and what each may know."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from exam import model
+from exam.dataset import ExamData
+from exam.examine import REPEATS, Answers, Plan, draw_plan, weigh
+from exam.integrity import Limits
+from exam.probe import answer
+from exam.rehearsal import Language, Rehearsal, Stage, examine, hold, make_data, probe
+from exam.result import LIMIT_BYTES, PREFIX, Report
+from exam.selftest import HONEST
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trainer.conftest import TASK
+
+LANGUAGE = Language.draw(32, seed=3)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """An honest candidate before a small exam."""
+    make_data(tmp_path / "data", LANGUAGE, length=16, sequences=64, probes=48)
+    for name in ("task", "artifact"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "artifact/table.npy", LANGUAGE.logits)
+    (tmp_path / "task/train.py").write_text(HONEST)
+    return Stage(
+        task=tmp_path / "task",
+        data=tmp_path / "data",
+        artifact=tmp_path / "artifact",
+        work=tmp_path / "work",
+        seconds=60,
+    )
+
+
+def own_score(stage: Stage, split: str) -> float:
+    """The honest model's bits per byte, computed here in float64 and in another way."""
+    sequences = np.load(stage.data / split / "sequences.npy").astype(int)
+    table = LANGUAGE.logits - np.log(np.exp(LANGUAGE.logits).sum(-1, keepdims=True))
+    before = np.concatenate([sequences[:, :1], sequences[:, :-2]], axis=1)
+    nats = -table[before, sequences[:, :-1], sequences[:, 1:]].sum()
+    size = np.load(stage.data / "tokenizer/token_bytes.npy").astype(int)[sequences[:, 1:]].sum()
+    return float(nats / math.log(2) / size)
+
+
+# The whole exam ----------------------------------------------------------------------------------
+
+
+def test_an_honest_model_gets_the_score_it_deserves(stage: Stage) -> None:
+    rehearsal = hold(stage)
+    result = rehearsal.result
+
+    assert result is not None, rehearsal.log
+    assert result["verdict"] == "scored"
+    assert result["val_bpb"] == pytest.approx(own_score(stage, "validation"), abs=1e-3)
+    assert result["holdout_bpb"] == pytest.approx(own_score(stage, "holdout"), abs=1e-3)
+    assert (result["probes"], result["sequences"], result["tokens"]) == (48, 128, 64 * 16)
+    assert (result["inflation"], result["hits"], result["spread"], result["restart"]) == (0, 0, 0, 0)
+    assert result["attempt"] == "rehearsal-e0001-a1-t1"
+    assert rehearsal.starts >= 2, "a fresh process must have answered, too"
+
+
+def test_result_is_the_last_line_and_the_termination_message(stage: Stage) -> None:
+    hold(stage)
+    message = (stage.work / "result").read_text()
+    assert message.startswith(PREFIX)
+    assert (stage.work / "examine.log").read_text().splitlines()[-1] == message.rstrip("\n")
+
+
+def test_a_torch_module_goes_through_the_whole_chain(data_folder: Path, artifact: Path, tmp_path: Path) -> None:
+    stage = Stage(task=TASK, data=data_folder, artifact=artifact, work=tmp_path / "work", seconds=200)
+
+    result = hold(stage).result
+
+    assert result is not None
+    assert result["verdict"] == "scored", result
+    assert 1 < result["val_bpb"] < 8
+    assert result["hits"] == 0
+
+
+# Examine -----------------------------------------------------------------------------------------
+
+
+def test_the_examiner_imports_nothing_that_could_run_agent_code() -> None:
+    program = "import sys, exam.examine; print(*sorted(sys.modules))"
+    names = subprocess.run([sys.executable, "-c", program], cwd=TASK, capture_output=True, text=True, check=True).stdout
+    assert not {"exam.model", "exam.probe", "exam.candidate", "torch", "train", "prepare"} & set(names.split())
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        pytest.param(lambda stage: (stage.work / "examine/holdout").unlink(), "cannot be read", id="missing"),
+        pytest.param(lambda stage: (stage.data / "manifest.json").write_text("{}"), "manifest.json", id="manifest"),
+    ],
+)
+def test_a_bad_data_folder_is_the_operators_to_mend(
+    stage: Stage, harm: Callable[[Stage], object], sentence: str
+) -> None:
+    stage.lay_out()
+    harm(stage)
+
+    rehearsal = examine(stage)
+
+    assert rehearsal.examine_code == 2
+    assert rehearsal.result is None
+    said = (stage.work / "examine.log").read_text()
+    assert sentence in said
+    assert len(said.splitlines()) == 1
+
+
+def test_missing_environment_is_one_sentence_and_exit_2() -> None:
+    for phase in ("examine", "probe", "candidate"):
+        command = [sys.executable, "-m", f"exam.{phase}"]
+        ended = subprocess.run(command, cwd=TASK, env={}, capture_output=True, text=True, check=False)
+        assert ended.returncode == 2
+        assert "is not set" in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def test_an_exam_without_a_candidate_is_rejected_in_time(stage: Stage) -> None:
+    stage.lay_out()
+    assert probe(stage)[0] == 0
+    alone = replace(stage, inside=("sh", "-c", "exec sleep 60"))
+
+    result = examine(alone, "--startup-seconds", "0.5").result
+
+    assert result is not None
+    assert result["explanation"] == "no candidate connected within 0.5 s"
+
+
+def test_the_whole_exam_has_a_limit(stage: Stage) -> None:
+    slow = HONEST.replace("    return model", "    import time\n    return lambda t: (time.sleep(0.2), model(t))[1]")
+    (stage.task / "train.py").write_text(slow)
+    stage.lay_out()
+    quick = replace(stage, batch=1)
+    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
+
+    result = examine(quick, "--total-seconds", "2").result
+
+    assert result is not None
+    assert result["test"] == "protocol"
+    assert result["verdict"] == "rejected"
+
+
+@given(
+    st.text(max_size=3000),
+    st.floats(allow_nan=False, allow_infinity=False) | st.none(),
+)
+def test_the_result_line_fits_a_termination_message(explanation: str, value: float | None) -> None:
+    report = Report(
+        attempt="demo-e0001-a1-t1",
+        verdict="rejected",
+        data="0" * 64,
+        probes=512,
+        sequences=1024,
+        seconds={"startup": 1.0, "exam": None, "probe_scoring": None, "restart": None},
+        test="protocol",
+        explanation=explanation,
+        val_bpb=value,
+    )
+    line = report.line()
+
+    assert len(line.encode()) <= LIMIT_BYTES
+    assert "\n" not in line
+    fields = json.loads(line.removeprefix(PREFIX))
+    assert fields["verdict"] == "rejected"
+    assert explanation.startswith(fields["explanation"] or "")
+
+
+@given(st.integers(8, 5000), st.integers(0, 2**32 - 1))
+def test_a_plan_asks_everything_once_and_a_part_again(total: int, seed: int) -> None:
+    plan = draw_plan(total, np.random.default_rng(seed))
+
+    assert sorted(plan.order) == list(range(total))
+    assert len(set(plan.repeats)) == len(plan.repeats)
+    assert 2 <= len(plan.repeats) <= min(REPEATS, max(2, total // 4))
+    assert set(plan.repeats) <= set(plan.order)
+
+
+def test_the_short_round_comes_first_as_often_as_last() -> None:
+    first = sum(draw_plan(100, np.random.default_rng(seed)).short_first for seed in range(400))
+    assert 150 < first < 250
+
+
+@st.composite
+def exams(draw: st.DrawFn) -> tuple[ExamData, Plan, Answers]:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows, length, vocabulary, probes = draw(st.integers(2, 6)), draw(st.integers(1, 5)), 7, 2
+    token_bytes = np.array([1, 2, 3, 1, 4, 1, 0])
+    sequences = generator.integers(0, vocabulary, (2 * rows, length + 1))
+    sequences[:, 1] = generator.integers(0, vocabulary - 1, 2 * rows)  # something to score in every sequence
+    data = ExamData(
+        token_bytes=token_bytes,
+        validation=sequences[:rows],
+        holdout=sequences[rows:],
+        probed=generator.permutation(rows)[:probes],
+        cuts=np.zeros(probes, int),
+        identity="",
+    )
+    plan = draw_plan(2 * rows, generator)
+    whole = generator.exponential(3, (2 * rows, length)).astype(np.float32)
+    fresh = generator.exponential(3, (len(plan.repeats), length)).astype(np.float32)
+    return data, plan, Answers(generator.exponential(3, probes).astype(np.float32), whole, fresh)
+
+
+@given(exams())
+def test_scores_leave_out_unscored_tokens_and_are_corrected_upwards(exam: tuple[ExamData, Plan, Answers]) -> None:
+    data, plan, answers = exam
+    seen, score = weigh(data, plan, answers, Limits())
+
+    size = nats = tokens = 0.0
+    for sequence, losses in zip(data.validation, answers.whole, strict=False):
+        for target, loss in zip(sequence[1:], losses, strict=True):
+            size += data.token_bytes[target]
+            nats += loss * bool(data.token_bytes[target])
+            tokens += bool(data.token_bytes[target])
+    added = max(0.0, seen.inflation + 2 * seen.inflation_error)
+    assert score.raw == pytest.approx(nats / math.log(2) / size)
+    assert score.val == pytest.approx((nats + added * tokens) / math.log(2) / size)
+    assert (score.tokens, score.bytes) == (tokens, size)
+    assert score.val >= score.raw
+
+
+@given(exams())
+def test_differences_are_taken_at_the_cuts_and_over_the_repeats(exam: tuple[ExamData, Plan, Answers]) -> None:
+    data, plan, answers = exam
+    same = Answers(answers.whole[data.probed, data.cuts], answers.whole, answers.whole[plan.repeats])
+
+    seen, _ = weigh(data, plan, same, Limits())
+    assert (seen.inflation, seen.spread, seen.restart) == (0, 0, 0)
+
+    withheld, _ = weigh(data, plan, replace(same, probed=same.probed + 1), Limits())
+    assert withheld.inflation == pytest.approx(1)
+    assert withheld.hits == len(data.cuts)
+
+    remembered, _ = weigh(data, plan, replace(same, fresh=same.fresh + 1), Limits())
+    assert remembered.restart == pytest.approx(1)
+
+
+# Candidate ---------------------------------------------------------------------------------------
+
+
+def test_a_bad_artifact_is_named_as_such(stage: Stage) -> None:
+    stage.lay_out()
+    assert probe(stage)[0] == 0
+    (stage.artifact / "more").symlink_to("/etc/passwd")
+
+    result = examine(stage).result
+
+    assert result is not None
+    assert result["test"] == "artifact"
+    assert result["explanation"] == "the artifact holds a symlink ('more'); only regular files are allowed"
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def test_term_ends_a_candidate_that_waits_for_its_examiner(stage: Stage) -> None:
+    stage.lay_out()
+    with (stage.work / "log").open("w") as log:
+        process = stage.start("candidate", output=log)
+        wait_for(lambda: handles_term(process.pid))
+        process.terminate()
+        assert process.wait(10) == 2
+    assert "no examiner listened" in (stage.work / "log").read_text()
+
+
+def handles_term(pid: int) -> bool:
+    caught = Path(f"/proc/{pid}/status").read_text().partition("SigCgt:")[2].split()[0]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
+    (stage.task / "train.py").write_text(
+        "import os, time\n"
+        "def load_model(artifact):\n"
+        "    open('child', 'w').write(str(os.getpid()))\n"
+        "    while True: time.sleep(60)\n"
+    )
+    stage.lay_out()
+    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
+    with (stage.work / "log").open("w") as log:
+        examiner, candidate = stage.start("examine", output=log), stage.start("candidate", output=log)
+        wait_for(lambda: (stage.task / "child").exists() and bool((stage.task / "child").read_text()))
+        examiner.kill()
+        examiner.wait()
+        assert candidate.wait(20) == 4
+    assert not Path("/proc", (stage.task / "child").read_text()).exists()
+
+
+# Probe -------------------------------------------------------------------------------------------
+
+
+def test_the_probe_answers_each_question_at_its_cut(stage: Stage) -> None:
+    stage.lay_out()
+    code, log = probe(stage)
+    assert code == 0, log
+
+    written = np.fromfile(stage.work / "answers/logits.f16", "<f2").reshape(48, 32)
+    tokens = np.load(stage.data / "probes/00/questions/tokens.npy")
+    cuts = np.load(stage.data / "probes/00/questions/cuts.npy")
+    for row, cut in enumerate(cuts):
+        expected = LANGUAGE.logits[tokens[row, max(cut - 1, 0)], tokens[row, cut]].astype(np.float16)
+        np.testing.assert_array_equal(written[row], expected)
+
+
+def test_a_probe_without_an_artifact_is_exit_3(stage: Stage) -> None:
+    stage.lay_out()
+    (stage.artifact / "table.npy").unlink()
+    code, log = probe(stage)
+    assert code == 3
+    assert log == "probe: the artifact is empty: train.py saved nothing to AUTORESEARCH_ARTIFACT\n"
+
+
+def test_a_probe_without_questions_is_exit_2(stage: Stage) -> None:
+    stage.lay_out()
+    (stage.work / "probe/questions").unlink()
+    code, log = probe(stage)
+    assert code == 2
+    assert "holds no probe set" in log
+
+
+@settings(max_examples=30)
+@given(st.integers(2, 40), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_batches_change_no_answer_of_the_probe(count: int, most: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    tokens, cuts = generator.integers(0, 32, (count, 6)), generator.integers(0, 6, count)
+
+    def ask(
+        asked: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
+        return LANGUAGE.logits[asked, asked].astype(np.float16)
+
+    np.testing.assert_array_equal(answer(ask, tokens, cuts, most), ask(tokens)[np.arange(count), cuts])
+
+
+# The agent's model -------------------------------------------------------------------------------
+
+
+class Doubler(torch.nn.Module):
+    """Answers with the token id as every logit, in a precision of its own."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.full((), 2.0, dtype=dtype))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        assert tokens.dtype == torch.int64
+        assert torch.is_inference_mode_enabled()
+        return (tokens.to(self.scale.dtype) * self.scale)[..., None].expand(-1, -1, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_a_module_answers_in_float16_whatever_its_precision(dtype: torch.dtype) -> None:
+    logits = model.ask(Doubler(dtype), np.array([[1, 2], [3, 4]]))
+    assert logits.dtype == np.float16
+    np.testing.assert_array_equal(logits[..., 0], [[2, 4], [6, 8]])
+
+
+def test_asking_switches_no_mode_of_the_model() -> None:
+    asked = Doubler(torch.float32)
+    model.ask(asked, np.array([[1]]))
+    assert asked.training, "a model left in training mode must be examined as it is"
+
+
+# The self-test -----------------------------------------------------------------------------------
+
+
+def test_the_selftest_passes_and_says_what_it_did() -> None:
+    command = [sys.executable, "-m", "exam.selftest"]
+    ended = subprocess.run(command, cwd=TASK, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.splitlines() == [
+        "pass  an honest model passes",
+        "pass  looking ahead is caught",
+        "pass  memory between questions is caught",
+        "pass  an answer of NaN is caught",
+    ]
+
+
+def test_the_selftest_fails_when_a_cheat_passes() -> None:
+    from exam.selftest import CASES, outcome
+
+    scored = Rehearsal({"verdict": "scored", "test": None, "explanation": None}, 0, 0, 2, "")
+    assert outcome(scored, CASES["an honest model passes"]) is None
+    assert outcome(scored, CASES["looking ahead is caught"]) is not None
+    assert outcome(replace(scored, result=None), CASES["an honest model passes"]) is not None
