@@ -1,0 +1,207 @@
+"""Every cheat known against the exam, as a train.py that tries it: rejected, or scored as if it had not.
+
+The candidates lie in candidates/, named for what they do; each says in its first line what stops it. They
+run through the real processes without a sandbox, so what is seen here is the exam's own defence.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from exam.rehearsal import Rehearsal
+
+from tests.redteam.hall import Hall
+
+HURRY = ("--startup-seconds", "1.5", "--batch-seconds", "1")
+
+
+def rejection(rehearsal: Rehearsal) -> tuple[str, str]:
+    """The failed test and its explanation; fails where there was no rejection."""
+    assert rehearsal.result is not None, rehearsal.log
+    assert rehearsal.examine_code == 0
+    assert rehearsal.result["verdict"] == "rejected", rehearsal.result
+    return rehearsal.result["test"], rehearsal.result["explanation"]
+
+
+def score(rehearsal: Rehearsal) -> float:
+    """The score; fails where there was none."""
+    assert rehearsal.result is not None, rehearsal.log
+    assert rehearsal.result["verdict"] == "scored", rehearsal.result
+    return float(rehearsal.result["val_bpb"])
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        "honest_bfloat16",
+        "honest_sliding_window",
+        "honest_document_resets",
+        "honest_cache_within_a_call",
+    ],
+)
+def test_honest_models_pass(hall: Hall, honest_score: float, candidate: str) -> None:
+    assert score(hall.hold(candidate)) == pytest.approx(honest_score, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "tests"),
+    [
+        ("looks_ahead_1_in_100", {"inflation", "hits"}),
+        ("looks_ahead_where_it_is_hard", {"inflation", "hits"}),
+        ("looks_ahead_through_a_block_mean", {"inflation"}),
+        ("looks_ahead_through_an_fft", {"inflation"}),
+        ("looks_ahead_through_a_chunk_recurrence", {"inflation"}),
+        ("looks_ahead_in_the_exam_only", {"inflation"}),
+        ("recognises_the_splice", {"inflation"}),
+        ("trains_on_the_exam_and_hides_in_the_probe", {"restart"}),
+    ],
+)
+def test_cheats_are_rejected_though_honest_in_the_probe(hall: Hall, candidate: str, tests: set[str]) -> None:
+    test, explanation = rejection(hall.hold_with_honest_probe(candidate))
+    assert test in tests, explanation
+
+
+@pytest.mark.parametrize(
+    ("candidate", "tests"),
+    [
+        ("looks_ahead_blatantly", {"inflation"}),
+        ("trains_on_the_exam", {"restart"}),
+        ("remembers_what_it_has_seen", {"restart", "spread"}),
+        ("freezes_what_it_learnt_first", {"restart", "spread"}),
+        ("leaves_dropout_on", {"spread"}),
+        ("uses_batch_statistics", {"spread"}),
+    ],
+)
+def test_cheats_and_mistakes_of_both_phases_are_rejected(hall: Hall, candidate: str, tests: set[str]) -> None:
+    test, explanation = rejection(hall.hold(candidate))
+    assert test in tests, explanation
+
+
+@pytest.mark.parametrize(
+    ("candidate", "sentence"),
+    [
+        ("answers_infinity", r"the logits hold \+infinity"),
+        ("wrong_vocabulary", "32 logits for each token, the vocabulary has 64"),
+        ("shorter_than_asked", "announces 31744 bytes, but logits of shape .8, 32, 64. take 32768"),
+        ("lies_about_its_size", "announces 1152921504606846976 bytes"),
+        ("lies_about_its_items", "items of 8 bytes instead of 2"),
+        ("answers_another_question", "an answer to question 1 came where question 0 was asked"),
+        ("speaks_another_protocol", "does not begin as an answer must"),
+        ("stops_half_way", "closed the connection after 1000 of 32768 bytes of answer 0"),
+        ("says_more_than_asked", "bytes came before question 1 was asked"),
+        ("adds_bytes_after_the_last_answer", "bytes came (before question 64 was asked|after the last answer)"),
+        ("dies_while_answering", r"the candidate's process ended \(exit code 7\)"),
+        ("raises_in_load_model", r"the candidate's process ended \(exit code 1\)"),
+        ("kills_its_supervisor", "the candidate's supervisor was killed"),
+    ],
+)
+def test_a_faulty_reply_has_its_own_sentence(hall: Hall, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(hall.hold_with_honest_probe(candidate))
+    assert test == "protocol"
+    assert re.search(sentence, explanation), explanation
+
+
+@pytest.mark.parametrize(
+    ("candidate", "sentence"),
+    [
+        ("stays_silent", "silence: nothing of answer 0 came within"),
+        ("drips", r"too slow: only \d+ of 32768 bytes of answer 0 came within"),
+        ("never_loads", "silence: nothing of the greeting that says the model is loaded came within 1.5 s"),
+    ],
+)
+def test_nobody_can_make_the_examiner_wait(hall: Hall, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(hall.hold_with_honest_probe(candidate, *HURRY))
+    assert test == "protocol"
+    assert re.search(sentence, explanation), explanation
+
+
+def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(hall: Hall) -> None:
+    rehearsal = hall.hold("answers_nan")
+    test, explanation = rejection(rehearsal)
+    assert (test, explanation) == ("protocol", "the logits hold NaN: the model's answer is not a number")
+    assert rehearsal.result is not None
+    assert rehearsal.result["seconds"]["startup"] is None
+
+
+@pytest.mark.parametrize("candidate", ["sums_to_more_than_one", "prints_a_forged_result"])
+def test_a_claim_counts_for_nothing(hall: Hall, honest_score: float, candidate: str) -> None:
+    assert score(hall.hold(candidate)) == pytest.approx(honest_score, abs=1e-4)
+
+
+def test_a_daemon_that_ignores_term_does_not_survive_the_restart(hall: Hall, honest_score: float) -> None:
+    rehearsal = hall.hold_with_honest_probe("outlives_its_restart")
+
+    assert score(rehearsal) == honest_score
+    assert not [entry for entry in Path("/proc").iterdir() if b"outlives_its_restart" in command_line(entry)]
+
+
+def command_line(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+    except OSError:
+        return b""
+
+
+def test_no_kernel_object_outlives_a_candidate(hall: Hall, honest_score: float) -> None:
+    assert score(hall.hold("leaves_memory_in_the_kernel")) == honest_score
+
+
+@pytest.fixture
+def shared(hall: Hall) -> Iterator[Path]:
+    """A folder outside /tmp with `tmp` and `shm`, which a container keeps when it is restarted, as in a pod."""
+    root = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    for name in ("tmp", "shm"):
+        (root / name).mkdir()
+    shutil.copytree(hall.artifact, root / "artifact")
+    yield root
+    shutil.rmtree(root)
+
+
+def container(shared: Path) -> tuple[str, ...]:
+    """A sandbox whose first process is the candidate's supervisor and whose /tmp and /dev/shm outlive it."""
+    binds = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+    kept = ("--bind", f"{shared}/tmp", "/tmp", "--bind", f"{shared}/shm", "/dev/shm")
+    return ("bwrap", "--unshare-pid", "--unshare-ipc", "--as-pid-1", "--die-with-parent", *binds, *kept)
+
+
+def can_contain() -> bool:
+    command = ["bwrap", "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "true"]
+    return (
+        shutil.which("bwrap") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces")
+def test_memory_in_shared_files_is_gone_when_a_container_starts_again(
+    hall: Hall, honest_score: float, shared: Path
+) -> None:
+    stage = hall.stage("leaves_memory_in_files", root=shared, inside=container(shared))
+
+    assert score(hall.hold_with_honest_probe("leaves_memory_in_files", stage=stage)) == honest_score
+    assert list((shared / "tmp").iterdir()), "the candidate did try"
+
+
+def test_memory_in_shared_files_is_noticed_where_nothing_scrubs(hall: Hall) -> None:
+    places = [
+        Path(folder, f"exam-memory{suffix}") for folder in ("/tmp", "/dev/shm") for suffix in (".npy", ".new.npy")
+    ]
+    try:
+        test, explanation = rejection(hall.hold_with_honest_probe("leaves_memory_in_files"))
+    finally:
+        for place in places:
+            place.unlink(missing_ok=True)
+    assert test in {"restart", "spread", "inflation", "hits"}, explanation
+
+
+@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces")
+def test_as_first_process_a_supervisor_cannot_be_killed_by_its_child(
+    hall: Hall, honest_score: float, shared: Path
+) -> None:
+    stage = hall.stage("kills_its_supervisor", root=shared, inside=container(shared))
+    assert score(hall.hold_with_honest_probe("kills_its_supervisor", stage=stage)) == honest_score
