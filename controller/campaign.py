@@ -34,7 +34,19 @@ from controller.judge import Judge
 from controller.lab import Lab, LabNotebook
 from controller.memory import Memory
 from controller.notices import Admitted, AttemptEnded, Concluded, Launched, Observer, Refused, TryLost
-from controller.planner import AGAIN, Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait, plan
+from controller.planner import (
+    AGAIN,
+    Conclude,
+    Launch,
+    Propose,
+    Rebase,
+    Requeue,
+    Stop,
+    View,
+    Wait,
+    dollars_left,
+    plan,
+)
 from controller.ports import Abandoned, Agent, Executor, ProposalRequest
 from controller.settings import Settings, dump_settings
 
@@ -57,7 +69,10 @@ class _Wake:
 
 
 class Campaign:
-    """One campaign on one lab, whose lock the caller holds while `run` lasts."""
+    """One campaign on one lab, whose lock the caller holds while `run` lasts.
+
+    dollars: what model calls have cost so far. draw: chooses probe sets; unpredictable by default.
+    """
 
     def __init__(
         self,
@@ -71,6 +86,7 @@ class Campaign:
         brief: str,
         clock: Callable[[], float],
         observe: Observer,
+        dollars: Callable[[], float] = lambda: 0.0,
         draw: random.Random | None = None,
     ) -> None:
         self._settings = settings
@@ -82,6 +98,7 @@ class Campaign:
         self._brief = brief
         self._clock = clock
         self._observe = observe
+        self._dollars = dollars
         self._draw = draw or random.SystemRandom()
         self._events: queue.SimpleQueue[TryEnded | _Thought | _Wake] = queue.SimpleQueue()
         self._running: dict[TryId, Experiment] = {}
@@ -121,7 +138,7 @@ class Campaign:
             incumbent=self._incumbent,
             judge=self._judge,
             state=self.memory.state,
-            spent=self.memory.spent(elapsed_seconds=now - baseline.proposed_at),
+            spent=self.memory.spent(elapsed_seconds=now - baseline.proposed_at, dollars=self._dollars()),
             proposing=self._proposing,
             exhausted=self._exhausted,
             stopping=self._stopping,
@@ -356,6 +373,7 @@ class Campaign:
             incumbent_level=state.level if state else None,
             refused=self._refused,
             pending=tuple(e.title for e in self.memory.open.values() if e.number != BASELINE),
+            dollars_left=dollars_left(self.view(), self._settings),
         )
 
     def _thought(self, answer: Proposal | Abandoned | AgentError) -> None:

@@ -103,7 +103,7 @@ def status(campaign: CampaignOption = None, lab_path: LabOption = None, as_json:
     folder, settings, experiments = _read(campaign, lab_path)
     from controller.report import summary
 
-    facts = summary(experiments, settings, now=time.time())
+    facts = summary(experiments, settings, now=time.time(), dollars=_dollars(folder, settings))
     if as_json:
         out.print_json(json.dumps(facts.as_dict()))
         return
@@ -177,7 +177,8 @@ def report(
     from controller.report import write_reports
 
     lab = Lab.open(folder.lab)
-    for path in write_reports(experiments, settings, diff=lab.diff, folder=to or folder.path):
+    dollars = _dollars(folder, settings)
+    for path in write_reports(experiments, settings, diff=lab.diff, folder=to or folder.path, dollars=dollars):
         out.print(str(path), markup=False)
 
 
@@ -215,6 +216,14 @@ def _read(campaign: Path | None, lab_path: Path | None) -> tuple[CampaignFolder,
     if not experiments:
         raise LabError(f"the lab {folder.lab} has no campaign {settings.tag}: start it with `autoresearch run`")
     return folder, settings, experiments
+
+
+def _dollars(folder: CampaignFolder, settings: Settings) -> float:
+    """What the campaign's model calls have cost."""
+    from controller.booking import read_calls
+    from controller.money import total
+
+    return total(read_calls(Lab.open(folder.lab), settings.tag)).dollars
 
 
 def _pick(experiments: list[Experiment], number: int) -> Experiment:

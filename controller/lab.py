@@ -3,7 +3,8 @@
     refs/heads/autoresearch/<tag>       kept commits only, reads like a lab book
     refs/experiments/<tag>/<n>          every experiment's commit, failures for ever
     refs/notes/autoresearch/<tag>       one note per experiment: its record, the truth
-    refs/attachments/<tag>              settings, log tails, transcripts, booked calls
+    refs/attachments/<tag>              settings, log tails, transcripts
+    refs/calls/<tag>                    every call to a model with what it cost
 
 One writer: whoever holds `lock`. Readers need nothing. The note is always written before the refs that
 show it, so that a crash in between leaves something `repair` can finish. It never decides anything.
@@ -33,6 +34,7 @@ MAIN = "refs/heads/autoresearch/{tag}"
 EXPERIMENT = "refs/experiments/{tag}/{number}"
 NOTES = "refs/notes/autoresearch/{tag}"
 ATTACHMENTS = "refs/attachments/{tag}"
+CALLS = "refs/calls/{tag}"
 
 
 class Lab:
@@ -123,6 +125,15 @@ class Lab:
         with _translated(self.path):
             return list(gitstore.walk(self._repository, ref=ATTACHMENTS.format(tag=tag), below=below))
 
+    def calls(self, tag: str) -> list[bytes]:
+        """Booked model calls, one JSON line each."""
+        with _translated(self.path):
+            return [
+                line
+                for _, data in gitstore.walk(self._repository, ref=CALLS.format(tag=tag))
+                for line in data.splitlines()
+            ]
+
     # -- writing --------------------------------------------------------------------------------------------------
 
     def begin(self, tag: str, files: Mapping[str, str], *, fingerprint: str, settings: str, at: float) -> Experiment:
@@ -173,6 +184,13 @@ class Lab:
         """Keep a file with the campaign, durably."""
         with _translated(self.path):
             gitstore.put(self._repository, ref=ATTACHMENTS.format(tag=tag), changes={path: data}, at=at)
+
+    def add_call(self, tag: str, proposal: int, line: bytes, *, at: float) -> None:
+        """Append one line to a proposal's calls, durably."""
+        with _translated(self.path):
+            ref, path = CALLS.format(tag=tag), f"{proposal // 100:04d}/{proposal:06d}.jsonl"
+            known = gitstore.get(self._repository, ref=ref, path=path) or b""
+            gitstore.put(self._repository, ref=ref, changes={path: known + line + b"\n"}, at=at)
 
     def rebase(self, tag: str, experiment: Experiment, files: Mapping[str, str], *, onto: str, at: float) -> Experiment:
         """Put an experiment that has not run yet on another base, its record moving with it in one step."""

@@ -15,7 +15,7 @@ from controller.planner import AGAIN, Spent, candidate_of
 class Memory:
     """The campaign as the loop sees it."""
 
-    def __init__(self, judge: Judge, experiments: Sequence[Experiment], *, dollars: float = 0.0) -> None:
+    def __init__(self, judge: Judge, experiments: Sequence[Experiment]) -> None:
         self._judge = judge
         self.experiments: dict[int, Experiment] = {e.number: e for e in experiments}
         self.open: dict[int, Experiment] = {e.number: e for e in experiments if e.judgement is None}
@@ -23,7 +23,6 @@ class Memory:
         self.state: State | None = None
         self.gains: dict[str, float] = {}
         self.order = 0
-        self.dollars = dollars
         self.slot_seconds, self.runs = _slots(experiments)
         self._admitted = sum(_counts(e) for e in experiments)
         for experiment in sorted((e for e in experiments if e.judgement), key=_order):
@@ -51,13 +50,13 @@ class Memory:
             self.open.pop(experiment.number, None)
             self._fold(experiment)
 
-    def spent(self, *, elapsed_seconds: float) -> Spent:
-        """What is used up so far."""
+    def spent(self, *, elapsed_seconds: float = 0.0, dollars: float = 0.0) -> Spent:
+        """What is used up so far; clock and model calls are the caller's to know."""
         return Spent(
             experiments=self._admitted,
             slot_seconds=self.slot_seconds,
             runs=self.runs,
-            dollars=self.dollars,
+            dollars=dollars,
             elapsed_seconds=elapsed_seconds,
         )
 

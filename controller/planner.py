@@ -135,14 +135,38 @@ def plan(view: View, settings: Settings) -> Action:
 def may_launch(view: View, settings: Settings) -> bool:
     """Whether one more run fits the budget: spent, plus what runs and this one at the mean of runs so far."""
     budget, spent = settings.budget, view.spent
-    mean = spent.slot_seconds / spent.runs if spent.runs else budget.train_seconds
-    slot_hours = (spent.slot_seconds + (len(view.running) + 1) * mean) / 3600
+    slot_hours = _committed_slot_hours(view, settings, more=1)
     dollars = spent.dollars + slot_hours * budget.gpu_dollars_per_hour
     return (
-        (budget.hours is None or (spent.elapsed_seconds + mean) / 3600 <= budget.hours)
+        (budget.hours is None or (spent.elapsed_seconds + _mean_seconds(view, settings)) / 3600 <= budget.hours)
         and (budget.gpu_hours is None or slot_hours <= budget.gpu_hours)
         and (budget.dollars is None or dollars <= budget.dollars)
     )
+
+
+def dollars_left(view: View, settings: Settings) -> float | None:
+    """Dollars that a proposal may still cost once everything in flight is paid; None without a limit."""
+    budget = settings.budget
+    if budget.dollars is None:
+        return None
+    in_flight = _committed_slot_hours(view, settings, more=0) * budget.gpu_dollars_per_hour
+    return max(0.0, budget.dollars - view.spent.dollars - in_flight)
+
+
+def _committed_slot_hours(view: View, settings: Settings, *, more: int) -> float:
+    """Slot hours spent, in flight, and of `more` runs, a run at the mean of those so far."""
+    runs = len(view.running) + more
+    return (view.spent.slot_seconds + runs * _mean_seconds(view, settings)) * slot_size(settings) / 3600
+
+
+def slot_size(settings: Settings) -> int:
+    """Accelerators that one slot occupies: what GPU hours and their price are counted in."""
+    return max(1, settings.executor.kubernetes.gpus) if settings.executor.kind == "kubernetes" else 1
+
+
+def _mean_seconds(view: View, settings: Settings) -> float:
+    spent = view.spent
+    return spent.slot_seconds / spent.runs if spent.runs else settings.budget.train_seconds
 
 
 def _baseline_has_room(experiment: Experiment) -> bool:

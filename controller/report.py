@@ -18,6 +18,7 @@ from controller.domain import BASELINE, Experiment, Provenance, Verdict
 from controller.errors import SettingsError
 from controller.judge import make_judge
 from controller.memory import Memory
+from controller.planner import slot_size
 from controller.records import mean
 from controller.settings import Settings
 from controller.terminal import duration, gain, shown_score, what
@@ -67,8 +68,8 @@ class Summary:
         return f"{now}; {best}{start}{mark}, {counts}, {self.slot_hours:.2f} slot-hours, ${self.dollars:.2f}."
 
 
-def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float, dollars: float = 0.0) -> Summary:
-    """Fold the experiments into the facts that status, report and page show."""
+def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float, dollars: float) -> Summary:
+    """Fold the experiments into the facts that status, report and page show; `dollars` is what model calls cost."""
     memory = Memory(make_judge(settings.judge, minimize=settings.task.direction == "minimize"), experiments)
     judged = [e for e in experiments if e.judgement and e.number != BASELINE]
     verdicts = {verdict.value: sum(1 for e in judged if _verdict(e) is verdict) for verdict in Verdict}
@@ -85,18 +86,23 @@ def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float
         level_error=state.level_error if state else None,
         sigma=state.sigma if state else None,
         best_experiment=memory.incumbent.number,
-        slot_hours=memory.slot_seconds / 3600,
-        dollars=dollars or sum(e.cost.dollars for e in experiments),
+        slot_hours=memory.slot_seconds * slot_size(settings) / 3600,
+        dollars=dollars + memory.slot_seconds * slot_size(settings) / 3600 * settings.budget.gpu_dollars_per_hour,
         seconds=now - baseline.proposed_at,
         provenance=_provenance(experiments),
     )
 
 
 def write_reports(
-    experiments: Sequence[Experiment], settings: Settings, *, diff: Callable[[Experiment], str], folder: Path
+    experiments: Sequence[Experiment],
+    settings: Settings,
+    *,
+    diff: Callable[[Experiment], str],
+    folder: Path,
+    dollars: float,
 ) -> tuple[Path, Path]:
     """Write report.html and report.md into `folder`. Raises SettingsError where that fails."""
-    facts = summary(experiments, settings, now=_last_moment(experiments))
+    facts = summary(experiments, settings, now=_last_moment(experiments), dollars=dollars)
     page, text = folder / "report.html", folder / "report.md"
     try:
         page.write_text(html(experiments, settings, facts=facts, diff=diff), encoding="utf-8")

@@ -13,8 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from controller import terminal
+from controller.booking import Booking
 from controller.campaign import Campaign
 from controller.domain import BASELINE
+from controller.errors import AgentError
 from controller.folder import CampaignFolder, read_brief, read_manifest, task_files, task_folder
 from controller.judge import make_judge
 from controller.lab import Lab
@@ -36,23 +38,26 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
     began = time.time()
     with lab.lock(now=began):
         executor = build_executor(folder, settings)
+        booking = Booking(folder.lab, settings.tag)
         screen = _Screen(settings, out=out, err=err, executor=executor)
         campaign = Campaign(
             settings=settings,
             lab=lab,
             executor=executor,
-            agent=build_agent(settings),
+            agent=build_agent(settings, booking),
             judge=make_judge(settings.judge, minimize=settings.task.direction == "minimize"),
             task_files=task_files(settings),
             brief=read_brief(settings),
             clock=time.time,
             observe=screen.notice,
+            dollars=lambda: booking.dollars,
         )
         out.print(f"\n{terminal.headline(settings)}", markup=False)
         screen.before(campaign)
         with _stopping_on_signals(campaign), screen.live():
             ended = campaign.run()
-    _close(folder, settings, lab, campaign, ended, seconds=time.time() - began, out=out)
+    seconds = time.time() - began
+    _close(folder, settings, lab, campaign, ended, seconds=seconds, dollars=booking.dollars, out=out)
     return ended
 
 
@@ -73,7 +78,7 @@ def build_executor(folder: CampaignFolder, settings: Settings) -> Executor:
     )
 
 
-def build_agent(settings: Settings) -> Agent:
+def build_agent(settings: Settings, booking: Booking) -> Agent:
     """The agent that the settings name. Raises AgentError or SettingsError where it cannot work."""
     match settings.agent.kind:
         case "replay":
@@ -81,13 +86,22 @@ def build_agent(settings: Settings) -> Agent:
 
             return ReplayAgent(settings.agent)
         case "claude":
-            from controller.agent.claude import ClaudeAgent
-
-            return ClaudeAgent(settings.agent.claude, key=read_secrets().anthropic_api_key)
+            return _claude(settings, booking)
         case _:
             from controller.agent.perturb import PerturbAgent
 
             return PerturbAgent(settings.agent, accelerator=_trains_on_accelerator(settings))
+
+
+def _claude(settings: Settings, booking: Booking) -> Agent:
+    from controller.agent.claude import ClaudeAgent
+
+    key = read_secrets().anthropic_api_key
+    if key is None:
+        raise AgentError("agent claude needs a key: set ANTHROPIC_API_KEY, or run with --set agent.kind=perturb")
+    return ClaudeAgent(
+        settings.agent.claude, key=key, book=booking.book, needs_load_model=settings.task.score == "exam"
+    )
 
 
 def _trains_on_accelerator(settings: Settings) -> bool:
@@ -182,17 +196,16 @@ def _close(
     ended: Stop,
     *,
     seconds: float,
+    dollars: float,
     out: Console,
 ) -> None:
     experiments = list(campaign.memory.experiments.values())
     state, incumbent = campaign.memory.state, campaign.memory.incumbent
     out.print(
-        terminal.closing(
-            experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=campaign.memory.dollars
-        ),
+        terminal.closing(experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=dollars),
         markup=False,
     )
     if state is not None:
         out.print(terminal.best_line(incumbent, campaign.memory.experiments[BASELINE], state, settings), markup=False)
-    written = write_reports(experiments, settings, diff=lab.diff, folder=folder.path)
+    written = write_reports(experiments, settings, diff=lab.diff, folder=folder.path, dollars=dollars)
     out.print(f"chart {written[0]} · lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)

@@ -1,0 +1,50 @@
+"""The books of a campaign's model calls: every call written down durably before its reply is used.
+
+Calls come from agents' threads, so this keeps a ref and a repository handle of its own; the process that
+writes here holds the lab's lock.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+
+from pydantic import TypeAdapter
+
+from controller import money
+from controller.lab import Lab
+
+_ADAPTER = TypeAdapter(money.CallRecord)
+
+
+class Booking:
+    """Books calls into the lab and knows what they cost so far; safe to use from several threads."""
+
+    def __init__(self, lab: Path, tag: str) -> None:
+        self._lab = Lab.open(lab)
+        self._tag = tag
+        self._lock = Lock()
+        self._calls = {call.id: call for call in read_calls(self._lab, tag)}
+
+    def book(self, call: money.CallRecord) -> None:
+        """Write one record; it is on disk when this returns. Raises LabError."""
+        with self._lock:
+            self._lab.add_call(self._tag, call.proposal, _ADAPTER.dump_json(call), at=call.at)
+            self._calls[call.id] = call
+
+    @property
+    def dollars(self) -> float:
+        """Dollars of all calls; one that never ended counts as the most it can have cost."""
+        with self._lock:
+            return sum(call.dollars for call in self._calls.values())
+
+    @property
+    def calls(self) -> tuple[money.CallRecord, ...]:
+        """Each call once, by its last record."""
+        with self._lock:
+            return tuple(self._calls.values())
+
+
+def read_calls(lab: Lab, tag: str) -> list[money.CallRecord]:
+    """Every booked record, oldest first within a proposal; the last of an id counts."""
+    return [_ADAPTER.validate_json(line) for line in lab.calls(tag)]
