@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cluster.harness import (
     BUSYBOX_IMAGE,
@@ -21,11 +26,16 @@ from tests.cluster.harness import (
     FreshCluster,
     Manifest,
     NamespacePair,
+    image_of_files,
     slots,
     wait_until,
 )
 from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.built import node_is_ready
+from tests.cluster.harness.choice import Built, Given, Kind, Missing, Surroundings, choose
+from tests.cluster.harness.dockerignore import ignored
+from tests.cluster.harness.enlist_pod import address_set
+from tests.cluster.harness.fake_nodes import SELECTOR, start_fake_nodes
 from tests.cluster.harness.images import busybox_image
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.machine import Machine
@@ -307,6 +317,18 @@ def test_full_quota_keeps_a_job_waiting_until_it_is_freed(
     assert job["status"]["succeeded"] == 1
 
 
+def test_fake_nodes_run_many_pods_beside_the_real_one(breakable: BuiltCluster) -> None:
+    start_fake_nodes(breakable, nodes=10, gpus=8)
+    job = make_job("crowd", "never run", pod=SELECTOR, resources={"limits": {"nvidia.com/gpu": "1"}})
+    job["spec"] |= {"completions": 60, "parallelism": 60}
+
+    done, _ = run_job(breakable, "default", job, seconds=90)
+
+    pods = breakable.get("pods", "-n", "default", "-l", "batch.kubernetes.io/job-name=crowd")["items"]
+    assert done["status"]["succeeded"] == 60
+    assert {pod["spec"]["nodeName"][:5] for pod in pods} == {"fake-"}
+
+
 def test_two_clusters_side_by_side_do_not_see_each_other(fresh_cluster: FreshCluster) -> None:
     one, other = fresh_cluster("one"), fresh_cluster("other")
 
@@ -345,3 +367,67 @@ def test_cluster_dies_with_the_process_that_started_it(buildable: None) -> None:
     wait_until(lambda: not init.alive, what="the cluster's process 1 to follow its maker", seconds=20)
     slots.sweep()
     assert list(traces(layout, namespaces=inside)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "patterns", "expected"),
+    [
+        pytest.param("docs/a/b.md", ["docs"], True, id="a folder takes along all below it"),
+        pytest.param("a/notes.md", ["*.md"], False, id="a pattern without ** is about the top"),
+        pytest.param("a/notes.md", ["**/*.md"], True, id="with ** it is about any depth"),
+        pytest.param("docs/keep.md", ["docs/*", "!docs/keep.md"], False, id="the last match decides"),
+        pytest.param("a/x/b", ["a/**/b"], False, id="what is not understood ignores nothing"),
+        pytest.param("docs", ["", "# docs"], False, id="comments and empty lines say nothing"),
+    ],
+)
+def test_dockerignore(path: str, patterns: list[str], expected: bool) -> None:
+    assert expected == ignored(path, patterns)
+
+
+@given(namespace=st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz0123456789-"), min_size=1, max_size=63))
+def test_every_namespace_has_an_address_set_that_ipset_accepts(namespace: str) -> None:
+    assert len(address_set(namespace)) <= 31
+
+
+def test_a_given_cluster_wins_over_kind_and_kind_over_building_one() -> None:
+    everything = Surroundings(given_kubeconfig="/k", kind=True, root=True, go=True, missing=())
+
+    assert choose(everything) == Given(Path("/k"))
+    assert choose(replace(everything, given_kubeconfig=None)) == Kind()
+    assert choose(replace(everything, given_kubeconfig=None, kind=False)) == Built()
+
+
+def test_where_no_cluster_is_possible_the_reason_says_what_to_install() -> None:
+    nothing = Surroundings(given_kubeconfig=None, kind=False, root=False, go=False, missing=("runc",))
+
+    choice = choose(nothing)
+
+    assert isinstance(choice, Missing)
+    assert all(word in choice.reason for word in ("root", "Go", "runc", "AUTORESEARCH_TEST_KUBECONFIG"))
+
+
+def test_layouts_of_two_slots_share_nothing() -> None:
+    one, other = (slots.layout_of(slot, "same-name") for slot in (0, 1))
+
+    names = [name for name, kind in vars(Layout).items() if isinstance(kind, property)]
+    same = {name for name in names if getattr(one, name) == getattr(other, name)}
+
+    assert same == {"node_name"}
+
+
+def test_an_image_travels_without_the_layers_that_are_there_already(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    image = image_of_files(
+        tmp_path, tag="localhost/x:1", executables={"bin/x": program}, links={}, entrypoint=["/bin/x"]
+    )
+    manifest, config, layer = image.blobs()
+
+    archive = io.BytesIO()
+    image.write_archive(archive, without=frozenset({layer}))
+
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as found:
+        names = found.getnames()
+    expected = [f"blobs/{digest.replace(':', '/')}" for digest in (manifest, config)]
+    assert names == ["oci-layout", "index.json", *expected]

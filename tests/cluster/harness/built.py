@@ -104,6 +104,11 @@ class BuiltCluster(Cluster):
         return self.layout.node_address
 
     @property
+    def host_address(self) -> str:
+        """Where pods reach servers of this machine, if those listen on every address."""
+        return self.layout.host_address
+
+    @property
     def logs(self) -> Path:
         """The folder of the components' logs; gone after `stop`, see keep_logs."""
         return self.layout.logs

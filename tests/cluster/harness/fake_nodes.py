@@ -1,0 +1,121 @@
+"""Hundreds of nodes that only pretend, by KWOK, beside the real one: for measuring with a thousand pods in flight.
+
+Their pods run nothing. What becomes of a pod is told by stages, KWOK's little state machines; a test that needs other
+ends than `Succeeded after a while` passes its own. The real node and its pods are left alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .binaries import GO, binary
+from .built import BuiltCluster
+from .cluster import Manifest
+from .waiting import ClusterError
+
+LABEL = {"kwok.x-k8s.io/node": "fake"}
+SELECTOR = {"nodeSelector": LABEL, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]}
+"""What a pod's spec needs in order to be scheduled to a fake node."""
+
+
+def start_fake_nodes(
+    cluster: BuiltCluster, *, nodes: int, gpus: int, pod_stages: Sequence[Manifest] | None = None
+) -> None:
+    """Add so many Ready nodes with so many GPUs each; they end with the cluster.
+
+    pod_stages: KWOK Stages and ClusterLogs for pods; by default pods_that_succeed(seconds=3).
+    """
+    stages = [*_node_stages(), *(pods_that_succeed(seconds=3) if pod_stages is None else pod_stages)]
+    config = cluster.layout.root / "kwok.yaml"
+    config.write_text(yaml.safe_dump_all(stages))
+    keys, address = cluster.layout.certificates, cluster.node_address
+    cluster.machine.start(
+        "kwok",
+        [
+            str(binary("kwok")),
+            f"--config={config}",
+            f"--kubeconfig={cluster.harness_kubeconfig}",
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            "--cidr=10.89.0.0/16",
+            # The API server asks here for the fake pods' logs, and checks that it is a kubelet of its own.
+            *(f"--node-ip={address}", "--node-port=10247", f"--server-address={address}:10247"),
+            f"--tls-cert-file={keys}/kubelet-server.crt",
+            f"--tls-private-key-file={keys}/kubelet-server.key",
+            "--node-lease-duration-seconds=40",
+        ],
+    )
+    cluster.apply(*(_node(f"fake-{number:03}", gpus=gpus) for number in range(nodes)))
+    # `kubectl wait` looks at all of them in one watch.
+    cluster.kubectl("wait", "nodes", "--selector=kwok.x-k8s.io/node=fake", "--for=condition=Ready", "--timeout=60s")
+
+
+def pods_that_succeed(*, seconds: float, jitter: float = 0.5) -> list[Manifest]:
+    """Stages for pods that run for so many seconds, up to `jitter` more, and succeed; deleted ones fail first."""
+    complete = _module_stage("pod/fast/pod-complete.yaml")
+    complete["spec"]["delay"] = {
+        "durationMilliseconds": int(seconds * 1000),
+        "jitterDurationMilliseconds": int((seconds + jitter) * 1000),
+    }
+    return [_module_stage("pod/fast/pod-ready.yaml"), complete, *deleted_pods_fail_first()]
+
+
+def deleted_pods_fail_first() -> list[Manifest]:
+    """Stages for deletion as a kubelet does it: a terminal phase, then the end.
+
+    KWOK's own stage skips the phase, and Jobs that wait for it (podReplacementPolicy: Failed) keep their finalizer.
+    """
+    failing = {"statusTemplate": "phase: Failed\nreason: Deleted\n"}
+    return [
+        _deletion_stage("pod-fail", operator="NotIn", next_step=failing),
+        _deletion_stage("pod-delete", operator="In", next_step={"delete": True}),
+    ]
+
+
+def _deletion_stage(name: str, *, operator: str, next_step: dict[str, Any]) -> Manifest:
+    deleted = {"key": ".metadata.deletionTimestamp", "operator": "Exists"}
+    phase = {"key": ".status.phase", "operator": operator, "values": ["Succeeded", "Failed"]}
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": name},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": "Pod"},
+            "selector": {"matchExpressions": [deleted, phase]},
+            "next": next_step,
+        },
+    }
+
+
+def _node_stages() -> list[Manifest]:
+    names = ("node/fast/node-initialize.yaml", "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml")
+    return [_module_stage(name) for name in names]
+
+
+def _module_stage(name: str) -> Manifest:
+    """One of the stages that lie in KWOK's module."""
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
+    done = subprocess.run(command, cwd=GO / "kwok", capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
+    stage: Manifest = yaml.safe_load((Path(done.stdout.strip()) / "kustomize" / "stage" / name).read_text())
+    return stage
+
+
+def _node(name: str, *, gpus: int) -> Manifest:
+    resources = {"cpu": "64", "memory": "512Gi", "pods": "250", "nvidia.com/gpu": str(gpus)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": LABEL,
+            "labels": {**LABEL, "kubernetes.io/hostname": name},
+        },
+        "spec": {"taints": [{"key": "kwok.x-k8s.io/node", "value": "fake", "effect": "NoSchedule"}]},
+        "status": {"allocatable": resources, "capacity": resources},
+    }
