@@ -8,14 +8,18 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import cycle
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from controller.agent.claude import ClaudeAgent, strategy
+from controller.agent.claude.purse import Purse
 from controller.domain import Proposal
 from controller.errors import AgentError
 from controller.money import CallRecord, dollars, total, usage_of
@@ -148,6 +152,39 @@ def test_four_slots_at_once_book_every_call_and_share_one_agent() -> None:
     assert len({r.id for r in booked}) == len(standin.journal)
     assert {r.proposal for r in booked} == {r.number for r in requests}
     assert sum(answer.cost.calls for answer in answers) == len(standin.journal)
+
+
+def test_slots_that_propose_at_once_do_not_cross_the_budget_together() -> None:
+    clock, booked = Clock(), list[CallRecord]()
+    laboratory = Laboratory({"train.py": TASK})
+    left = 0.9
+    with StandIn(clock=clock) as standin, ThreadPoolExecutor(8) as pool:
+        agent = make_agent(standin, clock, booked)
+        requests = [laboratory.request(dollars_left=left) for _ in range(8)]
+        answers = list(pool.map(agent.propose, requests))
+
+    committed, most = dict[str, float](), 0.0
+    for record in booked:
+        committed[record.id] = record.dollars
+        most = max(most, sum(committed.values()))
+    assert 0 < most <= left
+    assert any(isinstance(answer, Proposal) for answer in answers)
+    assert any(not isinstance(answer, Proposal) and "dollar budget" in answer.reason for answer in answers)
+
+
+@given(lefts=st.lists(st.floats(0, 10), min_size=1, max_size=6), prices=st.lists(st.floats(0, 5), max_size=20))
+def test_no_order_of_reservations_commits_more_than_the_smallest_promise(
+    lefts: list[float], prices: list[float]
+) -> None:
+    purse, committed = Purse(), 0.0
+    with ExitStack() as stack:
+        for left in lefts:
+            stack.enter_context(purse.opened(left))
+        for price in prices:
+            if purse.reserve(price):
+                committed += price / 2
+                purse.settle(most=price, actual=price / 2)
+                assert committed <= min(lefts) + 1e-9
 
 
 def test_on_a_plateau_the_strategies_take_turns_and_are_recorded() -> None:

@@ -22,6 +22,7 @@ from controller.agent.claude.answers import Question
 from controller.agent.claude.conversation import Conversation, Ended, Limits, Surroundings
 from controller.agent.claude.ledger import Ledger
 from controller.agent.claude.models import Model, Models
+from controller.agent.claude.purse import Purse
 from controller.agent.claude.wire import SILENCE_SECONDS, Wire
 from controller.domain import Proposal
 from controller.ports import Abandoned, ProposalRequest
@@ -71,7 +72,8 @@ class ClaudeAgent:
             stopped=self._stopping.is_set,
             random=random or Random(),
         )
-        self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices)
+        self._purse = Purse()
+        self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices, purse=self._purse)
         self._lock = Lock()
         self._waiting: dict[int, str] = {}
         self._prompt_tokens = prompt.PROMPT_TOKENS
@@ -98,7 +100,8 @@ class ClaudeAgent:
         way = self._way(request)
         name = settings.plateau_model if way == strategy.OTHER_MODEL and settings.plateau_model else settings.model
         conversation = self._conversation(request, way=way, model=self._models.of(name))
-        ended = conversation.run(agent=f"{self.name}/{name}", strategy=way)
+        with self._purse.opened(request.dollars_left):
+            ended = conversation.run(agent=f"{self.name}/{name}", strategy=way)
         if isinstance(ended, Proposal):
             self._refused_in_a_row = 0
             return ended
@@ -132,9 +135,7 @@ class ClaudeAgent:
         return Conversation(
             question,
             desk=tools.Desk(request=request, tried=tried, needs_load_model=self._needs_load_model),
-            limits=Limits(
-                calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal, dollars=request.dollars_left
-            ),
+            limits=Limits(calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal),
             around=replace(self._around, notice=partial(self._notice, request.number)),
             ledger=self._ledger(question, request),
             estimate=max(self._models.wire.count(question) or 0, told.tokens),

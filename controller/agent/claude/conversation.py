@@ -28,6 +28,7 @@ from controller.ports import Abandoned
 MALFORMED = 3
 INTERRUPTIONS = 3
 LAST_CALLS = 3
+OTHERS_SECONDS = 30.0
 
 NO_TOOL = "You ended without a tool. Use the tools, and end with submit."
 CUT = "Your last reply was cut at its length limit, and nothing of it was carried out. Answer more briefly."
@@ -35,11 +36,10 @@ CUT = "Your last reply was cut at its length limit, and nothing of it was carrie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one proposal may use; `dollars` is what the campaign has left, None without a budget."""
+    """What one proposal may use."""
 
     calls: int
     seconds: float
-    dollars: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,14 +126,14 @@ class Conversation:
             return Ended(f"no submission within {self._limits.seconds:.0f} seconds")
         if state.asked >= self._limits.calls:
             return Ended(f"no submission within {self._limits.calls} calls")
-        if self._limits.dollars is not None and self._ledger.after(state.context) > self._limits.dollars:
-            return Ended("the next call could cross the dollar budget", exhausted=not self._ledger.cost.calls)
         return None
 
     def _ask_once(self) -> Ended | tools.Submit | None:
         state = self._state
         question = replace(self._opening, messages=state.messages)
         begun = self._ledger.begin(state.context)
+        if begun is None:
+            return self._out_of_money()
         answer = self._around.wire.ask(question, give_up=self._out_of_time)
         self._write_down(answer, self._ledger.settle(begun, answer))
         match answer:
@@ -223,6 +223,13 @@ class Conversation:
         stopped = around.wait(seconds)
         around.notice("")
         return Ended("the campaign is stopping") if stopped else None
+
+    def _out_of_money(self) -> Ended:
+        """The budget is exhausted only if nothing was spent here, and no call beside it may bring money back."""
+        reason = "the next call could cross the dollar budget"
+        if self._ledger.alone:
+            return Ended(reason, exhausted=not self._ledger.cost.calls)
+        return Ended(reason, retry_after=OTHERS_SECONDS)
 
     def _out_of_time(self) -> bool:
         return self._around.stopped() or self._around.clock() >= self._deadline

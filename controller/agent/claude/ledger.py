@@ -12,6 +12,7 @@ from typing import assert_never
 
 from controller import money
 from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
+from controller.agent.claude.purse import Purse
 from controller.agent.claude.untrusted import one_line
 from controller.domain import Cost
 from controller.ports import ProposalRequest
@@ -29,6 +30,7 @@ class Ledger:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         prices: money.Overrides,
+        purse: Purse,
     ) -> None:
         self._opening = opening
         self._request = request
@@ -36,6 +38,7 @@ class Ledger:
         self._clock = clock
         self._new_id = new_id
         self._prices = prices
+        self._purse = purse
         self._calls: list[money.CallRecord] = []
 
     @property
@@ -43,12 +46,16 @@ class Ledger:
         """What was booked so far."""
         return money.total(self._calls)
 
-    def after(self, input_tokens: int) -> float:
-        """The most that will have been spent after one more call with so many input tokens."""
-        return self.cost.dollars + self._most(input_tokens)
+    @property
+    def alone(self) -> bool:
+        """No other proposal holds money that may come back."""
+        return not self._purse.shared
 
-    def begin(self, input_tokens: int) -> money.CallRecord:
-        """Book a call that is about to start."""
+    def begin(self, input_tokens: int) -> money.CallRecord | None:
+        """Book a call that is about to start; None, and nothing booked, where it could cross the budget."""
+        most = self._most(input_tokens)
+        if not self._purse.reserve(most):
+            return None
         model = self._opening.model
         begun = money.CallRecord(
             id=self._new_id(),
@@ -57,7 +64,7 @@ class Ledger:
             model=model,
             at=self._clock(),
             outcome="begun",
-            dollars=self._most(input_tokens),
+            dollars=most,
             prices=money.price_source(model, self._prices),
         )
         return self._add(begun)
@@ -73,6 +80,7 @@ class Ledger:
             usage=usage,
             raw=answer.raw,
         )
+        self._purse.settle(most=begun.dollars, actual=ended.dollars)
         return self._add(ended)
 
     def _most(self, input_tokens: int) -> float:
