@@ -68,7 +68,31 @@ def nothing(_: Random, __: int) -> float:
     return 0.0
 
 
-WORLDS: Mapping[str, Effect] = {"early": early, "plateau": plateau, "jumps": jumps, "nothing": nothing}
+def normal(random: Random) -> float:
+    """One run's luck, sd 1."""
+    return random.gauss(0.0, 1.0)
+
+
+def outlying(random: Random) -> float:
+    """Nine runs of ten have sd 0.75, the tenth has sd 3; sd 1.19 over all."""
+    return random.gauss(0.0, 3.0 if random.random() < 0.1 else 0.75)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What proposals are worth, and how much luck a run has."""
+
+    effect: Effect
+    noise: Callable[[Random], float] = normal
+
+
+WORLDS: Mapping[str, World] = {
+    "early": World(early),
+    "plateau": World(plateau),
+    "jumps": World(jumps),
+    "nothing": World(nothing),
+    "outliers": World(early, outlying),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,23 +104,27 @@ class Reading:
 
 
 def know_sigma(state: State) -> State:
-    """The same state, certain that sigma is 1."""
+    """The same state, certain that sigma is 1 (in the world of outliers it is 1.19, and 1 is believed)."""
     return replace(state, squares=1e9, freedom=10**9)
 
 
 def simulate(
     judge: Judge,
-    effect: Effect,
-    random: Random,
+    world: World,
     *,
+    seed: str,
     baseline_runs: int,
     checkpoints: Sequence[int] = CHECKPOINTS,
     sigma_known: bool = True,
 ) -> list[Reading]:
-    """One campaign of one slot; a reading for each number of runs in `checkpoints`."""
+    """One campaign of one slot; a reading for each number of runs in `checkpoints`.
+
+    Proposals and luck are drawn apart, so that under one seed every policy is offered the same edits.
+    """
+    proposals, luck = Random(f"{seed} proposals"), Random(f"{seed} luck")
 
     def run(level: float) -> float:
-        return level + random.gauss(0.0, 1.0)
+        return level + world.noise(luck)
 
     level, number, readings = 0.0, 0, list[Reading]()
     state = judge.begin([run(level) for _ in range(baseline_runs)])
@@ -106,7 +134,7 @@ def simulate(
             readings.append(Reading(gain=-level, flattery=level - state.level))
         if len(readings) == len(checkpoints):
             return readings
-        change = effect(random, number)
+        change = world.effect(proposals, number)
         number += 1
         if change is None:
             state = judge.conclude(state, Candidate(scores=(), line_change=0), Verdict.CRASH)
@@ -129,7 +157,7 @@ def repeat(
         simulate(
             judge,
             WORLDS[world],
-            Random(f"{seed} {world} {number}"),
+            seed=f"{seed} {world} {number}",
             baseline_runs=1 if policy == "greedy" else settings.baseline_runs,
             checkpoints=checkpoints,
             sigma_known=sigma_known,
