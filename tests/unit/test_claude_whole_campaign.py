@@ -1,0 +1,114 @@
+"""The command line with the Claude agent against the stand-in: it improves, pays, survives and keeps quiet."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from controller.booking import read_calls
+from controller.domain import Verdict
+from controller.lab import Lab
+from controller.money import dollars, total, usage_of
+from tests.standin import KEY, Fault, StandIn
+
+TASK = '''"""A training that takes no time: its score is a bowl over the constants, with the noise of a seed."""
+
+import math
+import os
+import random
+
+MATRIX_LR = 0.04  # Muon, per step, 0.01 to 0.1
+EMBEDDING_LR = 0.3  # AdamW, 0.03 to 1
+WARMDOWN_RATIO = 0.6  # 0.2 to 0.9
+
+bowl = math.log(MATRIX_LR / 0.08) ** 2 + math.log(EMBEDDING_LR / 0.6) ** 2 + (WARMDOWN_RATIO - 0.75) ** 2
+noise = random.Random(int(os.environ["AUTORESEARCH_SEED"])).gauss(0.0, 0.002)
+print("---")
+print(f"val_bpb: {1.8 + 0.05 * bowl + noise:.6f}")
+'''
+
+
+def start(folder: Path, standin: StandIn, *, experiments: int, dollars: float = 5.0) -> subprocess.Popen[str]:
+    """`autoresearch run` on a task that scores itself from its constants."""
+    task = folder / "task"
+    task.mkdir(exist_ok=True)
+    (task / "train.py").write_text(TASK)
+    settings = {
+        "tag": "claude",
+        "task": {"folder": str(task), "score": "log", "readable": []},
+        "budget": {"train_seconds": 5, "experiments": experiments, "dollars": dollars},
+        "executor": {"sandbox": "none"},
+        "agent": {"kind": "claude", "claude": {"base_url": standin.url}},
+    }
+    (folder / "settings.yaml").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder / "campaign"), "--settings"]
+    return subprocess.Popen(
+        [*command, str(folder / "settings.yaml")],
+        env={**os.environ, "ANTHROPIC_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def billed(standin: StandIn) -> float:
+    return sum(dollars(usage_of(e.usage), model=e.request["model"], overrides={}) for e in standin.answered)
+
+
+@pytest.mark.slow
+def test_a_campaign_finds_improvements_books_every_call_and_tells_no_key(tmp_path: Path) -> None:
+    with StandIn(faults=[None, Fault.OVERLOADED, None, Fault.CUT_IN_TOOL, Fault.MALFORMED]) as standin:
+        process = start(tmp_path, standin, experiments=8)
+        out, _ = process.communicate(timeout=250)
+
+    assert process.returncode == 0, out
+    lab = Lab.open(tmp_path / "campaign" / "lab.git")
+    experiments = lab.experiments("claude")
+    kept = [e for e in experiments if e.number and e.judgement and e.judgement.verdict is Verdict.KEEP]
+    assert kept, out
+    assert min(e.scores[0] for e in kept) < min(experiments[0].scores)
+    ended = [call for call in read_calls(lab, "claude") if call.outcome != "begun"]
+    assert len(ended) == len(standin.journal)
+    whole = [call for call in ended if call.outcome != "interrupted"]
+    assert total(whole).dollars <= billed(standin) <= total(ended).dollars + 0.01
+    assert f"${total(ended).dollars:.2f}" in out
+    transcript = lab.attachment("claude", "000001/transcript.jsonl") or b""
+    assert json.loads(transcript.splitlines()[0])["event"] == "opening"
+    assert KEY not in out
+    assert_absent(KEY, tmp_path)
+
+
+def assert_absent(secret: str, folder: Path) -> None:
+    """Neither a file below `folder` nor an object in a git repository there holds the secret."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes(), path
+    for repository in folder.rglob("*.git"):
+        listed = subprocess.run(
+            ["git", "-C", str(repository), "cat-file", "--batch", "--batch-all-objects"],
+            capture_output=True,
+            check=True,
+        )
+        assert len(listed.stdout) > 1000
+        assert secret.encode() not in listed.stdout
+
+
+def test_a_call_that_a_crash_cut_off_counts_as_the_most_it_can_have_cost(tmp_path: Path) -> None:
+    with StandIn(faults=[Fault.STALL]) as standin:
+        process = start(tmp_path, standin, experiments=1)
+        deadline = time.monotonic() + 120
+        while not standin.journal and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+
+    calls = read_calls(Lab.open(tmp_path / "campaign" / "lab.git"), "claude")
+    assert [call.outcome for call in calls] == ["begun"]
+    assert calls[0].dollars >= billed(standin) > 0
