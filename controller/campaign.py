@@ -71,7 +71,8 @@ class _Wake:
 class Campaign:
     """One campaign on one lab, whose lock the caller holds while `run` lasts.
 
-    dollars: what model calls have cost so far. draw: chooses probe sets; unpredictable by default.
+    turned: called before each turn of the loop. dollars: what model calls have cost so far.
+    draw: chooses probe sets; unpredictable by default.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Campaign:
         brief: str,
         clock: Callable[[], float],
         observe: Observer,
+        turned: Callable[[], None] = lambda: None,
         dollars: Callable[[], float] = lambda: 0.0,
         draw: random.Random | None = None,
     ) -> None:
@@ -98,6 +100,7 @@ class Campaign:
         self._brief = brief
         self._clock = clock
         self._observe = observe
+        self._turned = turned
         self._dollars = dollars
         self._draw = draw or random.SystemRandom()
         self._events: queue.SimpleQueue[TryEnded | _Thought | _Wake] = queue.SimpleQueue()
@@ -151,6 +154,7 @@ class Campaign:
 
     def _loop(self) -> Stop:
         while True:
+            self._turned()
             action = plan(self.view(), self._settings)
             match action:
                 case Stop():
@@ -222,7 +226,8 @@ class Campaign:
         ended = replace(attempt.tries[-1], seconds=result.seconds)
         if result.outcome is Outcome.LOST and self._may_try_again(attempt, result):
             lost = replace(ended, lost=result.reason or "lost", interrupted=result.interrupted)
-            self._record(_with(experiment, replace(attempt, tries=(*attempt.tries[:-1], lost))))
+            experiment = _with(experiment, replace(attempt, tries=(*attempt.tries[:-1], lost)))
+            self._record(experiment)
             self._observe(TryLost(experiment, event.id, result.reason))
         else:
             attempt = replace(attempt, tries=(*attempt.tries[:-1], ended), result=result)

@@ -125,6 +125,12 @@ class Lab:
         with _translated(self.path):
             return list(gitstore.walk(self._repository, ref=ATTACHMENTS.format(tag=tag), below=below))
 
+    def listing(self) -> bytes:
+        """Every ref with its commit, as git's dumb protocol wants it in info/refs."""
+        with _translated(self.path):
+            refs = self._repository.references
+            return "".join(f"{refs[name].resolve().target}\t{name}\n" for name in sorted(refs)).encode()
+
     def calls(self, tag: str) -> list[bytes]:
         """Booked model calls, one JSON line each."""
         with _translated(self.path):

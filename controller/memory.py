@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.domain import BASELINE, Experiment, Outcome, Verdict
+from controller.domain import BASELINE, Experiment, Outcome
 from controller.judge import Judge, State
 from controller.planner import AGAIN, Spent, candidate_of
 
@@ -23,6 +23,7 @@ class Memory:
         self.state: State | None = None
         self.gains: dict[str, float] = {}
         self.order = 0
+        self._incumbent = BASELINE
         self.slot_seconds, self.runs = _slots(experiments)
         self._admitted = sum(_counts(e) for e in experiments)
         for experiment in sorted((e for e in experiments if e.judgement), key=_order):
@@ -31,8 +32,7 @@ class Memory:
     @property
     def incumbent(self) -> Experiment:
         """The experiment whose code is at the head of the branch."""
-        kept = [e for e in self.experiments.values() if e.judgement and e.judgement.verdict is Verdict.KEEP]
-        return max(kept, key=_order, default=self.experiments[BASELINE])
+        return self.experiments[self._incumbent]
 
     def put(self, experiment: Experiment) -> None:
         """Take in one changed or new experiment, after the lab has it."""
@@ -73,6 +73,7 @@ class Memory:
             candidate = candidate_of(experiment, gain_since=since)
             self.state = self._judge.conclude(self.state, candidate, judgement.verdict)
             if judgement.kept_as:
+                self._incumbent = experiment.number
                 self.gains[judgement.kept_as] = self.state.gain
 
 

@@ -98,6 +98,9 @@ class Executor(Protocol):
     def trouble(self) -> str:
         """What only an operator can mend, such as an image that cannot be pulled; empty when there is nothing."""
 
+    def ready(self) -> bool:
+        """Whether it sees what runs: watches are synced, sandboxes were tested."""
+
     def recorded(self, id: TryId) -> None:
         """The lab holds this try's result: what it left behind may be cleaned up."""
 

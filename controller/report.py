@@ -14,14 +14,15 @@ from string import Template
 from typing import Any
 
 from controller.chart import chart
-from controller.domain import BASELINE, Experiment, Provenance, Verdict
+from controller.domain import BASELINE, Experiment, Progress, Provenance, Verdict
 from controller.errors import SettingsError
 from controller.judge import make_judge
 from controller.memory import Memory
 from controller.planner import slot_size
 from controller.records import mean
 from controller.settings import Settings
-from controller.terminal import duration, gain, shown_score, what
+from controller.terminal import attempt_line, duration, exam_line, gain, shown_score, what
+from controller.terminal import live as terminal_line
 
 MARKS = {
     Provenance.SEALED: "",
@@ -29,6 +30,8 @@ MARKS = {
     Provenance.LOG: "Scores are **unverified**: printed by the training itself.",
 }
 DIFF_LIMIT = 20_000
+LIVE_ROWS = 300
+"""Rows on the live page; older experiments keep their dot in the chart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,20 +117,70 @@ def write_reports(
     return page, text
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Now:
+    """What only a running controller knows."""
+
+    at: float
+    progress: Sequence[Progress]
+    trouble: str = ""
+
+
 def html(
     experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, diff: Callable[[Experiment], str]
 ) -> str:
     """One self-contained page: the sentence, the chart, the table whose rows unfold."""
-    rows = "\n".join(_html_row(experiment, diff(experiment)) for experiment in reversed(experiments))
+    bodies = {e.number: details(e, settings, diff=diff(e), log="") for e in experiments}
+    return _page(experiments, settings, facts=facts, body=lambda e: bodies[e.number], running="", live=False)
+
+
+def live_page(experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, now: Now) -> str:
+    """The same page while the campaign runs: it renews itself, and rows fetch what they unfold to."""
+    lines = [terminal_line(p, now=now.at, settings=settings) for p in now.progress]
+    lines += [f"paused: {now.trouble}"] if now.trouble else []
+    running = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    newest = experiments[-LIVE_ROWS:]
+    return _page(newest, settings, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)
+
+
+def details(experiment: Experiment, settings: Settings, *, diff: str, log: str) -> str:
+    """What a row unfolds to: hypothesis, verdict, attempts, exam, diff, end of the log."""
+    judgement = experiment.judgement
+    cut = diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n… (`autoresearch diff` prints the rest)"
+    attempts = "\n".join(attempt_line(a, settings.task.metric) for a in experiment.attempts)
+    exams = [a.result.exam for a in experiment.attempts if a.result and a.result.exam]
+    parts = [
+        f"<p>{escape(experiment.hypothesis)}</p>" if experiment.hypothesis else "",
+        f"<p>{escape(judgement.verdict.value)}: {escape(judgement.reason)}</p>" if judgement else "",
+        f"<pre>{escape(attempts)}</pre>" if attempts else "",
+        f"<p>{escape(exam_line(exams[-1]))}</p>" if exams else "",
+        f'<pre class="diff">{escape(cut)}</pre>' if cut else "",
+        f"<p>end of the training's log</p><pre>{escape(log)}</pre>" if log else "",
+    ]
+    return "".join(parts)
+
+
+def _page(
+    experiments: Sequence[Experiment],
+    settings: Settings,
+    *,
+    facts: Summary,
+    body: Callable[[Experiment], str],
+    running: str,
+    live: bool,
+    charted: Sequence[Experiment] = (),
+) -> str:
     return Template(_asset("report.html")).substitute(
         title=escape(f"autoresearch · {settings.tag}"),
         sentence=escape(facts.sentence()),
         note=escape(MARKS.get(_mark(facts), "").replace("**", "")),
         style=_asset("page.css"),
         script=_asset("page.js"),
-        chart=chart(experiments, settings, sigma=facts.sigma),
+        chart=chart(charted or experiments, settings, sigma=facts.sigma),
         metric=escape(settings.task.metric),
-        rows=rows,
+        rows="\n".join(_html_row(experiment, body(experiment)) for experiment in reversed(experiments)),
+        running=running,
+        live="live" if live else "still",
     )
 
 
@@ -173,17 +226,15 @@ def _list(experiments: Sequence[Experiment], *, none: str) -> str:
     return "\n".join(lines) or none
 
 
-def _html_row(experiment: Experiment, patch: str) -> str:
+def _html_row(experiment: Experiment, body: str) -> str:
     verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
-    reason = experiment.judgement.reason if experiment.judgement else "not judged yet"
-    cut = patch if len(patch) <= DIFF_LIMIT else patch[:DIFF_LIMIT] + "\n… (`autoresearch diff` prints the rest)"
     return (
         f'<details class="row {verdict}" id="e{experiment.number}"><summary>'
         f'<span class="number">{experiment.number}</span><span class="verdict">{verdict}</span>'
         f'<span class="score">{escape(shown_score(experiment))}</span>'
         f'<span class="gain">{escape(gain(experiment))}</span>'
         f'<span class="what">{escape(experiment.title)}</span></summary>'
-        f"<p>{escape(experiment.hypothesis)}</p><p>{escape(reason)}</p><pre>{escape(cut)}</pre></details>"
+        f'<div class="body">{body}</div></details>'
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
+from rich.console import Console
 
 from controller import terminal
 from controller.booking import Booking
@@ -20,53 +20,142 @@ from controller.errors import AgentError
 from controller.folder import CampaignFolder, read_brief, read_manifest, task_files, task_folder
 from controller.judge import make_judge
 from controller.lab import Lab
-from controller.notices import AttemptEnded, Concluded, Notice, Refused, TryLost
+from controller.metrics import Metrics
+from controller.money import total
+from controller.notices import Notice
 from controller.planner import Stop
 from controller.ports import Agent, Executor
 from controller.prepare import prepare_data
 from controller.report import write_reports
+from controller.screen import Screen
+from controller.server import Server, Sources
 from controller.settings import Settings, read_secrets
+from controller.snapshot import Tally, take_snapshot
 
-REFRESHES_PER_SECOND = 4
+RETRY_SECONDS = 300.0
+"""Between two goes at a campaign that stopped for something an operator can mend."""
 
 
 def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, err: Console) -> Stop:
-    """Run until the campaign stops; prints rows to `out` and live lines to `err`."""
+    """Run until the campaign stops; prints rows to `out` and live lines to `err`.
+
+    With a server the process stays to be looked at and scraped until it is told to end, and a campaign
+    that stopped for something an operator can mend is tried again from time to time.
+    """
     if settings.executor.kind == "local":
         _ready_data(folder, settings, err)
     lab = Lab.open(folder.lab, create=True)
-    began = time.time()
-    with lab.lock(now=began):
-        executor = build_executor(folder, settings)
-        booking = Booking(folder.lab, settings.tag)
-        screen = _Screen(settings, out=out, err=err, executor=executor)
-        campaign = Campaign(
+    with lab.lock(now=time.time()):
+        out.print(f"\n{terminal.headline(settings)}", markup=False)
+        while True:
+            run = _Run(folder, settings, lab=lab, out=out, err=err)
+            ended = run.to_its_end()
+            if not settings.server.enabled or not run.linger(ended):
+                return ended
+
+
+class _Run:
+    """One go at the campaign: its parts put together, run, and closed."""
+
+    def __init__(self, folder: CampaignFolder, settings: Settings, *, lab: Lab, out: Console, err: Console) -> None:
+        self._folder, self._settings, self._lab, self._out = folder, settings, lab, out
+        self._told_to_stop = threading.Event()
+        self._began = time.time()
+        self._metrics = Metrics(settings)
+        self._executor = build_executor(folder, settings, self._metrics)
+        self._booking = Booking(folder.lab, settings.tag)
+        self._screen = Screen(settings, out=out, err=err, executor=self._executor)
+        self._campaign = Campaign(
             settings=settings,
             lab=lab,
-            executor=executor,
-            agent=build_agent(settings, booking),
+            executor=self._executor,
+            agent=build_agent(settings, self._booking),
             judge=make_judge(settings.judge, minimize=settings.task.direction == "minimize"),
             task_files=task_files(settings),
             brief=read_brief(settings),
             clock=time.time,
-            observe=screen.notice,
-            dollars=lambda: booking.dollars,
+            observe=self._notice,
+            turned=self._publish,
+            dollars=lambda: self._booking.dollars,
         )
-        out.print(f"\n{terminal.headline(settings)}", markup=False)
-        screen.before(campaign)
-        with _stopping_on_signals(campaign), screen.live():
-            ended = campaign.run()
-    seconds = time.time() - began
-    _close(folder, settings, lab, campaign, ended, seconds=seconds, dollars=booking.dollars, out=out)
-    return ended
+        self._tally = Tally(self._campaign.memory.experiments.values())
+        self._server = Server(self._sources()) if settings.server.enabled else None
+
+    def to_its_end(self) -> Stop:
+        """Run the loop, then say what came of it."""
+        self._screen.before(self._campaign.memory)
+        with _on_signals(self._stop), self._screen.live():
+            ended = self._campaign.run()
+        self._say(ended)
+        return ended
+
+    def linger(self, ended: Stop) -> bool:
+        """Keep serving what was found; True when it is time to try again, False when told to end."""
+        retry_at = time.time() + RETRY_SECONDS if ended.failed else float("inf")
+        with _on_signals(self._stop):
+            while not self._told_to_stop.wait(1.0) and time.time() < retry_at:
+                self._publish()
+        if self._server:
+            self._server.close()
+        return not self._told_to_stop.is_set()
+
+    def _stop(self, reason: str) -> None:
+        self._told_to_stop.set()
+        self._campaign.stop(reason)
+
+    def _notice(self, notice: Notice) -> None:
+        self._tally.take(notice)
+        self._metrics.notice(notice)
+        self._screen.notice(notice)
+
+    def _publish(self) -> None:
+        view = self._campaign.view()
+        calls = total(self._booking.calls)
+        self._metrics.publish(
+            replace(
+                take_snapshot(self._campaign.memory, self._tally, self._settings),
+                running=len(view.running),
+                proposing=view.proposing,
+                call_dollars=calls.dollars,
+                tokens=calls.tokens,
+                elapsed_seconds=view.spent.elapsed_seconds,
+                turned_at=time.time(),
+                paused=bool(view.trouble),
+            )
+        )
+
+    def _sources(self) -> Sources:
+        return Sources(
+            settings=self._settings,
+            metrics=self._metrics,
+            lab=self._folder.lab,
+            experiments=lambda: tuple(self._campaign.memory.experiments.values()),
+            progress=self._executor.progress,
+            trouble=self._executor.trouble,
+            ready=self._executor.ready,
+            clock=time.time,
+        )
+
+    def _say(self, ended: Stop) -> None:
+        settings, memory = self._settings, self._campaign.memory
+        experiments, dollars = list(memory.experiments.values()), self._booking.dollars
+        seconds = time.time() - self._began
+        line = terminal.closing(experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=dollars)
+        self._out.print(line, markup=False)
+        if memory.state is not None:
+            best = terminal.best_line(memory.incumbent, memory.experiments[BASELINE], memory.state, settings)
+            self._out.print(best, markup=False)
+        folder = self._folder
+        page, _ = write_reports(experiments, settings, diff=self._lab.diff, folder=folder.path, dollars=dollars)
+        self._out.print(f"chart {page} · lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
 
 
-def build_executor(folder: CampaignFolder, settings: Settings) -> Executor:
+def build_executor(folder: CampaignFolder, settings: Settings, metrics: Metrics) -> Executor:
     """The executor that the settings name."""
     if settings.executor.kind == "kubernetes":
         from controller.executor.kubernetes import KubernetesExecutor
 
-        return KubernetesExecutor(settings)
+        return KubernetesExecutor(settings, observe=metrics.requested)
     from controller.executor.local import LocalExecutor
 
     return LocalExecutor(
@@ -113,67 +202,15 @@ def _trains_on_accelerator(settings: Settings) -> bool:
     return bool(look_around().accelerators)
 
 
-class _Screen:
-    """Turns notices into rows, and the executor's progress into live lines."""
-
-    def __init__(self, settings: Settings, *, out: Console, err: Console, executor: Executor) -> None:
-        self._settings = settings
-        self._out = out
-        self._err = err
-        self._executor = executor
-        self._titled = False
-
-    def before(self, campaign: Campaign) -> None:
-        """Rows of what an earlier run already settled."""
-        for experiment in campaign.memory.experiments.values():
-            if experiment.judgement and campaign.memory.state:
-                self.notice(Concluded(experiment, campaign.memory.state))
-
-    def notice(self, notice: Notice) -> None:
-        """Print what a person should read now."""
-        match notice:
-            case Concluded(experiment, state) if experiment.number == BASELINE:
-                self._out.print(terminal.baseline_line(experiment, state, self._settings), markup=False)
-            case Concluded(experiment, _):
-                if not self._titled:
-                    self._out.print(terminal.columns(self._settings), style="bold")
-                    self._titled = True
-                self._out.print(terminal.row(experiment))
-            case TryLost(experiment, _, reason):
-                self._err.print(f"     {experiment.number} runs again: {reason}", markup=False, style="bright_black")
-            case Refused(reason, _):
-                self._err.print(f"     sent back: {reason}", markup=False, style="bright_black")
-            case AttemptEnded() | _:
-                pass
-
-    @contextmanager
-    def live(self) -> Iterator[None]:
-        """Live lines while the body runs, on a terminal only: a log file gets rows and nothing else."""
-        if not self._err.is_terminal:
-            yield
-            return
-        with Live(
-            get_renderable=self._lines, console=self._err, refresh_per_second=REFRESHES_PER_SECOND, transient=True
-        ):
-            yield
-
-    def _lines(self) -> Group:
-        now = time.time()
-        lines = [terminal.live(progress, now=now, settings=self._settings) for progress in self._executor.progress()]
-        if trouble := self._executor.trouble():
-            lines.append(f"paused: {trouble}")
-        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
-
-
 @contextmanager
-def _stopping_on_signals(campaign: Campaign) -> Iterator[None]:
+def _on_signals(stop: Callable[[str], None]) -> Iterator[None]:
     """SIGINT and SIGTERM end the loop cleanly; a second one is the system's own business."""
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         signal.signal(number, before[signal.Signals(number)])
-        campaign.stop("interrupted" if number == signal.SIGINT else "terminated")
+        stop("interrupted" if number == signal.SIGINT else "terminated")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -186,26 +223,3 @@ def _ready_data(folder: CampaignFolder, settings: Settings, err: Console) -> Non
         prepare_data(folder, settings, say=lambda line: err.print(line, markup=False))
     if settings.task.score == "exam":
         err.print(f"  data    {terminal.data_line(read_manifest(folder.data))}", markup=False)
-
-
-def _close(
-    folder: CampaignFolder,
-    settings: Settings,
-    lab: Lab,
-    campaign: Campaign,
-    ended: Stop,
-    *,
-    seconds: float,
-    dollars: float,
-    out: Console,
-) -> None:
-    experiments = list(campaign.memory.experiments.values())
-    state, incumbent = campaign.memory.state, campaign.memory.incumbent
-    out.print(
-        terminal.closing(experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=dollars),
-        markup=False,
-    )
-    if state is not None:
-        out.print(terminal.best_line(incumbent, campaign.memory.experiments[BASELINE], state, settings), markup=False)
-    written = write_reports(experiments, settings, diff=lab.diff, folder=folder.path, dollars=dollars)
-    out.print(f"chart {written[0]} · lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)

@@ -96,6 +96,10 @@ class InstantExecutor:
         """Never any."""
         return ""
 
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
     def recorded(self, id: TryId) -> None:
         """Note what may be cleaned up."""
         self.cleaned.append(id)

@@ -69,14 +69,11 @@ class LocalExecutor:
         """Test the sandbox, clear away what a dead controller left, and begin. Raises SandboxError, DataError."""
         if platform.system() != "Linux":
             raise SandboxError("attempts run on Linux only; elsewhere use --executor kubernetes")
-        self._work_folder.mkdir(parents=True, exist_ok=True)
-        limits = Limits.of(self._settings.executor.limits)
-        cgroups = find_cgroups(self._work_folder, limits)
-        self._clear_leftovers(cgroups)
-        self._site = self._make_site(Confinement(limits, cgroups))
         self._ended = ended
-        if self._site.bubblewrap:
-            self._test(self._site, self._site.bubblewrap)
+        try:
+            self._site = self._prepare()
+        except OSError as error:
+            raise SandboxError(f"the folder for tries, {self._work_folder}, cannot be used: {error}") from error
 
     def describe(self) -> str:
         """How tries are confined here, for the operator; call after `start`."""
@@ -111,6 +108,10 @@ class LocalExecutor:
     def trouble(self) -> str:
         """Never any: what is wrong with this machine is said by `start`."""
         return ""
+
+    def ready(self) -> bool:
+        """True once `start` has tested the sandbox."""
+        return self._site is not None
 
     def recorded(self, id: TryId) -> None:
         """Delete what the try left, but its logs."""
@@ -191,6 +192,16 @@ class LocalExecutor:
         for started in self._work_folder.glob("*/started"):
             TryFolder(started.parent).forget()
 
+    def _prepare(self) -> Site:
+        self._work_folder.mkdir(parents=True, exist_ok=True)
+        limits = Limits.of(self._settings.executor.limits)
+        cgroups = find_cgroups(self._work_folder, limits)
+        self._clear_leftovers(cgroups)
+        site = self._make_site(Confinement(limits, cgroups))
+        if site.bubblewrap:
+            self._test(site, site.bubblewrap)
+        return site
+
     def _make_site(self, confinement: Confinement) -> Site:
         machine = look_around()
         etc = self._work_folder / "etc"
@@ -265,6 +276,6 @@ def _found(folder: TryFolder) -> Result:
 
 
 def _explain(said: str) -> str:
-    if any(sign in said for sign in ("namespace", "ermission", "uid map", "not permitted")):
+    if any(sign in said for sign in ("namespace", "uid map", "RTM_NEWADDR")):
         return f"bubblewrap cannot make user namespaces here (kernel setting); enable them, {_UNSEALED}"
     return f"bubblewrap cannot make a sandbox here ({shorten(said, 200)}); mend that, {_UNSEALED}"

@@ -1,0 +1,204 @@
+"""The controller's port as Prometheus, a kubelet, a browser and git meet it: real HTTP, a real lab."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from controller.campaign import Campaign
+from controller.domain import ExamReport, Outcome, Progress, Result, TryId, TryRequest
+from controller.errors import SettingsError
+from controller.metrics import Metrics
+from controller.server import Server, Sources
+from controller.snapshot import Snapshot, Tally, take_snapshot
+from tests.scripted import InstantExecutor, campaign, scored, settings
+
+CHOSEN = settings("server.enabled=true", "server.port=0", "budget.dollars=10", "budget.gpu_dollars_per_hour=2")
+
+
+@dataclass
+class Site:
+    """A served campaign."""
+
+    server: Server
+    metrics: Metrics
+    lab: Path
+    campaign: Campaign | None
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def value(self, name: str, **labels: str) -> float | None:
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return None
+
+
+def outcome(request: TryRequest) -> Result:
+    """Experiment 2 crashes with a hostile message, the others improve."""
+    if request.id.experiment == 2:
+        return Result(outcome=Outcome.CRASHED, reason="<script>alert(1)</script>", seconds=5.0, log_tail="<b>log</b>")
+    exam = ExamReport(raw=1.9, inflation=0.0001, inflation_error=0.0001, holdout=1.95, hits=0, probes=512, spread=0.0)
+    value = 2.0 - request.id.experiment / 10 + request.seed % 100 / 1e4
+    return scored(value, exam=exam, phase_seconds={"train": 20.0, "probe": 1.0, "examine": 2.0})
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    metrics = Metrics(CHOSEN)
+    ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=metrics.notice)
+    ran.run()
+    tally = Tally(ran.memory.experiments.values())
+    metrics.publish(replace(take_snapshot(ran.memory, tally, CHOSEN), turned_at=time.time(), running=1))
+    progress = Progress(
+        id=TryId("t", 7, 1, 1), phase="train", started_at=time.time() - 5, phase_seconds=50, line="step 3"
+    )
+    sources = Sources(
+        settings=CHOSEN,
+        metrics=metrics,
+        lab=tmp_path / "lab.git",
+        experiments=lambda: tuple(ran.memory.experiments.values()),
+        progress=lambda: [progress],
+        trouble=lambda: "",
+        ready=lambda: True,
+        clock=time.time,
+    )
+    server = Server(sources)
+    yield Site(server, metrics, tmp_path / "lab.git", ran)
+    server.close()
+
+
+def test_counts_of_the_lab_are_exported(site: Site) -> None:
+    assert site.value("autoresearch_experiments_total", verdict="crash") == 1
+    assert site.value("autoresearch_experiments_total", verdict="reject") == 0
+    assert site.value("autoresearch_attempts_total", outcome="crashed") == 1
+    assert site.value("autoresearch_slots_busy") == 1
+    assert (site.value("autoresearch_budget_used_ratio", limit="experiments") or 0) == 1.0
+    assert (site.value("autoresearch_dollars_total", kind="gpu") or 0) > 0
+    assert (site.value("autoresearch_phase_duration_seconds_count", phase="train") or 0) > 5
+
+
+def test_incumbent_is_exported_with_its_noise_and_holdout(site: Site) -> None:
+    assert (site.value("autoresearch_incumbent_score", metric="val_bpb") or 9) < 2.0
+    assert (site.value("autoresearch_score_sigma") or 0) > 0
+    assert site.value("autoresearch_incumbent_holdout_score") == 1.95
+
+
+def test_no_score_series_exist_before_the_first_score() -> None:
+    metrics = Metrics(CHOSEN)
+    metrics.publish(Snapshot(settings=CHOSEN))
+
+    assert metrics.registry.get_sample_value("autoresearch_incumbent_score") is None
+    assert metrics.registry.get_sample_value("autoresearch_slots", {"campaign": "t"}) == 1
+
+
+def test_no_series_is_labelled_by_experiment_or_commit(site: Site) -> None:
+    labels = {
+        name
+        for family in text_string_to_metric_families(site.get("/metrics")[1])
+        for sample in family.samples
+        for name in sample.labels
+    }
+
+    assert labels <= {"campaign", "metric", "verdict", "outcome", "reason", "kind", "limit", "phase", "le", "version"}
+
+
+def test_health_follows_the_loop(site: Site) -> None:
+    assert site.get("/healthz")[0] == 200
+
+    site.metrics.publish(replace(site.metrics.snapshot, turned_at=time.time() - 300))
+
+    status, text = site.get("/healthz")
+    assert status == 503
+    assert "has not turned for 300 s" in text
+
+
+def test_page_says_what_matters_and_needs_no_outside_address(site: Site) -> None:
+    status, page = site.get("/")
+
+    assert status == 200
+    assert "kept of 6" in page
+    assert "7  train" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_untrusted_text_is_escaped_on_the_page_and_in_its_rows(site: Site) -> None:
+    _, row = site.get("/experiments/2")
+
+    assert "<script>alert" not in site.get("/")[1]
+    assert "&lt;script&gt;alert" in row
+    assert "&lt;b&gt;log" in row
+    assert "<b>log" not in row
+
+
+def test_status_is_machine_readable(site: Site) -> None:
+    assert json.loads(site.get("/status.json")[1])["experiments"] == 6
+
+
+def test_lab_can_be_cloned_and_not_written(site: Site, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{site.server.port}/lab.git"
+    clone = tmp_path / "clone"
+
+    subprocess.run(["git", "clone", "-q", "-b", "autoresearch/t", address, str(clone)], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-C", str(clone), "fetch", "-q", "origin", "refs/*:refs/all/*"], check=True, capture_output=True
+    )
+
+    assert (clone / "train.py").exists()
+    assert (clone / ".git/refs/all/experiments/t/2").exists() or "experiments/t/2" in (
+        clone / ".git/packed-refs"
+    ).read_text()
+    pushed = subprocess.run(
+        ["git", "-C", str(clone), "push", "origin", "HEAD:refs/heads/x"], check=False, capture_output=True
+    )
+    assert pushed.returncode != 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/lab.git/config", "/lab.git/objects/../config", "/lab.git/%2e%2e/campaign.yaml", "/etc"]
+)
+def test_nothing_beside_the_lab_is_served(site: Site, path: str) -> None:
+    assert site.get(path)[0] == 404
+
+
+def test_other_methods_are_refused(site: Site) -> None:
+    request = urllib.request.Request(f"http://127.0.0.1:{site.server.port}/", data=b"x", method="POST")
+
+    with pytest.raises(urllib.error.HTTPError, match="501"):
+        urllib.request.urlopen(request, timeout=10)
+
+
+def test_port_in_use_is_one_sentence(site: Site) -> None:
+    taken = settings("server.enabled=true", f"server.port={site.server.port}")
+
+    with pytest.raises(SettingsError, match=r"cannot listen on 127\.0\.0\.1"):
+        Server(
+            Sources(
+                settings=taken,
+                metrics=site.metrics,
+                lab=site.lab,
+                experiments=tuple,
+                progress=tuple,
+                trouble=str,
+                ready=bool,
+                clock=time.time,
+            )
+        )
