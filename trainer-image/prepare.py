@@ -461,7 +461,7 @@ def build(data: Path, documents: Sequence[str], recipe: Recipe) -> None:
     tokenizer = Tokenizer.train(documents[2 * pool :], recipe.vocabulary_size)
     if tokenizer.vocabulary_size != recipe.vocabulary_size:
         raise PrepareError(
-            f"the source has text for {tokenizer.vocabulary_size} tokens only: add text or ask for a smaller --vocabulary"
+            f"the source has text for {tokenizer.vocabulary_size} tokens only: add text or lower --vocabulary"
         )
     tokenizer.save(data)
     validation, validation_counts, spare = write_exam_split(data, "validation", documents[:pool], tokenizer, recipe)

@@ -221,18 +221,41 @@ def test_tails_come_from_the_training_text_alone(data_folder: Path) -> None:
             assert question[cut + 1 :].tobytes() in stream
 
 
-def test_cuts_fall_on_every_scored_position_and_no_other() -> None:
+@pytest.fixture
+def few_tokens() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Sequences (400, 9), a training stream and byte lengths over ten tokens, so that chance hits are common."""
     generator = np.random.default_rng(0)
-    token_bytes = np.array([1] * 9 + [0], dtype=np.uint16)
     sequences = generator.integers(0, 10, size=(400, 9)).astype(np.uint16)
     sequences[:, 3] = 9  # a special token is never scored
-    train = generator.integers(0, 9, size=500).astype(np.uint16)
+    return sequences, generator.integers(0, 9, size=500).astype(np.uint16), np.array([1] * 9 + [0], dtype=np.uint16)
+
+
+def test_cuts_fall_on_every_scored_position_and_no_other(few_tokens: Any) -> None:
+    sequences, train, token_bytes = few_tokens
+    generator = np.random.default_rng(1)
 
     probes = prepare.draw_probe_set(sequences, train, token_bytes=token_bytes, count=400, generator=generator)
 
     labels = sequences[probes["answers/sequences"], probes["answers/cuts"] + 1]
     assert (labels != 9).all()
     assert set(probes["answers/cuts"].tolist()) == {0, 1, 3, 4, 5, 6, 7}
+
+
+def test_a_tail_never_begins_with_the_label_even_by_chance(few_tokens: Any) -> None:
+    sequences, train, token_bytes = few_tokens
+    generator = np.random.default_rng(1)
+
+    probes = prepare.draw_probe_set(sequences, train, token_bytes=token_bytes, count=400, generator=generator)
+
+    asked = [
+        (question[cut + 1], row[cut + 1])
+        for question, row, cut in zip(
+            probes["questions/tokens"], sequences[probes["answers/sequences"]], probes["answers/cuts"], strict=True
+        )
+        if cut < 7
+    ]
+    assert len(asked) > 300
+    assert all(shown != label for shown, label in asked)
 
 
 def test_probe_sets_differ_and_do_not_follow_the_order_of_the_sequences(data_folder: Path) -> None:
@@ -348,7 +371,7 @@ def test_binary_files_are_left_out(marked: tuple[Path, Path], tmp_path: Path) ->
         pytest.param(["--vocabulary", "100"], "--vocabulary must be at least 260", id="vocabulary below all bytes"),
         pytest.param(["--sequences", "0"], "sizes must be at least 1", id="no sequences"),
         pytest.param(["--sequences", "100000"], "the source is too small for 100000", id="too many sequences"),
-        pytest.param(["--vocabulary", "60000"], "ask for a smaller --vocabulary", id="vocabulary beyond the text"),
+        pytest.param(["--vocabulary", "60000"], "add text or lower --vocabulary", id="vocabulary beyond the text"),
     ],
 )
 def test_bad_requests_are_one_clear_sentence(
