@@ -165,7 +165,9 @@ def run_one(place: Place, request: TryRequest, *overrides: str) -> Result:
     """Run one try to its end."""
     with running(place, *overrides) as (executor, ends):
         executor.launch(request)
-        return ends.wait()
+        result = ends.wait()
+        executor.recorded(request.id)
+        return result
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = 20.0, what: str) -> None:

@@ -486,6 +486,40 @@ def test_campaign_secrets_and_history_inside_the_task_folder_are_not_shown(tmp_p
     assert inside.logs(request)["train"].splitlines()[0] == "['exam', 'prepare.py', 'train.py']"
 
 
+def test_campaign_reached_by_a_link_in_the_task_folder_is_not_shown(place: Place) -> None:
+    (place.task / "data").symlink_to(place.data)
+    (place.task / "all").symlink_to(place.campaign)
+    (place.task / "broken").symlink_to(place.task / "nowhere")
+    request = make_request("import os; print(sorted(os.listdir('.')))" + PASSES)
+
+    run_one(place, request)
+
+    assert place.logs(request)["train"].splitlines()[0] == "['exam', 'prepare.py', 'train.py']"
+
+
+def test_examiner_that_is_killed_after_its_word_is_believed(place: Place) -> None:
+    examine_says(place, "import time; print(line(), flush=True); message(line()); time.sleep(3600)")
+
+    result = run_one(place, make_request(), "deadlines.examine=2")
+
+    assert result.outcome is Outcome.SCORED
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_full_disk_loses_the_try_and_blames_nobody(place: Place) -> None:
+    place.work.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=70m", "tmpfs", str(place.work)], check=True)
+    try:
+        fill = "open(os.environ['AUTORESEARCH_ARTIFACT'] + '/x', 'wb').write(b'x' * 2**23)\nimport time; time.sleep(9)"
+        result = run_one(place, make_request(f"import os; {fill}"))
+    finally:
+        subprocess.run(["umount", str(place.work)], check=True)
+
+    assert result.outcome is Outcome.LOST
+    assert result.reason.startswith("the disk of ")
+    assert result.reason.endswith(" is full")
+
+
 def test_missing_data_is_one_clear_sentence(place: Place) -> None:
     shutil.rmtree(place.data)
 
@@ -561,12 +595,15 @@ def test_controller_killed_hard_leaves_no_process_and_a_bill(place: Place, sandb
 
 @SANDBOXES
 def test_controller_killed_at_any_moment_leaves_no_process(place: Place, sandbox: str) -> None:
-    for experiment in range(8):
-        shutil.rmtree(place.work, ignore_errors=True)
+    for moment in range(8):
         controller = start_controller(place, sandbox, textwrap.dedent(FOREVER))
-        time.sleep(0.012 * experiment)  # The moment of the kill is what varies here; nothing is waited for.
+        time.sleep(0.012 * moment)  # The moment of the kill is what varies here; nothing is waited for.
         kill_hard(controller)
-        wait_until(lambda: processes_with(str(place.work)) == [], what=f"no process left in round {experiment}")
+
+        wait_until(lambda: processes_with(str(place.work)) == [], what=f"no process left in round {moment}")
+        with running(place, sandbox):
+            assert cgroups_of(place) == []
+        shutil.rmtree(place.work)
 
 
 def test_kernel_without_user_namespaces_is_said_in_one_sentence(place: Place) -> None:

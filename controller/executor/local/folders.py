@@ -84,8 +84,10 @@ class TryFolder:
         short_socket: the path itself is what processes connect to, and Unix allows 107 bytes: a link then leads
         to a short folder.
         """
+        self.root.mkdir()
+        self.started.touch()
         for folder in (self.logs, self.task, self.artifact, self.answers, self.message):
-            folder.mkdir(parents=True)
+            folder.mkdir()
         if short_socket:
             self.socket.symlink_to(tempfile.mkdtemp(prefix=_SHORT))
         else:
@@ -94,7 +96,6 @@ class TryFolder:
             path = self.task / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        self.started.touch()
 
     def store(self, result: Result) -> None:
         """Write the result such that a crash leaves either all of it or none."""
@@ -225,9 +226,12 @@ def task_entries(
 
 def _shown(folder: Path, below: str, hidden: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.suffix == ".git" or path in hidden:
+        if path.name.startswith(".") or path.suffix == ".git" or not path.exists():
             continue
-        if any(other.is_relative_to(path) for other in hidden):
+        real = path.resolve()  # A link in the task folder may lead to the campaign just as well.
+        if real in hidden:
+            continue
+        if any(other.is_relative_to(real) for other in hidden):
             yield from _shown(path, f"{below}{path.name}/", hidden)
         else:
             yield path, f"{below}{path.name}"

@@ -148,10 +148,11 @@ class Confinement:
         always = {"core": 0, "fsize": self.limits.file_bytes}
         return always if self.cgroups else always | {"data": self.limits.memory_bytes}
 
-    @property
-    def counts_processes(self) -> bool:
-        """A cgroup limits the number of processes, so that no rlimit needs to."""
-        return self.cgroups is not None and "pids" in self.cgroups.parents
+    def process_rlimit(self, *, own_namespace: bool) -> int | None:
+        """RLIMIT_NPROC of a phase, None where a cgroup counts. Outside a namespace the kernel counts the whole user."""
+        if self.cgroups and "pids" in self.cgroups.parents:
+            return None
+        return self.limits.processes + (0 if own_namespace else _threads_of_user())
 
     def describe(self) -> str:
         """One sentence for people: what limits memory, processes and CPUs here."""
@@ -167,7 +168,9 @@ def find_cgroups(work_folder: Path, limits: Limits) -> Cgroups | None:
     """Cgroups that can be made, joined and removed here and now, the better version first; None where none can."""
     mounts, own = _read(Path("/proc/self/mountinfo")), _read(Path("/proc/self/cgroup"))
     family = f"{_PREFIX}{hashlib.sha256(str(work_folder.resolve()).encode()).hexdigest()[:10]}-"
-    for version, parents in (*_version_2(mounts, own), *_version_1(mounts, own)):
+    wanted = ("memory", "pids") if limits.cpus is None else ("memory", "pids", "cpu")
+    for version, found in (*_version_2(mounts, own), *_version_1(mounts, own)):
+        parents = {controller: found[controller] for controller in wanted if controller in found}
         cgroups = Cgroups(version, parents, family)
         if "memory" in parents and _works(cgroups, limits):
             return cgroups
@@ -276,6 +279,14 @@ def _cpu_values(cgroup: Cgroup, quota: int) -> Iterator[tuple[Path, str]]:
     else:
         yield folder / "cpu.cfs_period_us", str(_PERIOD_US)
         yield folder / "cpu.cfs_quota_us", str(quota)
+
+
+def _threads_of_user() -> int:
+    count = 0
+    for tasks in Path("/proc").glob("[0-9]*/task"):
+        with contextlib.suppress(OSError):
+            count += len(os.listdir(tasks)) if tasks.stat().st_uid == os.getuid() else 0
+    return count
 
 
 def _counters(path: Path) -> dict[str, int]:

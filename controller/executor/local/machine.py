@@ -86,8 +86,9 @@ class Machine:
     """What sandboxes are made of here.
 
     links: symbolic links at the root, such as /lib -> usr/lib. folders: bound read-only at their own path.
-    proc_read_only, proc_masked: entries of /proc by what becomes of them; a controller that is root is still root
-    to their owner check, capabilities or not. accelerator_nodes: device nodes that every GPU needs besides its own.
+    proc_read_only, proc_files, proc_folders: entries of /proc that are made read-only or hidden; a controller that is
+    root is still root to their owner check, capabilities or not.
+    accelerator_nodes: device nodes that every GPU needs besides its own.
     """
 
     node: str
@@ -95,7 +96,8 @@ class Machine:
     links: tuple[tuple[str, str], ...]
     folders: tuple[str, ...]
     proc_read_only: tuple[str, ...] = ()
-    proc_masked: tuple[str, ...] = ()
+    proc_files: tuple[str, ...] = ()
+    proc_folders: tuple[str, ...] = ()
     accelerator_folders: tuple[str, ...] = ()
     accelerator_nodes: tuple[str, ...] = ()
     accelerators: tuple[Accelerator, ...] = ()
@@ -108,6 +110,7 @@ class Machine:
 
 def look_around() -> Machine:
     """This machine, as it is now."""
+    masked = _masked_entries_of_proc()
     return Machine(
         node=platform.node(),
         interpreter=sys.executable,
@@ -125,11 +128,8 @@ def look_around() -> Machine:
             ]
         ),
         proc_read_only=tuple(f"/proc/{name}" for name in _PROC_READ_ONLY if os.path.isdir(f"/proc/{name}")),
-        proc_masked=tuple(
-            f"/proc/{name}"
-            for name in sorted(os.listdir("/proc"))
-            if not name.isdigit() and name not in _PROC_SHOWN and name not in _PROC_READ_ONLY
-        ),
+        proc_files=tuple(path for path in masked if not os.path.isdir(path)),
+        proc_folders=tuple(filter(os.path.isdir, masked)),
         accelerator_folders=tuple(filter(os.path.exists, _ACCELERATOR_FILES)),
         accelerator_nodes=_shared_nodes(),
         accelerators=_accelerators(),
@@ -150,6 +150,11 @@ def _packaged_bubblewrap() -> str | None:
     places = package.submodule_search_locations if package else None
     programs = (os.path.join(place, "_bin", "bwrap") for place in places or ())
     return next((program for program in programs if os.access(program, os.X_OK)), None)
+
+
+def _masked_entries_of_proc() -> list[str]:
+    names = (name for name in sorted(os.listdir("/proc")) if not name.isdigit())
+    return [f"/proc/{name}" for name in names if name not in _PROC_SHOWN and name not in _PROC_READ_ONLY]
 
 
 def _interpreter_folders() -> list[str]:

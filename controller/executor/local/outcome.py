@@ -49,7 +49,8 @@ def examined(
     end: PhaseEnd, *, log: str, message: str | None, attempt: str, settings: Settings, provenance: Provenance
 ) -> Result:
     """The result of an exam. An examiner that fails by itself says nothing about the attempt: lost."""
-    if end.cause is not Cause.EXITED or end.code != 0:
+    finished = end.cause is Cause.EXITED and end.code == 0
+    if not finished and not (end.cause is Cause.DEADLINE and message):
         reason = infrastructure(PhaseName.EXAMINE, end, log=log, settings=settings)
         return lost(reason, interrupted=end.cause is Cause.STOPPED)
     reading = read_exam_report(log, message, attempt, metric=settings.task.metric)

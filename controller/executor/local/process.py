@@ -168,11 +168,9 @@ class _Running:
             self._cgroup.kill()
         assert self._reaper.stdin is not None
         self._reaper.stdin.close()
-        try:
-            code = self._reaper.wait(_PATIENCE_S)
-        except subprocess.TimeoutExpired:
+        if not select.select([self._ended], [], [], _PATIENCE_S)[0]:
             self._reaper.kill()
-            code = self._reaper.wait()
+        code = self._reaper.wait()
         self._drain()
         self.entered = _byte_waits(self._status)
         for descriptor in (self._status, self._ended):

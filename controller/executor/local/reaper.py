@@ -19,6 +19,7 @@ import os
 import resource
 import select
 import sys
+import time
 
 STATUS = 3
 NOT_ENTERED = 125
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> int:
     _let_go_of_output(int(status))
     code = _wait(child)
     _kill_descendants()
-    return code
+    if code is None:
+        _remove(cgroups)
+    return 128 + _SIGKILL if code is None else code
 
 
 def _become(command: list[str], status: int, limits: str, cgroups: str) -> None:
@@ -77,7 +80,8 @@ def _let_go_of_output(status: int) -> None:
     os.close(status)
 
 
-def _wait(child: int) -> int:
+def _wait(child: int) -> int | None:
+    """The exit code of `child`, or None where the controller let go first."""
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
     poll.register(os.pidfd_open(child), select.POLLIN)
@@ -87,7 +91,7 @@ def _wait(child: int) -> int:
         if code is not None:
             return code
         if 0 in ready:
-            return 128 + _SIGKILL
+            return None
 
 
 def _reap(child: int) -> int | None:
@@ -120,6 +124,19 @@ def _kill_descendants() -> None:
         except ChildProcessError:
             return
         _reap(0)
+
+
+def _remove(cgroups: str) -> None:
+    # A controller that was killed cannot do it. One that lives does it again, which does no harm.
+    for procs in filter(None, cgroups.split(":")):
+        for _ in range(100):
+            try:
+                os.rmdir(os.path.dirname(procs))
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.01)  # The kernel empties a cgroup a moment after its last process ended.
 
 
 def _descendants() -> set[int]:

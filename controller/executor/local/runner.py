@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,12 +110,11 @@ class TryRunner:
 
     def _examine(self, candidate: Phase, examine: Phase) -> Result:
         over, broken = Stop(), Stop()
-        with ThreadPoolExecutor(1, thread_name_prefix=f"candidate {self._request.id}") as pool:
-            beside = pool.submit(self._keep_running, candidate, over=over, broken=broken)
-            try:
-                end = self._run(examine, stops=(self._stop, broken))
-            finally:
-                over.set()
+        beside = _in_thread(lambda: self._keep_running(candidate, over=over, broken=broken))
+        try:
+            end = self._run(examine, stops=(self._stop, broken))
+        finally:
+            over.set()
             last = beside.result()
         if last.cause is Cause.NOT_STARTED:
             return outcome.lost(outcome.infrastructure(candidate.name, last))
@@ -183,7 +183,7 @@ class TryRunner:
             names=self._request.files,
         )
         places = Places(volumes=self._volumes, task=tuple(entries), etc=site.etc)
-        processes = None if confinement.counts_processes else confinement.limits.processes
+        processes = confinement.process_rlimit(own_namespace=site.bubblewrap is not None)
         if site.bubblewrap is None:
             view = self._folder.views / phase.name
             temporary = make_view(view, phase, places, copied=self._folder.task)
@@ -224,6 +224,20 @@ class TryRunner:
 
     def _text_of(self, name: PhaseName) -> str:
         return self._log_of(name).decode("utf-8", errors="replace")
+
+
+def _in_thread(work: Callable[[], PhaseEnd]) -> Future[PhaseEnd]:
+    """Run in a thread of its own that does not keep a dying controller alive, as an executor's pool would."""
+    future: Future[PhaseEnd] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - not swallowed: raised again where the future is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="candidate", daemon=True).start()
+    return future
 
 
 def _visible(phase: Phase, accelerators: Sequence[Accelerator]) -> dict[str, str]:

@@ -133,9 +133,9 @@ def _sandbox_environment(phase: Phase, machine: Machine) -> dict[str, str]:
 def _entered(phase: Phase, machine: Machine, processes: int | None) -> tuple[str, ...]:
     # bash and other shells say -u, dash says -p; inside the sandbox's user namespace the count starts at 0.
     limit = "" if processes is None else f"ulimit -u {processes} 2>/dev/null || ulimit -p {processes}; "
-    program, *arguments = phase.command
-    program = machine.interpreter if program in ("python", "python3") else program
-    return ("/bin/sh", "-c", _ENTER.format(limit=limit), "sh", program, *arguments)
+    # The training's own command follows the supervisor's, and not every interpreter has a neighbour called python.
+    command = (machine.interpreter if word == "python" else word for word in phase.command)
+    return ("/bin/sh", "-c", _ENTER.format(limit=limit), "sh", *command)
 
 
 def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
@@ -152,10 +152,10 @@ def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
 
 def _proc(machine: Machine, etc: Path) -> list[str]:
     # Opened as root's, /proc/sys/kernel/core_pattern can be written without any capability: root on this machine.
-    masks = ((str(etc / NOTHING) if os.path.isdir(path) else "/dev/null", path) for path in machine.proc_masked)
     return [
         *(word for path in machine.proc_read_only for word in ("--ro-bind", path, path)),
-        *(word for mask, path in masks for word in ("--ro-bind", mask, path)),
+        *(word for path in machine.proc_files for word in ("--ro-bind", "/dev/null", path)),
+        *(word for path in machine.proc_folders for word in ("--ro-bind", str(etc / NOTHING), path)),
     ]
 
 
