@@ -16,6 +16,7 @@ from controller.executor.kubernetes.job import (
     REQUEST,
     build_config_map,
     build_job,
+    config_map_name,
     job_name,
     owner_patch,
     pod_deadline,
@@ -76,7 +77,7 @@ def test_whole_config_map() -> None:
     assert build_config_map(make_settings(), request) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": make_job(request=request)["metadata"],
+        "metadata": make_job(request=request)["metadata"] | {"name": config_map_name(request)},
         "immutable": True,
         "data": {"file-0": "b", "file-1": "a"},
     }
@@ -225,6 +226,14 @@ def test_hash_survives_new_settings_and_a_refined_baseline() -> None:
     annotations = make_job(make_settings(memory="64Gi"))["metadata"]["annotations"]
 
     assert annotations[REQUEST] == request_hash(make_request(baseline_spread=None))
+
+
+def test_other_files_under_the_same_try_have_another_config_map() -> None:
+    """Seen on a real node: a kubelet served the deleted ConfigMap's text to a new pod that named it again."""
+    one, other = make_request(), make_request(files={"train.py": "other"})
+
+    assert job_name(one.id) == job_name(other.id)
+    assert config_map_name(one) != config_map_name(other)
 
 
 @pytest.mark.parametrize(("size", "fits"), [(2**20, True), (2**20 + 1, False)])

@@ -249,7 +249,7 @@ def test_disruption_takes_the_try_and_never_counts(reason: str, cause: Cause) ->
 
 
 def test_eviction_with_a_condition_is_pressure_and_without_one_the_attempts_own_disk_use() -> None:
-    said = {"reason": "Evicted", "message": "The node was low on resource: memory."}
+    said: Thing = {"reason": "Evicted", "message": "The node was low on resource: memory."}
     pressure = DRAIN | {"reason": "TerminationByKubelet"}
 
     assert (

@@ -37,7 +37,6 @@ from controller.executor.kubernetes.job import RECORDED, campaign_selector, job_
 from controller.executor.kubernetes.launching import Conflict, launch, too_large
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, read_tail
-from controller.executor.kubernetes.objects import is_finished
 from controller.executor.kubernetes.outcome import PATIENCE, Cause, Ended, Going, Observation, assess
 from controller.executor.kubernetes.recording import record
 from controller.executor.kubernetes.result import conclude
@@ -271,7 +270,7 @@ class KubernetesExecutor:
         if refused.over_quota:
             trial.is_going(Going(phase="quota", line=refused.message), now=self._clock())
             self._queue.add_after(trial.name, trial.backoff() * random.uniform(0.75, 1.0))
-        elif refused.status == 422 and trial.step is Step.LAUNCH:
+        elif refused.status in (400, 422) and trial.step is Step.LAUNCH:
             # The API server will never take this manifest: settings must change, so nothing is sent again.
             trial.trouble = f"{refused}; correct the settings and start the controller again"
         else:
@@ -352,7 +351,7 @@ class KubernetesExecutor:
     def _logs(self, trial: RunningTry, ended: Ended) -> tuple[str | None, bytes | None]:
         """The examiner's log and training's. What cannot be read is None; training's live tail stands in for it."""
         followed = trial.follower.tail if trial.follower else None
-        if not trial.pod or trial.pod_gone or ended.unfinished or ended.cause is Cause.NODE_LOST:
+        if not trial.pod or trial.pod_gone or ended.cause is Cause.NODE_LOST:
             return None, followed
         exam = self._log(trial, PhaseName.EXAMINE) if ended.container == PhaseName.EXAMINE else None
         train = self._log(trial, PhaseName.TRAIN) if PhaseName.TRAIN in ended.phase_seconds else None
@@ -369,7 +368,17 @@ class KubernetesExecutor:
 
     def _record(self, trial: RunningTry) -> None:
         if trial.uid and trial.ended and trial.result:
-            record(self._client, self._settings, trial.request, trial.uid, trial.ended, trial.result, now=self._clock())
+            pod = trial.pod["metadata"]["name"] if trial.pod else ""
+            record(
+                self._client,
+                self._settings,
+                trial.request,
+                trial.uid,
+                pod,
+                trial.ended,
+                trial.result,
+                now=self._clock(),
+            )
         with self._lock:
             self._tries.pop(trial.name, None)
 
@@ -382,7 +391,7 @@ class KubernetesExecutor:
         )
         try:
             for job in orphans[:SWEEP_AT_ONCE]:
-                LOG.warning("orphan", extra={"job": job["metadata"]["name"], "finished": is_finished(job)})
+                LOG.warning("orphan", extra={"job": job["metadata"]["name"]})
                 self._put_away(job)
         except ClusterError as error:
             LOG.warning("sweep stopped", extra={"error": str(error)})
@@ -395,9 +404,11 @@ class KubernetesExecutor:
         return not known and "deletionTimestamp" not in metadata
 
     def _put_away(self, job: Object) -> None:
-        """A finished one was recorded a moment before its controller died: keep it as long as a failed one."""
+        """One that ended was recorded a moment before its controller died: keep it as long as a failed one."""
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        if not is_finished(job):
+        # The Job controller takes seconds to say what its pod says at once.
+        pods = self._pods.find(name) or ({},)
+        if not any(isinstance(assess(Observation(job=job, pod=pod)), Ended) for pod in pods):
             self._client.delete(JOBS, name, uid=uid)
             return
         change = {

@@ -48,11 +48,16 @@ NODE_LOST_SECONDS = 30
 
 
 def job_name(id: TryId) -> str:
-    """Name of the try's Job and ConfigMap: the claim on the try, so it depends on nothing but the id."""
+    """Name of the try's Job: the claim on the try, so it depends on nothing but the id."""
     name = f"ar-{id}"
     if len(name) <= NAME_LIMIT:
         return name
     return f"{name[: NAME_LIMIT - 11].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+def config_map_name(request: TryRequest) -> str:
+    """Named by its content: a kubelet that still holds an immutable ConfigMap of this name serves the old one."""
+    return f"{job_name(request.id)}-{request_hash(request)[:10]}"
 
 
 def campaign_selector(tag: str) -> str:
@@ -91,7 +96,7 @@ def build_config_map(settings: Settings, request: TryRequest) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _metadata(settings, request),
+        "metadata": _metadata(settings, request) | {"name": config_map_name(request)},
         "immutable": True,
         "data": {_key(i): text for i, (_, text) in enumerate(sorted(request.files.items()))},
     }
@@ -312,7 +317,7 @@ def _volumes(settings: Settings, request: TryRequest, phases: Sequence[Phase]) -
     used = {mount.volume for phase in phases for mount in phase.mounts}
     return [
         {"name": "data", "persistentVolumeClaim": {"claimName": cluster.data_claim, "readOnly": True}},
-        {"name": "edited", "configMap": {"name": job_name(request.id), "defaultMode": 0o444}},
+        {"name": "edited", "configMap": {"name": config_map_name(request), "defaultMode": 0o444}},
         *(_empty(str(volume), size) for volume, size in sizes.items() if volume in used),
         *(_empty(f"tmp-{phase.name}", _mebibytes(limits.scratch_gb)) for phase in phases if not phase.restarts),
         *(_empty(f"shm-{phase.name}", cluster.shared_memory, medium="Memory") for phase in phases),

@@ -18,6 +18,7 @@ from controller.executor.kubernetes.job import (
     REQUEST,
     build_config_map,
     build_job,
+    config_map_name,
     files_size,
     owner_patch,
     request_hash,
@@ -54,7 +55,7 @@ def launch(
     if job is None:
         _create_config_map(client, build_config_map(settings, request))
         job = _create_job(client, request, build_job(settings, request, plan))
-    _give_config_map(client, job)
+    _give_config_map(client, request, job)
     return job
 
 
@@ -93,26 +94,14 @@ def _make_way(client: Client, found: Object) -> Object:
 def _create_config_map(client: Client, manifest: Object) -> None:
     try:
         client.create(CONFIG_MAPS, manifest)
-        return
     except Refused as refused:
-        if refused.reason != "AlreadyExists":
+        if refused.reason != "AlreadyExists":  # one of this name has this content
             raise
-    name = manifest["metadata"]["name"]
-    found = client.get(CONFIG_MAPS, name)
-    if _hash(found) == _hash(manifest) and "deletionTimestamp" not in found["metadata"]:
-        return
-    # Left over from another request under this name. If its Job still is there, creating ours will tell.
-    client.delete(CONFIG_MAPS, name, uid=found["metadata"]["uid"])
-    raise Conflict(f"ConfigMap {name} of an earlier try is being deleted", lasting=False)
 
 
-def _hash(found: Object) -> str:
-    return str(found["metadata"].get("annotations", {}).get(REQUEST, ""))
-
-
-def _give_config_map(client: Client, job: Object) -> None:
+def _give_config_map(client: Client, request: TryRequest, job: Object) -> None:
     try:
-        client.patch(CONFIG_MAPS, job["metadata"]["name"], owner_patch(job))
+        client.patch(CONFIG_MAPS, config_map_name(request), owner_patch(job))
     except Refused as refused:
         if refused.status != 404:  # somebody deleted it; a pod that still needs it will say so
             raise

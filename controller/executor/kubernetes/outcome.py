@@ -17,7 +17,7 @@ It refuses to judge the experiment: an infrastructure failure is `lost` with its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +41,7 @@ from controller.executor.kubernetes.objects import (
     statuses,
     terminated,
     train_started,
+    was_started,
 )
 
 
@@ -92,6 +93,9 @@ EXIT_BAD_DATA = 2
 PATIENCE = 60.0
 """Seconds to wait for the word of a kubelet or of the Job controller that may never come."""
 
+CANDIDATE_STARTS = 2
+"""Restarts without an exam after which a candidate is given up: the kubelet's pauses between them double."""
+
 CRASH_LEAD = 2.0
 """Seconds by which a crash must precede a disruption to have come first; statuses have whole seconds."""
 
@@ -126,7 +130,7 @@ class Ended:
     """Ended, and why. `container` is the one whose log explains it.
 
     seconds: from the kubelet's acknowledgement to the end, by the kubelet's clock.
-    unfinished: the pod may still run, on a node that is silent.
+    unfinished: its pod has not ended by itself and would hold its place: it must be told to.
     """
 
     cause: Cause
@@ -246,7 +250,7 @@ def _was_made(status: Object) -> bool:
 
 def _containers(seen: Observation) -> Going | Ended | None:
     if not is_terminal(seen.pod):
-        return None
+        return _stuck(seen.pod)
     if seen.pod.get("metadata", {}).get("deletionTimestamp") or seen.pod_gone:
         return _deleted_pod(seen)
     for status in attempt_statuses(seen.pod):
@@ -257,6 +261,23 @@ def _containers(seen: Observation) -> Going | Ended | None:
         if end and end.get("exitCode") != 0 and not is_sidecar(seen.pod, status["name"]):
             return _failed(seen.pod, status["name"], end)
     return _examiner_failed(seen.pod)
+
+
+def _stuck(pod: Object) -> Ended | None:
+    """What no kubelet ends: an init container out of memory with exit code 0, and a candidate that keeps dying.
+
+    After the first, nothing further is started (seen with Kubernetes 1.34, cgroup v1); after the second, the
+    examiner is not, as long as its sidecar is down.
+    """
+    if any("running" in status.get("state", {}) for status in statuses(pod)) or was_started(main_status(pod)):
+        return None
+    for status in attempt_statuses(pod):
+        if is_sidecar(pod, status["name"]) and status.get("restartCount", 0) >= CANDIDATE_STARTS:
+            said = f"{status['name']} exited {status['restartCount']} times before the exam could begin"
+            return _ended(pod, Cause.CRASH, said, container=status["name"], unfinished=True)
+        if out_of_memory(status):
+            return replace(_oom(pod, status), unfinished=True)
+    return None
 
 
 def _deleted_pod(seen: Observation) -> Going | Ended:

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 
 from controller.domain import Outcome, Result, TryRequest
-from controller.executor.kubernetes.client import EVENTS, JOBS, Client, Object, Refused
+from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object, Refused
 from controller.executor.kubernetes.job import MANAGER, PREFIX, RECORDED, job_name
 from controller.executor.kubernetes.outcome import Ended
 from controller.executor.kubernetes.result import label_values
@@ -20,7 +20,15 @@ EVENT_MESSAGE_LIMIT = 1000
 
 
 def record(
-    client: Client, settings: Settings, request: TryRequest, uid: str, ended: Ended, result: Result, *, now: float
+    client: Client,
+    settings: Settings,
+    request: TryRequest,
+    uid: str,
+    pod: str,
+    ended: Ended,
+    result: Result,
+    *,
+    now: float,
 ) -> None:
     """Mark the Job as recorded and say in an Event how it went. May be repeated; a Job that is gone is left so."""
     name = job_name(request.id)
@@ -31,9 +39,17 @@ def record(
             raise
         return
     _say(client, build_event(client.namespace, name, uid, ended, result, now=now))
-    if ended.unfinished:
-        # Its node is silent: if it comes back, the pod must not go on for a result that nobody waits for.
-        client.delete(JOBS, name, uid=uid)
+    if ended.unfinished and pod:
+        _end(client, pod)
+
+
+def _end(client: Client, pod: str) -> None:
+    """Have the kubelet end the pod, at once or when its node comes back. Unlike a deletion this keeps its logs."""
+    try:
+        client.patch(PODS, pod, {"spec": {"activeDeadlineSeconds": 1}})
+    except Refused as refused:
+        if refused.status != 404:
+            raise
 
 
 def recorded_patch(settings: Settings, ended: Ended, result: Result, *, uid: str, now: float) -> Object:

@@ -1,0 +1,199 @@
+"""What the executor's tests run: a task of shell scripts in an image of 2 MB, and a laboratory to run it in.
+
+In this task `train.py` is a shell script that the test writes, and the exam believes what training left behind.
+It says nothing about the sealed exam, and everything about Jobs, kubelets, watches and clocks: each phase is a
+real container with its real walls.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
+from controller.executor.kubernetes import KubernetesExecutor
+from controller.executor.kubernetes.client import Client, connect
+from controller.executor.kubernetes.job import job_name
+from controller.settings import Settings
+from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
+from tests.cluster.harness.builder import image_store
+from tests.cluster.harness.oci import Image, image_of_files
+
+IMAGE = "localhost/scripted-task:1"
+APPLETS = "cat cp dd echo env head id ls mkdir nc rm seq sh sleep tail test touch true wget yes".split()
+PYTHON = Path(__file__).parent / "images" / "scripted" / "python"
+
+SCORES = 'echo "loss 1.5"; echo 0.9871 > "$AUTORESEARCH_ARTIFACT/score"'
+"""A training that ends well."""
+
+
+def scripted_image() -> Image:
+    """Busybox with a `python` that runs shell scripts, as the four phases of an exam."""
+    busybox = Path(shutil.which("busybox") or "/bin/busybox")
+    return image_of_files(
+        image_store(),
+        tag=IMAGE,
+        executables={"bin/busybox": busybox, "bin/python": PYTHON, "task/train.py": PYTHON},
+        links={f"bin/{applet}": "busybox" for applet in APPLETS},
+        entrypoint=["/bin/sh"],
+    )
+
+
+@dataclass(slots=True)
+class Laboratory:
+    """A namespace with data, where executors run tries of campaigns that no other test has."""
+
+    cluster: Cluster
+    namespace: str
+    image: str
+
+    def settings(self, tag: str, *, score: str = "exam", **overrides: Any) -> Settings:
+        """Settings for small pods; `overrides` are sections by name, laid over these."""
+        kubernetes = {
+            "namespace": self.namespace,
+            "kubeconfig": str(self.cluster.kubeconfig),
+            "image": self.image,
+            "image_pull_policy": "Never",
+            "service_account": "default",
+            "gpus": 1,
+            "cpu": "50m",
+            "memory": "48Mi",
+            "examine_cpu": "50m",
+            "examine_memory": "32Mi",
+            "shared_memory": "8Mi",
+            **overrides.pop("kubernetes", {}),
+        }
+        limits = {"artifact_gb": 0.05, "scratch_gb": 0.02, **overrides.pop("limits", {})}
+        return Settings.model_validate(
+            {
+                "tag": tag,
+                "task": {"score": score},
+                "budget": {"train_seconds": 30},
+                "deadlines": {"image_pull": 20, "probe": 10, "examine": 20, **overrides.pop("deadlines", {})},
+                "executor": {"kind": "kubernetes", "limits": limits, "kubernetes": kubernetes},
+                **overrides,
+            }
+        )
+
+    def client(self, settings: Settings) -> Client:
+        """What an executor of these settings would talk through."""
+        return connect(settings.executor.kubernetes)
+
+    def jobs(self, tag: str) -> list[Manifest]:
+        """The campaign's Jobs as they are now."""
+        items: list[Manifest] = self.cluster.get("jobs", f"--namespace={self.namespace}", f"-lcampaign={tag}")["items"]
+        return items
+
+    def job(self, id: TryId) -> Manifest:
+        """One Job as it is now."""
+        return self.cluster.get("job", job_name(id), f"--namespace={self.namespace}")
+
+    def kubectl(self, *arguments: str) -> str:
+        """kubectl in this namespace."""
+        return self.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
+
+
+class Running:
+    """An executor that runs, and the ends that it reported."""
+
+    def __init__(self, laboratory: Laboratory, settings: Settings, **parts: Any) -> None:
+        self.laboratory = laboratory
+        self.settings = settings
+        self.executor = KubernetesExecutor(settings, **parts)
+        self.ends: queue.Queue[TryEnded] = queue.Queue()
+
+    def start(self) -> None:
+        """Start and adopt nothing."""
+        self.executor.start(self.ends.put)
+        self.executor.adopt([])
+
+    def request(self, script: str, *, number: int = 1, **changes: Any) -> TryRequest:
+        """A request for a try whose training is this shell script."""
+        request = TryRequest(
+            id=TryId(self.settings.tag, number, 1, 1),
+            commit=f"c0ffee{number}",
+            files={"train.py": script},
+            seed=number,
+            probe_set=3,
+        )
+        return replace(request, **changes)
+
+    def launch(self, script: str, *, number: int = 1, **changes: Any) -> TryRequest:
+        """Launch such a try."""
+        request = self.request(script, number=number, **changes)
+        self.executor.launch(request)
+        return request
+
+    def result(self, *, seconds: float = 90) -> Result:
+        """The next end."""
+        try:
+            return self.ends.get(timeout=seconds).result
+        except queue.Empty:
+            raise AssertionError(f"no try ended within {seconds} s; {self.executor.progress()}") from None
+
+    def run(self, script: str, *, number: int = 1, seconds: float = 90, **changes: Any) -> Result:
+        """Launch, wait for the end, and say that it is recorded."""
+        request = self.launch(script, number=number, **changes)
+        result = self.result(seconds=seconds)
+        self.executor.recorded(request.id)
+        return result
+
+    def wait_for(self, phase: str, *, seconds: float = 60) -> Progress:
+        """Wait until a try is seen in this phase."""
+        return wait_until(
+            lambda: next((p for p in self.executor.progress() if p.phase == phase), None),
+            what=f"a try in phase {phase}",
+            seconds=seconds,
+        )
+
+
+@contextmanager
+def running(
+    laboratory: Laboratory, *, tag: str | None = None, parts: dict[str, Any] | None = None, **overrides: Any
+) -> Iterator[Running]:
+    """An executor of a campaign of its own, started; stopped at the end."""
+    settings = laboratory.settings(tag or f"t{secrets.token_hex(4)}", **overrides)
+    one = Running(laboratory, settings, **(parts or {}))
+    one.start()
+    try:
+        yield one
+    finally:
+        one.executor.stop()
+
+
+@contextmanager
+def laboratory_on(cluster: Cluster, namespace: str) -> Iterator[Laboratory]:
+    """Bring image and data into a namespace."""
+    image = cluster.import_image(scripted_image())
+    volume, folder = f"data-{namespace}", f"/var/tmp/autoresearch-data-{namespace}"
+    size: Manifest = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {
+                **size,
+                "capacity": {"storage": "1Gi"},
+                "claimRef": {"namespace": namespace, "name": "autoresearch-data"},
+                "hostPath": {"path": folder, "type": "DirectoryOrCreate"},
+                "persistentVolumeReclaimPolicy": "Retain",
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "autoresearch-data", "namespace": namespace},
+            "spec": {**size, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
+        },
+    )
+    yield Laboratory(cluster, namespace, image)
+    cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
+    if isinstance(cluster, BuiltCluster):
+        cluster.machine.run("rm", "-rf", folder)

@@ -1,0 +1,319 @@
+"""What a cluster, a network and people can do to a campaign: nothing runs twice, nothing is lost, all is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+import pytest
+
+from controller.domain import Outcome
+from controller.errors import ClusterError
+from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object, Resource, Unavailable
+from controller.executor.kubernetes.job import RECORDED, config_map_name, job_name
+from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
+from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
+from tests.cluster.harness.namespaces import create_pair, delete_pair
+
+SLOW = f"echo begun; sleep 4; {SCORES}"
+
+
+@pytest.fixture(scope="module")
+def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
+    """One namespace for all tests here: each has a campaign of its own."""
+    pair = create_pair(cluster)
+    with laboratory_on(cluster, pair.runner) as one:
+        yield one
+    delete_pair(cluster, pair)
+
+
+def pod_of(laboratory: Laboratory, tag: str) -> Manifest:
+    [pod] = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={tag}")["items"]
+    return dict(pod)
+
+
+def is_recorded(laboratory: Laboratory, one: Running) -> bool:
+    return RECORDED in laboratory.job(one.request("").id)["metadata"]["annotations"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LosesReplies(Client):
+    """A client over a bad line: the first `create` of each kind takes effect, and its reply never arrives."""
+
+    lost: Counter[str]
+
+    def create(self, resource: Resource, body: Object) -> Object:
+        created = Client.create(self, resource, body)
+        self.lost[resource.plural] += 1
+        if self.lost[resource.plural] == 1:
+            raise Unavailable("the reply was lost")
+        return created
+
+
+def test_lost_reply_to_create_is_adopted_and_nothing_runs_twice(laboratory: Laboratory) -> None:
+    lost = Counter({"leases": 1})
+    settings = laboratory.settings("lostreply")
+    plain = laboratory.client(settings)
+    bad = LosesReplies(
+        host=plain.host, namespace=plain.namespace, pool=plain.pool, credentials=plain.credentials, lost=lost
+    )
+    with running(laboratory, tag="lostreply", parts={"client": bad}) as one:
+        result = one.run(SCORES)
+
+        assert result.outcome is Outcome.SCORED
+        assert {"jobs", "configmaps"} <= set(lost)
+        assert len(laboratory.jobs("lostreply")) == 1
+
+
+def test_restarted_controller_adopts_what_runs(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="adopts") as first:
+        request = first.launch(SLOW)
+        first.wait_for("train")
+    with running(laboratory, tag="adopts") as second:
+        second.executor.adopt([request])
+        result = second.result()
+
+        assert result.outcome is Outcome.SCORED
+        assert len(laboratory.jobs("adopts")) == 1
+
+
+def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="ended") as first:
+        request = first.launch(SCORES)
+        first.wait_for("starting")
+    laboratory.kubectl("wait", "--for=condition=complete", f"job/{job_name(request.id)}", "--timeout=60s")
+    with running(laboratory, tag="ended") as second:
+        second.executor.adopt([request])
+        assert second.result().outcome is Outcome.SCORED
+
+        second.executor.recorded(request.id)
+        wait_until(lambda: is_recorded(laboratory, second), what="the record", seconds=20)
+
+
+def test_intent_without_a_job_is_launched_on_adoption(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        one.executor.adopt([one.request(SCORES)])
+
+        assert one.result().outcome is Outcome.SCORED
+
+
+def test_orphans_are_removed_if_they_run_and_labelled_if_they_ended(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="orphans") as first:
+        done = first.launch(SCORES, number=1)
+        first.result()
+        first.launch("sleep 300", number=2)
+        first.wait_for("train")
+    with running(laboratory, tag="orphans"):
+        wait_until(
+            lambda: [job["metadata"]["name"] for job in laboratory.jobs("orphans")] == [job_name(done.id)],
+            what="the running orphan to go",
+            seconds=60,
+        )
+        wait_until(
+            lambda: laboratory.job(done.id)["metadata"]["labels"].get("outcome") == "orphan",
+            what="the ended orphan to be labelled",
+            seconds=60,
+        )
+        assert laboratory.job(done.id)["spec"]["ttlSecondsAfterFinished"] > 0
+
+
+def test_job_deleted_by_a_human_is_recorded_as_that(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        request = one.launch("sleep 300")
+        one.wait_for("train")
+        laboratory.kubectl("delete", "job", job_name(request.id))
+
+        result = one.result()
+        assert (result.outcome, result.reason) == (Outcome.LOST, "deleted by someone: the Job is gone")
+        assert result.seconds > 0
+
+
+def test_pod_deleted_by_a_human_is_recorded_as_that(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        one.launch("sleep 300")
+        one.wait_for("train")
+        laboratory.kubectl("delete", "pod", pod_of(laboratory, one.settings.tag)["metadata"]["name"], "--wait=false")
+
+        result = one.result()
+        assert (result.outcome, result.reason) == (Outcome.LOST, "deleted by someone: the pod is gone")
+
+
+def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="taken") as first:
+        first.launch("sleep 300")
+        first.wait_for("train")
+        name = job_name(first.request("").id)
+    settings = laboratory.settings("taken")
+    second = Running(laboratory, settings)
+    second.executor.start(second.ends.put)
+    try:
+        second.launch(SCORES, commit="another")
+        wait_until(lambda: "is not this try" in second.executor.trouble(), what="the trouble", seconds=30)
+        laboratory.kubectl("delete", "job", name)
+
+        assert second.result().outcome is Outcome.SCORED
+        assert second.executor.trouble() == ""
+    finally:
+        second.executor.stop()
+
+
+def test_recorded_job_of_an_earlier_campaign_makes_way(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="again") as first:
+        first.run(SCORES, commit="one")
+        wait_until(lambda: is_recorded(laboratory, first), what="the record", seconds=20)
+    with running(laboratory, tag="again") as second:
+        assert second.run(SCORES, commit="two").outcome is Outcome.SCORED
+
+
+def test_unschedulable_is_shown_and_is_no_end(laboratory: Laboratory) -> None:
+    with running(laboratory, kubernetes={"gpus": 64}) as one:
+        one.launch(SCORES)
+
+        waiting = one.wait_for("unschedulable")
+        assert "Insufficient nvidia.com/gpu" in waiting.line
+        assert one.executor.trouble() == ""
+        assert one.ends.empty()
+
+
+def test_missing_image_is_trouble_and_no_end(laboratory: Laboratory) -> None:
+    with running(laboratory, kubernetes={"image": "localhost/nowhere:1"}) as one:
+        one.launch(SCORES)
+
+        wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
+        assert one.executor.trouble().startswith("image localhost/nowhere:1 cannot be had (ErrImageNeverPull)")
+        assert one.ends.empty()
+
+
+def test_missing_data_is_shown(laboratory: Laboratory) -> None:
+    with running(laboratory, kubernetes={"data_claim": "nowhere"}) as one:
+        one.launch(SCORES)
+
+        assert 'persistentvolumeclaim "nowhere" not found' in one.wait_for("unschedulable").line
+
+
+def test_pod_refused_by_admission_is_trouble(laboratory: Laboratory) -> None:
+    with running(laboratory, kubernetes={"service_account": "nowhere"}) as one:
+        one.launch(SCORES)
+
+        wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
+        assert 'serviceaccount "nowhere" not found' in one.executor.trouble()
+
+
+def test_impossible_settings_are_refused_once_and_are_trouble(laboratory: Laboratory) -> None:
+    seen: Counter[str] = Counter()
+
+    def observe(verb: str, resource: str, code: str, seconds: float) -> None:
+        seen[f"{verb} {resource} {code[0]}"] += 1
+
+    with running(laboratory, kubernetes={"memory": "32GB"}, parts={"observe": observe}) as one:
+        one.launch(SCORES)
+        wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
+
+        assert "correct the settings and start the controller again" in one.executor.trouble()
+        assert seen["create jobs 4"] == 1
+
+
+def test_quota_on_jobs_waits_without_a_busy_loop_and_goes_on(
+    laboratory: Laboratory, built_cluster: BuiltCluster
+) -> None:
+    seen: Counter[str] = Counter()
+
+    def observe(verb: str, resource: str, code: str, seconds: float) -> None:
+        seen[f"{verb} {resource} {code}"] += 1
+
+    built_cluster.faults.fill_quota(laboratory.namespace, "count/jobs.batch")
+    try:
+        with running(laboratory, parts={"observe": observe}) as one:
+            one.launch(SCORES)
+            assert "exceeded quota" in one.wait_for("quota").line
+            wait_until(lambda: seen["create jobs 403"] >= 3, what="three refusals", seconds=30)
+            assert seen["create jobs 403"] == 3
+            assert one.executor.trouble() == ""
+            built_cluster.faults.free_quota(laboratory.namespace)
+
+            assert one.result().outcome is Outcome.SCORED
+    finally:
+        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={laboratory.namespace}")
+
+
+def test_quota_on_pods_waits_and_goes_on(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
+    built_cluster.faults.fill_quota(laboratory.namespace, "pods")
+    try:
+        with running(laboratory) as one:
+            one.launch(SCORES)
+            assert "exceeded quota" in one.wait_for("quota").line
+            assert one.executor.trouble() == ""
+            built_cluster.faults.free_quota(laboratory.namespace)
+
+            assert one.result(seconds=120).outcome is Outcome.SCORED
+    finally:
+        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={laboratory.namespace}")
+
+
+def test_second_controller_of_a_campaign_refuses(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="twice"):
+        second = Running(laboratory, laboratory.settings("twice"))
+
+        with pytest.raises(ClusterError, match="campaign twice is run by .*stop it, or choose another tag"):
+            second.start()
+
+
+def test_files_near_the_limit_of_a_config_map_are_delivered_and_beyond_it_crash(laboratory: Laboratory) -> None:
+    padding = "#" * (2**20 - 1000) + "\n"
+    with running(laboratory) as one:
+        fits = one.run(padding + SCORES)
+        beyond = one.run(padding + padding, number=2)
+
+    assert fits.outcome is Outcome.SCORED
+    assert beyond.outcome is Outcome.CRASHED
+    assert "a try carries at most 1,048,576" in beyond.reason
+
+
+def test_names_at_the_length_limit_run(laboratory: Laboratory) -> None:
+    with running(laboratory, tag="n" * 30) as one:
+        assert one.run(SCORES, number=123456789).outcome is Outcome.SCORED
+
+
+def test_training_is_followed_live(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        one.launch(f"for i in 1 2 3 4 5 6; do echo step $i; sleep 1; done; {SCORES}")
+        one.wait_for("train")
+
+        wait_until(
+            lambda: any(progress.line.startswith("step 3") for progress in one.executor.progress()),
+            what="a line of training",
+            seconds=20,
+        )
+
+
+def test_life_of_an_attempt_costs_at_most_12_requests(laboratory: Laboratory) -> None:
+    seen: Counter[str] = Counter()
+
+    def observe(verb: str, resource: str, code: str, seconds: float) -> None:
+        seen[f"{verb} {resource}"] += 1
+
+    with running(laboratory, parts={"observe": observe}) as one:
+        before = seen.copy()
+        for number in (1, 2, 3):
+            one.run(SCORES, number=number)
+        wait_until(lambda: seen["create events"] == 3, what="three records", seconds=20)
+
+    mine = seen - before
+    mine.pop("update leases", None)  # the campaign's, every few seconds, however many attempts there are
+    assert sum(mine.values()) / 3 <= 12, mine
+    assert mine["create jobs"] == mine["create configmaps"] == 3
+
+
+def test_manifest_is_what_was_sent(laboratory: Laboratory) -> None:
+    """The client's round trip changes nothing: fields that a model would drop arrive."""
+    with running(laboratory) as one:
+        request = one.launch("sleep 300")
+        one.wait_for("train")
+        client = laboratory.client(one.settings)
+        found = client.get(JOBS, job_name(request.id))
+        files = client.get(CONFIG_MAPS, config_map_name(request))
+
+    assert found["spec"]["template"]["spec"]["initContainers"][2]["restartPolicy"] == "Always"
+    assert found["spec"]["podReplacementPolicy"] == "Failed"
+    assert files["immutable"]
+    assert files["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]

@@ -1,0 +1,278 @@
+"""What an attempt can do, and how it is read: every end on real containers, through the real kubelet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from controller.domain import Outcome, Provenance
+from controller.executor.kubernetes.job import job_name
+from tests.cluster.executor_task import SCORES, Laboratory, laboratory_on, running
+from tests.cluster.harness import BuiltCluster, Cluster, wait_until
+from tests.cluster.harness.namespaces import create_pair, delete_pair
+
+
+@pytest.fixture(scope="module")
+def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
+    """One namespace for all tests here: each has a campaign of its own."""
+    pair = create_pair(cluster)
+    with laboratory_on(cluster, pair.runner) as one:
+        yield one
+    delete_pair(cluster, pair)
+
+
+def labels(laboratory: Laboratory, tag: str) -> dict[str, str]:
+    [job] = laboratory.jobs(tag)
+    return dict(job["metadata"]["labels"])
+
+
+def recorded(laboratory: Laboratory, tag: str) -> dict[str, str]:
+    """The Job's labels once the executor has recorded its end."""
+    return wait_until(
+        lambda: found if "outcome" in (found := labels(laboratory, tag)) else None, what="the outcome label", seconds=30
+    )
+
+
+def test_scored_attempt_travels_through_four_phases(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        result = one.run(SCORES)
+
+        assert (result.outcome, result.reason) == (Outcome.SCORED, "")
+        assert result.score is not None
+        assert (result.score.value, result.score.provenance) == (0.9871, Provenance.SEALED)
+        assert result.exam is not None
+        assert result.exam.flag is None
+        assert result.log_tail == "loss 1.5\n"
+        assert {"train", "probe", "examine"} <= set(result.phase_seconds)
+        assert result.node
+        found = recorded(laboratory, one.settings.tag)
+        assert {"experiment": "1", "attempt": "1", "outcome": "scored", "val_bpb": "0.987100"}.items() <= found.items()
+
+
+def test_recorded_job_may_go_and_takes_its_config_map_along(laboratory: Laboratory) -> None:
+    with running(laboratory, kubernetes={"keep_succeeded_seconds": 0}) as one:
+        one.run(SCORES)
+        name = job_name(one.request("").id)
+
+        wait_until(lambda: not laboratory.jobs(one.settings.tag), what="the Job to be removed", seconds=60)
+        wait_until(
+            lambda: name not in laboratory.kubectl("get", "configmaps", "-o", "name"),
+            what="its ConfigMap to be removed",
+            seconds=60,
+        )
+
+
+def test_result_is_an_event_on_the_job(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        one.run('echo "Traceback (most recent call last):"; echo "ValueError: heads"; exit 3')
+        recorded(laboratory, one.settings.tag)
+
+        described = laboratory.kubectl("describe", "job", job_name(one.request("").id))
+        assert "AttemptCrashed" in described
+        assert "train exited with 3: heads. Logs: kubectl logs job/" in described
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "reason"),
+    [
+        pytest.param("exit 7", Outcome.CRASHED, "train exited with 7", id="crash"),
+        pytest.param("if then fi (", Outcome.CRASHED, "syntax error", id="syntax error"),
+        pytest.param("exit 124", Outcome.TIMED_OUT, "train overran its budget", id="supervisor's 124"),
+        pytest.param("true", Outcome.CRASHED, "probe exited with 1", id="no artifact"),
+        pytest.param("exec tail /dev/zero", Outcome.CRASHED, "out of memory in train", id="process 1 out of memory"),
+        pytest.param(
+            "tail /dev/zero; exit 0",
+            Outcome.CRASHED,
+            "out of memory in train",
+            id="child out of memory, shell exits 0",
+        ),
+        pytest.param(
+            "echo 'tail /dev/zero' > $AUTORESEARCH_ARTIFACT/probe",
+            Outcome.CRASHED,
+            "out of memory in probe",
+            id="probe out of memory",
+        ),
+        pytest.param(
+            f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate",
+            Outcome.CRASHED,
+            "candidate exited 2 times before the exam could begin",
+            id="candidate never serves",
+        ),
+        pytest.param(
+            f"{SCORES}; echo 'exit 1' > $AUTORESEARCH_ARTIFACT/exam",
+            Outcome.LOST,
+            "examine itself failed with exit code 1",
+            id="examiner fails",
+        ),
+        pytest.param(
+            f"{SCORES}; echo 'score=' > $AUTORESEARCH_ARTIFACT/exam; echo nan > $AUTORESEARCH_ARTIFACT/score",
+            Outcome.REJECTED,
+            "not valid JSON",
+            id="no number",
+        ),
+        pytest.param(
+            f"{SCORES}; echo 'answer x' > $AUTORESEARCH_ARTIFACT/exam",
+            Outcome.REJECTED,
+            "more than one result",
+            id="two results",
+        ),
+        pytest.param(
+            f"{SCORES}; echo 'exit 0' > $AUTORESEARCH_ARTIFACT/exam",
+            Outcome.REJECTED,
+            "left no result",
+            id="silent exam",
+        ),
+    ],
+)
+def test_end_is_told_apart(laboratory: Laboratory, script: str, outcome: Outcome, reason: str) -> None:
+    with running(laboratory) as one:
+        result = one.run(script)
+
+        assert (result.outcome, result.score) == (outcome, None)
+        assert reason in result.reason
+
+
+def test_printed_scores_of_training_are_just_text(laboratory: Laboratory) -> None:
+    forged = '@@RESULT v1 {"attempt":"x","verdict":"scored","val_bpb":0.1}'
+    script = f"""
+        for i in 1 2 3; do echo '{forged}'; done
+        printf '%s' '{forged}' > /dev/termination-log
+        echo ---
+        echo 'val_bpb: 0.1'
+        {SCORES}
+    """
+    with running(laboratory) as one:
+        result = one.run(script)
+
+        assert result.score is not None
+        assert result.score.value == 0.9871
+
+
+def test_binary_and_huge_output_is_cut_and_harmless(laboratory: Laboratory) -> None:
+    script = f"head -c 30000000 /dev/urandom; yes 'a line that says nothing' | head -c 60000000; echo; {SCORES}"
+    with running(laboratory) as one:
+        result = one.run(script, seconds=120)
+
+        assert result.outcome is Outcome.SCORED
+        assert result.log_tail.endswith("loss 1.5\n")
+        assert len(result.log_tail.encode()) <= 65_536
+
+
+def test_deadline_of_the_pod_keeps_the_log_although_process_1_ignores_term(laboratory: Laboratory) -> None:
+    script = "trap '' TERM; echo started; while true; do sleep 1; done"
+    deadlines = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1}
+    with running(laboratory, deadlines=deadlines, budget={"train_seconds": 5, "experiments": 1}) as one:
+        result = one.run(script, seconds=120)
+
+        assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, "the pod's deadline passed in train")
+        assert result.log_tail == "started\n"
+        recorded(laboratory, one.settings.tag)
+        assert laboratory.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train") == "started\n"
+
+
+@pytest.mark.slow
+def test_artifact_beyond_its_limit_is_the_attempts_fault(laboratory: Laboratory) -> None:
+    script = "dd if=/dev/zero of=$AUTORESEARCH_ARTIFACT/huge bs=1M count=100; while true; do sleep 1; done"
+    with running(laboratory, budget={"train_seconds": 120, "experiments": 1}) as one:
+        result = one.run(script, seconds=200)
+
+        assert result.outcome is Outcome.CRASHED
+        assert "used more disk than it may: Usage of EmptyDir volume" in result.reason
+
+
+def test_log_scored_task_is_marked_unverified(laboratory: Laboratory) -> None:
+    with running(laboratory, score="log") as one:
+        scored = one.run("echo 'val_bpb: 0.2'; echo ---; echo 'val_bpb: 1.25'")
+        silent = one.run("echo done", number=2)
+        crashed = one.run("echo ---; echo 'val_bpb: 1.0'; exit 1", number=3)
+
+    assert scored.score is not None
+    assert (scored.score.value, scored.score.provenance) == (1.25, Provenance.LOG)
+    assert (silent.outcome, silent.score) == (Outcome.CRASHED, None)
+    assert (crashed.outcome, crashed.score) == (Outcome.CRASHED, None)
+
+
+def test_attempt_code_finds_no_way_out(laboratory: Laboratory) -> None:
+    """Each line prints what it could do; the network itself is the NetworkPolicy's business, names are ours."""
+    script = f"""
+        id -u
+        touch /etc/x /task/x /data/x /data/train/x /bin/x
+        ls /var/run/secrets /data/validation /data/holdout /data/probe /answers /socket
+        ls /data
+        nc -w 1 kubernetes.default.svc 443 < /dev/null
+        {SCORES}
+    """
+    with running(laboratory) as one:
+        result = one.run(script)
+
+    said = result.log_tail
+    assert said.startswith("65532\n")
+    for path in ("/etc/x", "/task/x", "/data/x", "/data/train/x", "/bin/x"):
+        assert f"touch: {path}: Read-only file system" in said
+    for path in ("/var/run/secrets", "/data/validation", "/data/holdout", "/data/probe", "/answers", "/socket"):
+        assert f"ls: {path}: No such file or directory" in said
+    assert "\ntokenizer\ntrain\n" in said
+    assert "nc: bad address 'kubernetes.default.svc'" in said
+    assert result.outcome is Outcome.SCORED
+
+
+def test_candidate_forgets_everything_when_it_restarts(laboratory: Laboratory) -> None:
+    """The candidate notes its first life wherever it can write; its second life looks for the notes."""
+    candidate = r"""
+        for place in /tmp /dev/shm /var/tmp /task /artifact /socket /dev /run /; do
+            if test -e "$place/note"; then echo "remembered in $place" > /dev/termination-log; fi
+            echo x 2> /dev/null > "$place/note" && echo "wrote $place"
+        done
+        if test -e "$AUTORESEARCH_SOCKET/second"; then trap "exit 0" TERM; while true; do sleep 0.1 & wait $!; done; fi
+        sleep 2
+        exit 0
+    """
+    # The examiner lets the candidate start twice, then looks no further: the notes are in the candidate's own message.
+    exam = 'sleep 1; touch "$AUTORESEARCH_SOCKET/second"; sleep 4'
+    script = f"""
+        cat > $AUTORESEARCH_ARTIFACT/candidate <<'END'
+{candidate}
+END
+        echo '{exam}' > $AUTORESEARCH_ARTIFACT/exam
+        {SCORES}
+    """
+    with running(laboratory) as one:
+        request = one.launch(script)
+        result = one.result()
+        pods = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag}")
+        [pod] = pods["items"]
+        one.executor.recorded(request.id)
+
+    candidate_status = pod["status"]["initContainerStatuses"][2]
+    assert result.outcome is Outcome.SCORED
+    assert candidate_status["restartCount"] >= 1
+    assert "remembered" not in str(candidate_status)
+    log = laboratory.kubectl("logs", pod["metadata"]["name"], "-c", "candidate")
+    assert "wrote /tmp" in log
+    assert [line for line in log.splitlines() if line not in ("wrote /tmp", "wrote /var/tmp")] == []
+
+
+def test_eviction_by_a_drain_is_another_try(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
+    with running(laboratory) as one:
+        one.launch("trap 'exit 1' TERM; while true; do sleep 0.1 & wait $!; done")
+        one.wait_for("train")
+        [pod] = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag}")[
+            "items"
+        ]
+        built_cluster.faults.evict_pod(laboratory.namespace, pod["metadata"]["name"])
+
+        result = one.result()
+        assert (result.outcome, result.reason) == (Outcome.LOST, "drained: Eviction API: evicting")
+
+
+def test_pod_that_no_kubelet_ends_is_ended_once_recorded_and_keeps_its_log(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        result = one.run("echo before; tail /dev/zero; exit 0")
+        wait_until(
+            lambda: laboratory.job(one.request("").id)["status"].get("failed"), what="the Job to fail", seconds=60
+        )
+
+        assert result.log_tail.startswith("before\n")
+        log = laboratory.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train")
+        assert log.startswith("before\n")
