@@ -20,6 +20,7 @@ from pathlib import Path
 from controller.settings import LimitSettings
 
 _PREFIX = "autoresearch-"
+_LEAF = f"{_PREFIX}controller"
 _PERIOD_US = 100_000
 _PATIENCE_S = 5.0
 
@@ -191,7 +192,9 @@ def _version_2(mounts: str, own: str) -> Iterator[tuple[int, Mapping[str, Path]]
     if place is None:
         return
     path = next((line[3:] for line in own.splitlines() if line.startswith("0::")), "/")
-    for folder in dict.fromkeys((place.below(path), place.point)):
+    own_folder = place.below(path)
+    stepped_in = own_folder.name == _LEAF  # An earlier executor of this process did, in `_delegate`.
+    for folder in dict.fromkeys((own_folder.parent if stepped_in else own_folder, place.point)):
         held = _read(folder / "cgroup.subtree_control").split()
         if "memory" not in held:
             held = _delegate(folder)
@@ -204,13 +207,15 @@ def _delegate(folder: Path) -> list[str]:
     We therefore step into a child of it first. Other processes are left where they are: where there are any, the
     kernel refuses, and so does this.
     """
-    if "memory" not in _read(folder / "cgroup.controllers").split() or not os.access(folder, os.W_OK):
+    offered = _read(folder / "cgroup.controllers").split()
+    if "memory" not in offered or not os.access(folder, os.W_OK):
         return []
-    leaf = folder / f"{_PREFIX}controller"
+    leaf = folder / _LEAF
     try:
         leaf.mkdir(exist_ok=True)
         (leaf / "cgroup.procs").write_text(str(os.getpid()))
-        (folder / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        opened = " ".join(f"+{controller}" for controller in ("memory", "pids", "cpu") if controller in offered)
+        (folder / "cgroup.subtree_control").write_text(opened)
     except OSError:
         _write(folder / "cgroup.procs", str(os.getpid()))
         with contextlib.suppress(OSError):
