@@ -116,6 +116,7 @@ class KubernetesSettings(Section):
     resource_claims: tuple[Mapping[str, Any], ...] = ()
     extra_resources: Mapping[str, str] = Field(default_factory=dict, description="For example MIG slices.")
     kueue_queue: str | None = None
+    lease_seconds: float = Field(15, ge=3, description="After so long another controller may follow one that died.")
     follow: int = Field(8, ge=0, description="Training logs followed at once, for people; each holds a connection.")
     keep_succeeded_seconds: int = Field(3600, ge=0)
     keep_failed_seconds: int = Field(86400, ge=0)

@@ -7,9 +7,13 @@ real container with its real walls.
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +30,7 @@ from tests.cluster.harness.builder import image_store
 from tests.cluster.harness.oci import Image, image_of_files
 
 IMAGE = "localhost/scripted-task:1"
-APPLETS = "cat cp dd echo env head id ls mkdir nc rm seq sh sleep tail test touch true wget yes".split()
+APPLETS = ("cat", "cp", "dd", "echo", "head", "id", "ls", "nc", "sh", "sleep", "tail", "test", "touch", "true", "yes")
 PYTHON = Path(__file__).parent / "images" / "scripted" / "python"
 
 SCORES = 'echo "loss 1.5"; echo 0.9871 > "$AUTORESEARCH_ARTIFACT/score"'
@@ -67,6 +71,7 @@ class Laboratory:
             "examine_cpu": "50m",
             "examine_memory": "32Mi",
             "shared_memory": "8Mi",
+            "lease_seconds": 4,
             **overrides.pop("kubernetes", {}),
         }
         limits = {"artifact_gb": 0.05, "scratch_gb": 0.02, **overrides.pop("limits", {})}
@@ -81,9 +86,12 @@ class Laboratory:
             }
         )
 
-    def client(self, settings: Settings) -> Client:
+    @contextmanager
+    def client(self, settings: Settings) -> Iterator[Client]:
         """What an executor of these settings would talk through."""
-        return connect(settings.executor.kubernetes)
+        client = connect(settings.executor.kubernetes)
+        yield client
+        client.close()
 
     def jobs(self, tag: str) -> list[Manifest]:
         """The campaign's Jobs as they are now."""
@@ -102,8 +110,7 @@ class Laboratory:
 class Running:
     """An executor that runs, and the ends that it reported."""
 
-    def __init__(self, laboratory: Laboratory, settings: Settings, **parts: Any) -> None:
-        self.laboratory = laboratory
+    def __init__(self, settings: Settings, **parts: Any) -> None:
         self.settings = settings
         self.executor = KubernetesExecutor(settings, **parts)
         self.ends: queue.Queue[TryEnded] = queue.Queue()
@@ -159,7 +166,7 @@ def running(
 ) -> Iterator[Running]:
     """An executor of a campaign of its own, started; stopped at the end."""
     settings = laboratory.settings(tag or f"t{secrets.token_hex(4)}", **overrides)
-    one = Running(laboratory, settings, **(parts or {}))
+    one = Running(settings, **(parts or {}))
     one.start()
     try:
         yield one
@@ -197,3 +204,33 @@ def laboratory_on(cluster: Cluster, namespace: str) -> Iterator[Laboratory]:
     cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
     if isinstance(cluster, BuiltCluster):
         cluster.machine.run("rm", "-rf", folder)
+
+
+@contextmanager
+def controller_process(settings: Settings, script: str, *, dies_after: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A controller of its own process, which launches one try, records its end, and may be killed at any time.
+
+    dies_after: a verb and a resource, such as "create jobs"; right after its first such request the process is gone.
+    """
+    command = [sys.executable, "-m", __name__, settings.model_dump_json(), script, dies_after]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        yield process
+        process.kill()
+
+
+def _be_a_controller(settings: Settings, script: str, dies_after: str) -> None:
+    def die(verb: str, resource: str, code: str, seconds: float) -> None:
+        if f"{verb} {resource}" == dies_after:
+            os._exit(9)  # as SIGKILL does: no handler, no flush, no goodbye
+
+    one = Running(settings, observe=die)
+    one.start()
+    request = one.launch(script)
+    print("launched", flush=True)
+    one.result()
+    one.executor.recorded(request.id)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    _be_a_controller(Settings.model_validate_json(sys.argv[1]), sys.argv[2], sys.argv[3])

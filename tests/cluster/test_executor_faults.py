@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+
 import pytest
 
 from controller.domain import Outcome
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object, Resource, Unavailable
 from controller.executor.kubernetes.job import RECORDED, config_map_name, job_name
-from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
+from tests.cluster.executor_task import SCORES, Laboratory, Running, controller_process, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
 from tests.cluster.harness.namespaces import create_pair, delete_pair
 
@@ -53,10 +54,9 @@ class LosesReplies(Client):
 def test_lost_reply_to_create_is_adopted_and_nothing_runs_twice(laboratory: Laboratory) -> None:
     lost = Counter({"leases": 1})
     settings = laboratory.settings("lostreply")
-    plain = laboratory.client(settings)
-    bad = LosesReplies(
-        host=plain.host, namespace=plain.namespace, pool=plain.pool, credentials=plain.credentials, lost=lost
-    )
+    with laboratory.client(settings) as plain:
+        fields = {"host": plain.host, "namespace": plain.namespace, "pool": plain.pool}
+        bad = LosesReplies(**fields, credentials=plain.credentials, lost=lost)
     with running(laboratory, tag="lostreply", parts={"client": bad}) as one:
         result = one.run(SCORES)
 
@@ -75,6 +75,42 @@ def test_restarted_controller_adopts_what_runs(laboratory: Laboratory) -> None:
 
         assert result.outcome is Outcome.SCORED
         assert len(laboratory.jobs("adopts")) == 1
+
+
+@pytest.mark.parametrize(
+    "effect",
+    [
+        "create leases",
+        "create configmaps",
+        "create jobs",
+        "patch configmaps",
+        "get pods/log",
+        "patch jobs",
+        "create events",
+    ],
+)
+def test_controller_killed_after_any_effect_is_followed_by_one_that_finishes(
+    laboratory: Laboratory, effect: str
+) -> None:
+    tag = effect.replace(" ", "-").replace("/", "-")
+    settings = laboratory.settings(tag)
+    with controller_process(settings, SCORES, dies_after=effect) as first:
+        assert first.wait(timeout=60) == 9
+    with running(laboratory, tag=tag) as second:
+        request = second.request(SCORES)
+        second.executor.adopt([request])
+        result = second.result()
+        second.executor.recorded(request.id)
+
+        assert (result.outcome, result.reason) == (Outcome.SCORED, "")
+        assert second.ends.empty()
+        wait_until(lambda: is_recorded(laboratory, second), what="the record", seconds=20)
+        [job] = laboratory.jobs(tag)
+        assert job["metadata"]["labels"]["outcome"] == "scored"
+        assert (
+            len(laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={tag}")["items"])
+            == 1
+        )
 
 
 def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(laboratory: Laboratory) -> None:
@@ -144,7 +180,7 @@ def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(laboratory
         first.wait_for("train")
         name = job_name(first.request("").id)
     settings = laboratory.settings("taken")
-    second = Running(laboratory, settings)
+    second = Running(settings)
     second.executor.start(second.ends.put)
     try:
         second.launch(SCORES, commit="another")
@@ -252,9 +288,9 @@ def test_quota_on_pods_waits_and_goes_on(laboratory: Laboratory, built_cluster: 
 
 def test_second_controller_of_a_campaign_refuses(laboratory: Laboratory) -> None:
     with running(laboratory, tag="twice"):
-        second = Running(laboratory, laboratory.settings("twice"))
+        second = Running(laboratory.settings("twice"))
 
-        with pytest.raises(ClusterError, match="campaign twice is run by .*stop it, or choose another tag"):
+        with pytest.raises(ClusterError, match=r"campaign twice is run by .*stop it, or choose another tag"):
             second.start()
 
 
@@ -309,9 +345,9 @@ def test_manifest_is_what_was_sent(laboratory: Laboratory) -> None:
     with running(laboratory) as one:
         request = one.launch("sleep 300")
         one.wait_for("train")
-        client = laboratory.client(one.settings)
-        found = client.get(JOBS, job_name(request.id))
-        files = client.get(CONFIG_MAPS, config_map_name(request))
+        with laboratory.client(one.settings) as client:
+            found = client.get(JOBS, job_name(request.id))
+            files = client.get(CONFIG_MAPS, config_map_name(request))
 
     assert found["spec"]["template"]["spec"]["initContainers"][2]["restartPolicy"] == "Always"
     assert found["spec"]["podReplacementPolicy"] == "Failed"

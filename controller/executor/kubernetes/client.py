@@ -104,6 +104,10 @@ class Client:
         """The same client, whose writes ask `guard` first."""
         return replace(self, guard=guard)
 
+    def close(self) -> None:
+        """Close the connections that are idle; those in use close when they are done."""
+        self.pool.clear()
+
     def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
         answer = self._json("get", "version", "GET", "/version")

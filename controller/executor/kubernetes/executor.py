@@ -96,12 +96,18 @@ class KubernetesExecutor:
             raise ClusterError("executor.kubernetes.image is not set: name the trainer image that attempts run in")
         self._report = ended
         client = self._given_client or self._connect()
-        self._require_version(client)
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self._lease = Lease(client, self._settings.tag, holder=holder, clock=self._monotonic)
+        self._lease = Lease(
+            client, self._settings.tag, holder=holder, duration=self._cluster.lease_seconds, clock=self._monotonic
+        )
         self._client = client.guarded(self._lease.guard)
-        self._lease.acquire()
-        self._start_watching()
+        try:
+            self._require_version(client)
+            self._lease.acquire()
+            self._start_watching()
+        except ClusterError:
+            self.stop()
+            raise
         self._queue.start()
 
     def launch(self, request: TryRequest) -> None:
@@ -147,6 +153,8 @@ class KubernetesExecutor:
 
     def stop(self) -> None:
         """Let go of everything. Jobs go on: the next start finds them by their names."""
+        if self._lease is None:
+            return
         self._queue.stop(STOP_SECONDS)
         with self._lock:
             followers = [trial.follower for trial in self._tries.values() if trial.follower]
@@ -154,11 +162,13 @@ class KubernetesExecutor:
             follower.stop()
         for reflector in self._reflectors:
             reflector.stop()
+        for follower in followers:
+            follower.join(STOP_SECONDS)
         try:
-            if self._lease is not None:
-                self._lease.release()
+            self._lease.release()
         except ClusterError as error:
             LOG.warning("lease not released", extra={"error": str(error)})
+        self._client.close()
 
     # -- for metrics ----------------------------------------------------------
 
@@ -195,7 +205,6 @@ class KubernetesExecutor:
             reflector.start()
         for reflector in self._reflectors:
             if not reflector.wait_synced(SYNC_SECONDS):
-                self.stop()
                 raise ClusterError(
                     f"{reflector.plural} of namespace {self._cluster.namespace} cannot be listed: {reflector.error}"
                 )

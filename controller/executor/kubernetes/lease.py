@@ -10,6 +10,7 @@ duration while we watched it.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +20,13 @@ from controller.errors import ClusterError
 from controller.executor.kubernetes.client import LEASES, Client, Object, Refused, Unavailable
 from controller.executor.kubernetes.job import MANAGED_BY, MANAGER
 
-DURATION = 15.0
-RENEW_EVERY = 4.0
-POLL_EVERY = 1.0
-MARGIN = 3.0
-"""Seconds before the end at which writing stops: a request that is under way should land inside."""
+RENEWALS = 4
+"""Attempts to renew within one duration: two may fail without harm."""
+
+MARGIN = 0.2
+"""Share of the duration before its end at which writing stops: a request that is under way should land inside."""
+
+POLL_SECONDS = 0.5
 
 
 class LeaseLost(ClusterError):
@@ -33,11 +36,20 @@ class LeaseLost(ClusterError):
 class Lease:
     """The lease `autoresearch-TAG`. Start it with `acquire`; give it back with `release`."""
 
-    def __init__(self, client: Client, tag: str, *, holder: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: Client,
+        tag: str,
+        *,
+        holder: str,
+        duration: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._name = f"autoresearch-{tag}"
         self._tag = tag
         self._holder = holder
+        self._duration = duration
         self._clock = clock
         self._until = 0.0
         self._taken = ""
@@ -57,7 +69,7 @@ class Lease:
             if refused.status != 409:
                 raise
             raise ClusterError(f"another controller took campaign {self._tag} just now; stop one of them") from refused
-        self._until = asked + DURATION
+        self._until = asked + self._duration
         self._thread.start()
 
     def guard(self) -> None:
@@ -70,7 +82,7 @@ class Lease:
         """Why writing must stop, or nothing. A lease that could not be renewed is regained when it can."""
         if self._taken:
             return f"campaign {self._tag} was taken over by {self._taken}: stop this controller"
-        if self._clock() > self._until - MARGIN:
+        if self._clock() > self._until - MARGIN * self._duration:
             return f"the lease of campaign {self._tag} could not be renewed: the Kubernetes API does not answer"
         return ""
 
@@ -96,9 +108,9 @@ class Lease:
 
     def _wait_for_expiry(self, seen: Object) -> Object | None:
         holder = seen["spec"]["holderIdentity"]
-        deadline = self._clock() + float(seen["spec"].get("leaseDurationSeconds") or DURATION)
+        deadline = self._clock() + float(seen["spec"].get("leaseDurationSeconds") or self._duration)
         while self._clock() < deadline:
-            self._stopping.wait(POLL_EVERY)
+            self._stopping.wait(POLL_SECONDS)
             found = self._read()
             if found is None or not self._is_anothers(found):
                 return found
@@ -112,7 +124,7 @@ class Lease:
     def _write(self, found: Object | None) -> Object:
         """Create or take over; the API server lets only one of two do so."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = {"holderIdentity": self._holder, "leaseDurationSeconds": int(DURATION), "renewTime": now}
+        spec = {"holderIdentity": self._holder, "leaseDurationSeconds": math.ceil(self._duration), "renewTime": now}
         if found is None:
             metadata = {"name": self._name, "labels": {MANAGED_BY: MANAGER, "campaign": self._tag}}
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
@@ -123,7 +135,7 @@ class Lease:
         return self._client.replace(LEASES, self._name, found | {"spec": old | spec})
 
     def _renew_for_ever(self) -> None:
-        while not self._stopping.wait(RENEW_EVERY):
+        while not self._stopping.wait(self._duration / RENEWALS):
             try:
                 self._renew()
             except (Unavailable, Refused):
@@ -142,4 +154,4 @@ class Lease:
                 self._stopping.set()
                 return
             self._held = self._write(found)
-        self._until = asked + DURATION
+        self._until = asked + self._duration

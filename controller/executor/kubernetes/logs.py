@@ -81,6 +81,10 @@ class Follower:
             with suppress(ValueError):  # it ended by itself a moment ago
                 response.shutdown()
 
+    def join(self, seconds: float) -> None:
+        """Wait until the connection is closed."""
+        self._thread.join(timeout=seconds)
+
     def _run(self) -> None:
         while self._goes_on():
             # Silence, a cut or a rotated file are normal: go on from the last line seen.
