@@ -48,7 +48,7 @@ class Follower:
         self._pod = pod
         self._container = container
         self._wanted = wanted
-        self._seen = _Seen()
+        self._seen = SeenLines()
         self._kept: deque[bytes] = deque()
         self._size = 0
         self._bytes = 0
@@ -119,7 +119,7 @@ class Follower:
             self._line = text
 
 
-class _Seen:
+class SeenLines:
     """Which lines of a followed log came before. `sinceTime` counts whole seconds, so a second comes twice."""
 
     def __init__(self) -> None:

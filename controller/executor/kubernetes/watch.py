@@ -61,6 +61,7 @@ class Reflector:
         *,
         key: Callable[[Object], str],
         changed: Handler,
+        read_seconds: float = READ_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         **selectors: str,
     ) -> None:
@@ -69,6 +70,7 @@ class Reflector:
         self._selectors = selectors
         self._key = key
         self._changed = changed
+        self._read_seconds = read_seconds
         self._clock = clock
         self._objects: dict[str, dict[str, Object]] = {}
         self._lock = threading.Lock()
@@ -163,7 +165,7 @@ class Reflector:
             "resourceVersion": self._version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),
         }
-        with self._client.watch(self._resource, read_seconds=READ_SECONDS, **query) as response:
+        with self._client.watch(self._resource, read_seconds=self._read_seconds, **query) as response:
             self._response = response
             if self._stopping.is_set():
                 return
