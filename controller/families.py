@@ -1,0 +1,142 @@
+"""The campaign's snapshot as Prometheus' metric families: what the lab knows, whose totals survive a restart.
+
+Pure: values in, families out. docs/observability.md lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from controller import __version__
+from controller.domain import Outcome, Verdict
+from controller.planner import slot_size
+from controller.settings import Settings
+from controller.snapshot import LOSSES, Snapshot
+
+PREFIX = "autoresearch"
+TOKENS = ("input", "output", "cache_write", "cache_read")
+SLOT = "a slot without accelerators counts as one"
+
+
+def families(snapshot: Snapshot) -> Iterable[Metric]:
+    """Everything that a snapshot tells."""
+    yield from _counts(snapshot)
+    yield from _scores(snapshot)
+    yield from _money(snapshot)
+    yield from _loop(snapshot)
+
+
+def _counts(snapshot: Snapshot) -> Iterable[Metric]:
+    tag = snapshot.settings.tag
+    verdicts = {verdict.value: snapshot.verdicts.get(verdict, 0) for verdict in Verdict}
+    outcomes = {outcome.value: snapshot.outcomes.get(outcome, 0) for outcome in Outcome}
+    losses = {reason: snapshot.losses.get(reason, 0) for reason in LOSSES}
+    yield _counter("experiments", "Judged experiments by verdict, the baseline not counted.", "verdict", verdicts, tag)
+    yield _counter("attempts", "Ended attempts by outcome.", "outcome", outcomes, tag)
+    yield _counter("tries_lost", "Tries that the infrastructure or a restart took away.", "reason", losses, tag)
+    strategies = CounterMetricFamily(
+        f"{PREFIX}_strategy_experiments",
+        "Judged experiments by the way they were thought of, and verdict.",
+        labels=["campaign", "strategy", "verdict"],
+    )
+    for (strategy, verdict), count in snapshot.strategies.items():
+        strategies.add_metric([tag, strategy, verdict.value], count)
+    yield strategies
+
+
+def _scores(snapshot: Snapshot) -> Iterable[Metric]:
+    """Nothing before the first score: a gauge at 0 would read as a perfect one."""
+    state, labels = snapshot.state, {"campaign": snapshot.settings.tag, "metric": snapshot.settings.task.metric}
+    values = {
+        "incumbent_score": ("Estimated score of the incumbent.", state.level if state else None),
+        "incumbent_score_error": ("Standard error of the incumbent's score.", state.level_error if state else None),
+        "score_sigma": ("Standard deviation of one run.", state.sigma if state else None),
+        "baseline_score": ("Mean score of the unchanged code.", snapshot.baseline),
+        "best_score": ("Best mean score of any experiment not rejected; flattered by noise.", snapshot.best),
+        "incumbent_holdout_score": ("Mean holdout score of the incumbent's runs.", snapshot.holdout),
+        "incumbent_exam_inflation_nats": ("Largest inflation of the incumbent's exams.", snapshot.inflation),
+    }
+    for name, (text, value) in values.items():
+        yield _gauge(name, text, {} if value is None else {tuple(labels.values()): value}, list(labels))
+
+
+def _money(snapshot: Snapshot) -> Iterable[Metric]:
+    settings, tag = snapshot.settings, snapshot.settings.tag
+    size, kept = slot_size(settings), snapshot.verdicts.get(Verdict.KEEP, 0)
+    gpu_seconds = snapshot.slot_seconds * size
+    dollars = {"model": snapshot.call_dollars, "gpu": gpu_seconds / 3600 * settings.budget.gpu_dollars_per_hour}
+    tokens = {kind: snapshot.tokens.get(kind, 0) for kind in TOKENS}
+    outcomes = {outcome.value: snapshot.seconds.get(outcome, 0.0) * size for outcome in Outcome}
+    # A gauge: a call in flight counts as the most it can cost, and for less once it has ended.
+    spent: dict[tuple[str, ...], float] = {(tag, kind): value for kind, value in dollars.items()}
+    text = "Dollars of model calls, those in flight at their most, and of accelerators."
+    yield _gauge("spent_dollars", text, spent, ["campaign", "kind"])
+    yield _counter("agent_tokens", "Tokens of model calls.", "kind", tokens, tag)
+    yield _counter("gpu_seconds", f"Accelerator seconds of ended tries by outcome; {SLOT}.", "outcome", outcomes, tag)
+    per_keep = {
+        "dollars_per_keep": ("Dollars for each kept experiment.", sum(dollars.values())),
+        "gpu_seconds_per_keep": ("Accelerator seconds for each kept experiment.", gpu_seconds),
+    }
+    for name, (text, total) in per_keep.items():
+        yield _gauge(name, text, {(tag,): total / kept} if kept else {}, ["campaign"])
+    used = _used(snapshot, gpu_seconds / 3600, sum(dollars.values()))
+    yield _gauge("budget_used_ratio", "Share of each limit of the budget that is used.", used, ["campaign", "limit"])
+
+
+def _used(snapshot: Snapshot, hours: float, dollars: float) -> dict[tuple[str, ...], float]:
+    budget, tag = snapshot.settings.budget, snapshot.settings.tag
+    used = {
+        "experiments": (snapshot.experiments, budget.experiments),
+        "hours": (snapshot.elapsed_seconds / 3600, budget.hours),
+        "gpu_hours": (hours, budget.gpu_hours),
+        "dollars": (dollars, budget.dollars),
+    }
+    return {(tag, name): spent / limit for name, (spent, limit) in used.items() if limit}
+
+
+def _loop(snapshot: Snapshot) -> Iterable[Metric]:
+    tag = snapshot.settings.tag
+    values = {
+        "slots": ("Tries that may run at once.", snapshot.settings.executor.slots),
+        "slots_busy": ("Tries that run, or wait for a machine.", snapshot.running),
+        "slots_wanted": ("Slots that the open experiments could use now, busy ones included.", snapshot.wanted),
+        "proposals_ready": ("Experiments that wait for a slot.", snapshot.waiting),
+        "proposals_in_flight": ("Proposals that the agent is thinking of.", snapshot.proposing),
+        "paused": ("1 while only an operator can mend what stops launching.", int(snapshot.paused)),
+        "train_budget_seconds": ("Wall seconds granted to one training.", snapshot.settings.budget.train_seconds),
+        "try_limit_seconds": ("Wall seconds that all phases of one try may take.", _try_limit(snapshot.settings)),
+        "loop_last_turn_timestamp_seconds": ("Unix time of the loop's last turn.", snapshot.turned_at),
+    }
+    for name, (text, value) in values.items():
+        yield _gauge(name, text, {(tag,): value}, ["campaign"])
+    launched = snapshot.oldest_launch
+    oldest: dict[tuple[str, ...], float] = {} if launched is None else {(tag,): launched}
+    text = "Unix time at which the oldest try that runs, or waits for a machine, was launched."
+    yield _gauge("oldest_launch_timestamp_seconds", text, oldest, ["campaign"])
+    info = InfoMetricFamily(f"{PREFIX}_build", "Version of the controller.")
+    info.add_metric([], {"version": __version__})
+    yield info
+
+
+def _try_limit(settings: Settings) -> float:
+    budget, deadlines = settings.budget.train_seconds, settings.deadlines
+    if settings.task.score == "log":
+        return deadlines.log_scored or 2 * budget
+    return budget + deadlines.train_grace + deadlines.probe + deadlines.examine
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, float], tag: str) -> Metric:
+    family = CounterMetricFamily(f"{PREFIX}_{name}", text, labels=["campaign", label])
+    for key, value in values.items():
+        family.add_metric([tag, key], value)
+    return family
+
+
+def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float], labels: list[str]) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(list(key), value)
+    return family

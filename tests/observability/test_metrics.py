@@ -1,0 +1,215 @@
+"""What the metrics say of events, and what they refuse to say: no perfect zero, no counter that goes back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Result, Try, TryId, TryRequest, Verdict
+from controller.judge import make_judge
+from controller.memory import Memory
+from controller.metrics import Metrics
+from controller.notices import AttemptEnded, Launched, TryLost
+from controller.snapshot import Snapshot, Tally, strategy_of, take_snapshot
+from tests.scripted import InstantExecutor, campaign, scored, settings
+
+CHOSEN = settings("budget.dollars=1000", "budget.gpu_dollars_per_hour=3600")
+JUDGE = make_judge(CHOSEN.judge, minimize=True)
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"autoresearch_{name}", {"campaign": "t", **labels})
+
+
+def experiment(number: int, *attempts: Attempt, verdict: Verdict | None = None, strategy: str = "") -> Experiment:
+    judgement = Judgement(verdict=verdict, reason="", order=number + 1) if verdict else None
+    return Experiment(
+        number=number,
+        commit=f"{number:040d}",
+        base="b",
+        title="",
+        strategy=strategy,
+        proposed_at=1000.0,
+        attempts=attempts,
+        judgement=judgement,
+    )
+
+
+def attempt(*tries: Try, result: Result | None = None, number: int = 1) -> Attempt:
+    return Attempt(number=number, seed=1, tries=tries, result=result)
+
+
+def tried(number: int = 1, *, at: float = 1010.0, seconds: float = 0.0, lost: str = "") -> Try:
+    return Try(number=number, probe_set=0, launched_at=at, seconds=seconds, lost=lost)
+
+
+def baseline() -> Experiment:
+    runs = [attempt(tried(seconds=20.0), result=scored(2.0 + n / 100), number=n) for n in (1, 2, 3)]
+    return experiment(BASELINE, *runs, verdict=Verdict.KEEP)
+
+
+def shown(*experiments: Experiment) -> Snapshot:
+    return take_snapshot(Memory(JUDGE, experiments), Tally(experiments), CHOSEN)
+
+
+def test_time_before_a_machine_took_the_try_is_queueing_and_what_phases_leave_over_is_starting() -> None:
+    metrics = Metrics(CHOSEN, clock=lambda: 1100.0)
+    result = replace(scored(2.0), seconds=60.0, phase_seconds={"train": 40.0, "candidate": 9.0, "examine": 10.0})
+
+    metrics.notice(AttemptEnded(experiment(1), attempt(tried(at=1010.0), result=result)))
+
+    spent = {
+        phase: value(metrics, "phase_duration_seconds_sum", phase=phase)
+        for phase in ("queue", "start", "train", "probe", "examine")
+    }
+    assert spent == {"queue": 30.0, "start": 10.0, "train": 40.0, "probe": 0.0, "examine": 10.0}
+    assert value(metrics, "phase_duration_seconds_count", phase="probe") == 0
+    assert value(metrics, "last_attempt_end_timestamp_seconds") == 1100.0
+
+
+def test_wait_for_a_slot_is_measured_once_for_each_experiment() -> None:
+    metrics = Metrics(CHOSEN)
+    first = experiment(1, attempt(tried(at=1007.0)))
+    rerun = experiment(1, attempt(tried(at=1007.0)), attempt(tried(at=1500.0), number=2))
+
+    metrics.notice(Launched(first, TryId("t", 1, 1, 1)))
+    metrics.notice(Launched(rerun, TryId("t", 1, 2, 1)))
+    metrics.notice(Launched(first, TryId("t", 1, 1, 2)))
+    metrics.notice(Launched(experiment(BASELINE, attempt(tried(at=1009.0))), TryId("t", BASELINE, 1, 1)))
+
+    assert value(metrics, "experiment_wait_seconds_count") == 1
+    assert value(metrics, "experiment_wait_seconds_sum") == 7.0
+
+
+def test_every_slot_second_is_booked_under_an_outcome_whether_counted_live_or_after_a_restart() -> None:
+    lost = experiment(1, attempt(tried(1, seconds=4.0, lost="drained"), tried(2, seconds=20.0)))
+    ended = replace(lost, attempts=(replace(lost.attempts[0], result=scored(1.9)),))
+    live = Tally([baseline()])
+    live.take(TryLost(replace(lost, attempts=(attempt(lost.attempts[0].tries[0]),)), TryId("t", 1, 1, 1), "drained"))
+    live.take(AttemptEnded(ended, ended.attempts[0]))
+
+    restarted = Tally([baseline(), ended])
+
+    assert live.seconds == restarted.seconds
+    assert sum(live.seconds.values()) == Memory(JUDGE, [baseline(), ended]).slot_seconds
+    assert live.seconds[Outcome.LOST] == 4.0
+
+
+def test_counters_of_a_campaign_never_fall(tmp_path: Path) -> None:
+    seen: dict[str, float] = {}
+    metrics = Metrics(CHOSEN)
+
+    def turned() -> None:
+        metrics.publish(take_snapshot(ran.memory, tally, CHOSEN))
+        for family in metrics.registry.collect():
+            for sample in family.samples:
+                key = f"{sample.name}{sample.labels}"
+                if family.type == "counter":
+                    assert sample.value >= seen.get(key, 0.0), key
+                    seen[key] = sample.value
+
+    def outcome(request: TryRequest) -> Result:
+        turned()
+        return scored(2.0 - request.id.experiment / 10 + request.seed % 97 / 1e4)
+
+    ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=lambda notice: tally.take(notice))
+    tally = Tally(ran.memory.experiments.values())
+    ran.run()
+    turned()
+
+    assert seen["autoresearch_experiments_total{'campaign': 't', 'verdict': 'keep'}"] > 0
+    assert sum(n for key, n in seen.items() if key.startswith("autoresearch_strategy_experiments_total")) == sum(
+        n for key, n in seen.items() if key.startswith("autoresearch_experiments_total")
+    )
+
+
+def test_money_in_flight_may_fall_so_it_is_a_gauge() -> None:
+    metrics = Metrics(CHOSEN)
+    metrics.publish(replace(shown(baseline()), call_dollars=1.5))
+    metrics.publish(replace(shown(baseline()), call_dollars=1.1))
+
+    kinds = {family.name: family.type for family in metrics.registry.collect()}
+    assert kinds["autoresearch_spent_dollars"] == "gauge"
+    assert value(metrics, "spent_dollars", kind="model") == 1.1
+    assert value(metrics, "spent_dollars", kind="gpu") == 60.0
+    assert value(metrics, "budget_used_ratio", limit="dollars") == pytest.approx(0.0611)
+
+
+def test_open_experiments_and_missing_baseline_runs_want_slots() -> None:
+    unfinished = replace(baseline(), attempts=baseline().attempts[:1], judgement=None)
+
+    assert shown(unfinished).wanted == 2
+    assert shown(baseline(), experiment(1), experiment(2, attempt(tried()))).wanted == 2
+    assert shown(baseline(), experiment(1, verdict=Verdict.DISCARD)).wanted == 0
+
+
+def test_oldest_launch_is_of_a_try_that_still_runs() -> None:
+    running = experiment(1, attempt(tried(1, at=5.0, lost="drained"), tried(2, at=30.0)))
+    lost = experiment(2, attempt(tried(1, at=10.0, lost="drained")))
+
+    assert shown(baseline(), running, lost).oldest_launch == 30.0
+    assert shown(baseline(), lost).oldest_launch is None
+
+
+def test_rejected_score_is_never_the_best() -> None:
+    forged = experiment(1, attempt(tried(), result=scored(0.1)), verdict=Verdict.REJECT)
+    honest = experiment(2, attempt(tried(), result=scored(1.9)), verdict=Verdict.DISCARD)
+
+    assert shown(baseline(), forged, honest).best == 1.9
+
+
+def test_best_of_a_score_to_maximize_is_the_highest() -> None:
+    chosen = settings("task.direction=maximize")
+    better = experiment(1, attempt(tried(), result=scored(2.5)), verdict=Verdict.DISCARD)
+    memory = Memory(make_judge(chosen.judge, minimize=False), [baseline(), better])
+
+    assert take_snapshot(memory, Tally([baseline(), better]), chosen).best == 2.5
+
+
+@pytest.mark.parametrize(
+    ("strategy", "agent", "name"),
+    [
+        ("replay:0007-wider.patch", "replay", "replay"),
+        ("again:12", "claude/claude-opus-5-5", "again"),
+        ("bolder", "claude/claude-opus-5-5", "bolder"),
+        ("", "claude/claude-opus-5-5", "claude"),
+        ("", "", "open"),
+    ],
+)
+def test_strategy_label_has_few_values(strategy: str, agent: str, name: str) -> None:
+    assert strategy_of(replace(experiment(1, strategy=strategy), agent=agent)) == name
+
+
+def test_series_exist_before_the_first_event_so_that_an_increase_misses_none() -> None:
+    metrics = Metrics(CHOSEN)
+
+    assert value(metrics, "experiments_total", verdict="reject") == 0
+    assert value(metrics, "attempts_total", outcome="rejected") == 0
+    assert value(metrics, "tries_lost_total", reason="infrastructure") == 0
+    assert value(metrics, "proposals_total", result="refused") == 0
+    assert value(metrics, "phase_duration_seconds_count", phase="queue") == 0
+    assert value(metrics, "spent_dollars", kind="model") == 0
+
+
+def test_scrape_of_ten_thousand_experiments_takes_less_than_50_ms() -> None:
+    run = attempt(tried(seconds=20.0), result=scored(1.9))
+    many = [experiment(n, run, verdict=Verdict.DISCARD, strategy="bolder") for n in range(1, 10_001)]
+    lab = [baseline(), *many]
+    metrics, memory, tally = Metrics(CHOSEN), Memory(JUDGE, lab), Tally(lab)
+
+    took = min(_seconds_of_a_scrape(metrics, memory, tally) for _ in range(5))
+
+    assert value(metrics, "experiments_total", verdict="discard") == 10_000
+    assert took < 0.05
+
+
+def _seconds_of_a_scrape(metrics: Metrics, memory: Memory, tally: Tally) -> float:
+    began = time.perf_counter()
+    metrics.publish(take_snapshot(memory, tally, CHOSEN))
+    page = generate_latest(metrics.registry)
+    assert len(page) < 50_000
+    return time.perf_counter() - began
