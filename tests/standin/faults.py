@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from random import Random
 
@@ -41,12 +41,12 @@ FOR_GOOD = frozenset({Fault.SPEND_LIMIT, Fault.BILLING, Fault.AUTHENTICATION, Fa
 PASSING = tuple(fault for fault in Fault if fault not in FOR_GOOD)
 
 
-def random_faults(seed: int, *, rate: float, count: int) -> Iterator[Fault | None]:
-    """One entry per call: a passing fault at the given rate until `count` of them came, then none."""
+def random_faults(seed: int, *, rate: float, count: int, among: Sequence[Fault] = PASSING) -> Iterator[Fault | None]:
+    """One entry per call: a fault at the given rate until `count` of them came, then none."""
     random = Random(seed)
     while count > 0:
         if random.random() < rate:
             count -= 1
-            yield random.choice(PASSING)
+            yield random.choice(among)
         else:
             yield None

@@ -33,7 +33,7 @@ def make_agent(standin: StandIn, *, book: Callable[[CallRecord], None], clock: C
         needs_load_model=True,
         clock=clock,
         wait=clock.wait,
-        silence_seconds=0.5,
+        silence_seconds=2.0,
     )
 
 
@@ -195,6 +195,28 @@ def test_a_reply_that_broke_off_is_booked_with_what_was_told_of_it(fault: Fault)
     assert broken.usage.cache_write_5m == bench.standin.journal[0].usage["cache_creation_input_tokens"]
     assert broken.usage.output > 0
     assert broken.dollars > 0
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSED_CONNECTION, Fault.DISORDER], ids=str)
+def test_a_question_whose_answer_never_came_is_booked_with_its_input(fault: Fault) -> None:
+    with Bench(faults=[fault]) as bench:
+        bench.propose()
+
+    lost = next(r for r in bench.booked if r.outcome != "begun")
+    assert lost.usage.input > 1000
+    assert lost.dollars > 0
+    assert lost.raw["estimated"] is True
+
+
+def test_a_question_that_was_never_sent_costs_nothing() -> None:
+    with Bench(seconds_per_proposal=30) as bench:
+        pass
+    abandoned = bench.propose()
+
+    assert isinstance(abandoned, Abandoned)
+    assert "unreachable" in abandoned.reason
+    assert abandoned.cost.dollars == 0
+    assert abandoned.cost.calls > 1
 
 
 def test_a_tool_whose_input_broke_off_is_not_carried_out() -> None:

@@ -55,9 +55,13 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Busy:
-    """The API wants to be asked later: rate limit, overload, its own fault, or it could not be reached."""
+    """The API wants to be asked later: rate limit, overload, its own fault, or it could not be reached.
+
+    lost: the question may have arrived, but no answer came, so that it may be billed all the same.
+    """
 
     reason: str
+    lost: bool = False
     retry_after: float | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 

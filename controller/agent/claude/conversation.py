@@ -135,7 +135,7 @@ class Conversation:
         if begun is None:
             return self._out_of_money()
         answer = self._around.wire.ask(question, give_up=self._out_of_time)
-        self._write_down(answer, self._ledger.settle(begun, answer))
+        self._write_down(answer, self._ledger.settle(begun, answer, input_tokens=state.context))
         match answer:
             case Reply():
                 state.asked += 1
@@ -164,7 +164,7 @@ class Conversation:
             case "tool_use":
                 return self._use_tools(reply)
             case "pause_turn":
-                state.messages.append({"role": "assistant", "content": reply.content})
+                self._keep(reply)
                 return None
             case "refusal":
                 return Ended(f"the model refused ({reply.explanation or 'no reason given'})", refused=True)
@@ -173,9 +173,14 @@ class Conversation:
             case "max_tokens":
                 return self._nudge(CUT)
             case _:
-                if reply.content:
-                    state.messages.append({"role": "assistant", "content": reply.content})
+                self._keep(reply)
                 return self._nudge(NO_TOOL)
+
+    def _keep(self, reply: Reply) -> None:
+        """Put a reply without tools into the history, where it said something that can stand there."""
+        kinds = {block["type"] for block in reply.content}
+        if "text" in kinds and "tool_use" not in kinds:
+            self._state.messages.append({"role": "assistant", "content": reply.content})
 
     def _use_tools(self, reply: Reply) -> Ended | tools.Submit | None:
         state = self._state

@@ -1,7 +1,8 @@
 """The bill of one proposal: each call is booked before it starts, and again before its reply is used.
 
 The first record holds the most that the call can cost, so that a crash in between forgets nothing. A failed
-call is booked as well, with whatever the API had told of its usage.
+call is booked as well: with what the API had told of its usage, or, where a question was sent and the answer
+never came, with an estimate of its input.
 """
 
 from __future__ import annotations
@@ -69,16 +70,17 @@ class Ledger:
         )
         return self._add(begun)
 
-    def settle(self, begun: money.CallRecord, answer: Answer) -> money.CallRecord:
-        """Book how a call ended and what it cost."""
-        usage = money.usage_of(answer.raw)
+    def settle(self, begun: money.CallRecord, answer: Answer, *, input_tokens: int) -> money.CallRecord:
+        """Book how a call ended and what it cost; one that may have been billed in silence costs its input."""
+        raw = {"input_tokens": input_tokens, "estimated": True} if _silent(answer) else answer.raw
+        usage = money.usage_of(raw)
         ended = replace(
             begun,
             outcome=outcome(answer),
             dollars=money.dollars(usage, model=begun.model, overrides=self._prices),
             seconds=max(0.0, self._clock() - begun.at),
             usage=usage,
-            raw=answer.raw,
+            raw=raw,
         )
         self._purse.settle(most=begun.dollars, actual=ended.dollars)
         return self._add(ended)
@@ -96,6 +98,17 @@ class Ledger:
         self._book(record)
         self._calls.append(record)
         return record
+
+
+def _silent(answer: Answer) -> bool:
+    """The question was sent, and nothing was told of its usage."""
+    match answer:
+        case Interrupted() | GivenUp():
+            return not answer.raw
+        case Busy():
+            return answer.lost and not answer.raw
+        case _:
+            return False
 
 
 def outcome(answer: Answer) -> str:

@@ -33,13 +33,19 @@ class Wire:
 
     def __init__(self, *, key: SecretStr, base_url: str | None, silence_seconds: float = SILENCE_SECONDS) -> None:
         import httpx2
-        from anthropic import Anthropic
+        from anthropic import Anthropic, DefaultHttpxClient
 
         self._key = key
         self._gateway = base_url is not None
-        timeout = httpx2.Timeout(silence_seconds, connect=10.0)
-        secret = key.get_secret_value()
-        self._client: Anthropic = Anthropic(api_key=secret, base_url=base_url, max_retries=0, timeout=timeout)
+        # A connection kept over the minutes between proposals may be dead when it is used again.
+        once = DefaultHttpxClient(limits=httpx2.Limits(max_keepalive_connections=0))
+        self._client: Anthropic = Anthropic(
+            api_key=key.get_secret_value(),
+            base_url=base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(silence_seconds, connect=10.0),
+            http_client=once,
+        )
         self._brief = self._client.with_options(timeout=SHORT_SECONDS)
 
     def ask(self, question: Question, *, give_up: Callable[[], bool]) -> Answer:
@@ -109,13 +115,14 @@ class Wire:
                 cache_control={"type": "ephemeral", "ttl": "5m"},
                 **_prompt(question),
             ) as stream:
-                listening.stream = stream
-                disorder = _drain(stream, listening.abandoned)
+                disorder = _drain(stream, listening)
         except anthropic.APIStatusError as error:
             return _translate(error, listening.reported(), self.redact)
         except anthropic.APIConnectionError as error:
-            cause = one_line(self.redact(str(error.__cause__ or error)))
-            return Busy(reason=f"the API cannot be reached: {cause}", raw=listening.reported())
+            cause = error.__cause__ or error
+            unsent = isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout))
+            said = one_line(self.redact(f"{type(cause).__name__} {cause}"))
+            return Busy(reason=f"API unreachable: {said}", lost=not unsent, raw=listening.reported())
         except httpx2.HTTPError as error:
             disorder = f"{type(error).__name__}: {error}"
         if disorder:
@@ -129,24 +136,24 @@ class _Listening:
     def __init__(self) -> None:
         self.ended = Event()
         self.abandoned = Event()
-        self.stream: MessageStream[Any] | None = None
+        self.message: ParsedMessage[Any] | None = None
         self.answer: Answer | BaseException = GivenUp()
 
     def reported(self) -> dict[str, Any]:
         """Usage as told so far; what was streamed but not counted yet is estimated, so that no output is free."""
-        message = self.stream and self.stream._current_snapshot_or_none()
-        if not message:
+        if self.message is None:
             return {}
-        streamed = sum(len(str(block.model_dump(exclude_unset=True))) for block in message.content)
-        raw = _usage(message)
+        streamed = sum(len(str(block.model_dump(exclude_unset=True))) for block in self.message.content)
+        raw = _usage(self.message)
         return {**raw, "output_tokens": max(raw.get("output_tokens") or 0, round(streamed / 3))}
 
 
-def _drain(stream: MessageStream[Any], abandoned: Event) -> str:
+def _drain(stream: MessageStream[Any], listening: _Listening) -> str:
     """Read a stream to its end; what is wrong with it, or empty."""
     try:
         for _ in stream:
-            if abandoned.is_set():
+            listening.message = stream.current_message_snapshot
+            if listening.abandoned.is_set():
                 return "given up"
         return "" if stream.current_message_snapshot.stop_reason else "the stream ended early"
     # Broken JSON, events before the first one, an index that is not there, a field of the wrong kind: the SDK lets
