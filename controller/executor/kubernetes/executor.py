@@ -141,6 +141,11 @@ class KubernetesExecutor:
         past = said if said and self._monotonic() - at < TROUBLE_LASTS else ""
         return next(filter(None, found), "") or past or self._silence()
 
+    def ready(self) -> bool:
+        """Whether every watch has filled its cache and this controller holds the lease."""
+        synced = bool(self._reflectors) and all(reflector.wait_synced(0) for reflector in self._reflectors)
+        return synced and self._lease is not None and not self._lease.lost
+
     def recorded(self, id: TryId) -> None:
         """Label the Job with its result and let the cluster remove it after a while."""
         name = job_name(id)
