@@ -36,7 +36,7 @@ CampaignOption = Annotated[
     Path | None, typer.Option("--campaign", "-C", help="Campaign folder; found by itself where there is one.")
 ]
 LabOption = Annotated[Path | None, typer.Option("--lab", help="Lab to use instead of the campaign folder's own.")]
-SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML file to start the campaign from.")]
+SettingsOption = Annotated[Path | None, typer.Option("--settings", help="YAML file to use from now on.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as budget.experiments=20.")]
 SandboxOption = Annotated[str | None, typer.Option("--sandbox", help="bubblewrap, or none: scores marked unsealed.")]
 ExecutorOption = Annotated[str | None, typer.Option("--executor", help="local or kubernetes.")]
@@ -72,7 +72,6 @@ def prepare(
 
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()))
     settings = _settings(folder, settings_file, overrides, executor=executor)
-    folder.remember(settings)
     prepare_data(folder, settings, say=lambda line: err.print(line, markup=False))
     if settings.executor.kind == "local":
         out.print(f"  data    {terminal.data_line(read_manifest(folder.data))}")
@@ -92,7 +91,6 @@ def run(
 
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
     settings = _settings(folder, settings_file, overrides, executor=executor, sandbox=sandbox)
-    folder.remember(settings)
     ended = run_campaign(folder, settings, out=out, err=err)
     raise typer.Exit(3 if ended.failed else 0)
 
@@ -197,14 +195,16 @@ def _settings(
     executor: str | None = None,
     sandbox: str | None = None,
 ) -> Settings:
-    """The campaign's settings: its own file, or the given one at its start; flags on top."""
-    if given and folder.settings.exists() and given.resolve() != folder.settings.resolve():
-        raise SettingsError(f"{folder.settings} exists already: edit it, or give --settings another campaign folder")
-    file = given or (folder.settings if folder.settings.exists() else None)
+    """The campaign's settings: the given file, else its own; flags on top."""
+    known = folder.settings if folder.settings.exists() else None
+    file = given or known
     flags = [f"executor.kind={executor}"] if executor else []
     flags += [f"executor.sandbox={sandbox}"] if sandbox else []
     settings = load_settings(file, [*(overrides or []), *flags])
+    if given and known and (tag := load_settings(known).tag) != settings.tag:
+        raise SettingsError(f"{folder.path} holds campaign {tag}, not {settings.tag}: give {given} a folder of its own")
     task_folder(settings)
+    folder.remember(settings, replace=given is not None)
     return settings
 
 

@@ -47,9 +47,9 @@ class CampaignFolder:
         """Where tries run."""
         return self.path / "work"
 
-    def remember(self, settings: Settings) -> None:
-        """Write the settings file where there is none yet."""
-        if self.settings.exists():
+    def remember(self, settings: Settings, *, replace: bool = False) -> None:
+        """Write the settings file where there is none yet, or in place of the one there is."""
+        if self.settings.exists() and not replace:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)

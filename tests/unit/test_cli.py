@@ -152,6 +152,19 @@ def test_mistake_is_one_sentence_and_exit_2(folder: Path, arguments: Sequence[st
     assert done.stderr.startswith("autoresearch: ")
 
 
+def test_given_settings_replace_the_campaigns_own_but_never_its_tag(folder: Path) -> None:
+    other = folder.parent / "other.yaml"
+    text = (folder / "campaign.yaml").read_text().replace("experiments: 3", "experiments: 1")
+    other.write_text(text)
+
+    assert "stopped: 1 experiments (budget)" in autoresearch("run", folder, "--settings", other).stdout
+    assert "experiments: 1" in (folder / "campaign.yaml").read_text()
+    other.write_text(text.replace("tag: c", "tag: d"))
+    refused = autoresearch("run", folder, "--settings", other)
+    assert refused.returncode == 2
+    assert "holds campaign c, not d" in refused.stderr
+
+
 def test_without_a_campaign_in_reach_the_way_out_is_named(tmp_path: Path) -> None:
     done = autoresearch("log", cwd=tmp_path)
 
