@@ -99,7 +99,7 @@ def _used(snapshot: Snapshot, hours: float, dollars: float) -> dict[tuple[str, .
 
 def _loop(snapshot: Snapshot) -> Iterable[Metric]:
     tag = snapshot.settings.tag
-    values = {
+    values: dict[str, tuple[str, float | None]] = {
         "slots": ("Tries that may run at once.", snapshot.settings.executor.slots),
         "slots_busy": ("Tries that run, or wait for a machine.", snapshot.running),
         "slots_wanted": ("Slots that the open experiments could use now, busy ones included.", snapshot.wanted),
@@ -108,14 +108,16 @@ def _loop(snapshot: Snapshot) -> Iterable[Metric]:
         "paused": ("1 while only an operator can mend what stops launching.", int(snapshot.paused)),
         "train_budget_seconds": ("Wall seconds granted to one training.", snapshot.settings.budget.train_seconds),
         "try_limit_seconds": ("Wall seconds that all phases of one try may take.", _try_limit(snapshot.settings)),
-        "loop_last_turn_timestamp_seconds": ("Unix time of the loop's last turn.", snapshot.turned_at),
     }
-    for name, (text, value) in values.items():
-        yield _gauge(name, text, {(tag,): value}, ["campaign"])
-    launched = snapshot.oldest_launch
-    oldest: dict[tuple[str, ...], float] = {} if launched is None else {(tag,): launched}
-    text = "Unix time at which the oldest try that runs, or waits for a machine, was launched."
-    yield _gauge("oldest_launch_timestamp_seconds", text, oldest, ["campaign"])
+    moments: dict[str, tuple[str, float | None]] = {
+        "loop_last_turn_timestamp_seconds": ("Unix time of the loop's last turn.", snapshot.turned_at or None),
+        "oldest_launch_timestamp_seconds": (
+            "Unix time at which the oldest try that runs, or waits for a machine, was launched.",
+            snapshot.oldest_launch,
+        ),
+    }
+    for name, (text, value) in [*values.items(), *moments.items()]:
+        yield _gauge(name, text, {} if value is None else {(tag,): value}, ["campaign"])
     info = InfoMetricFamily(f"{PREFIX}_build", "Version of the controller.")
     info.add_metric([], {"version": __version__})
     yield info
