@@ -1,0 +1,118 @@
+"""What `helm test` asks in the place of an attempt: can code here reach anything, or take the node down?
+
+Runs in the trainer image, in the runner's namespace, under the same walls as an attempt; standard library
+only. The chart hands this file to `python -c` with one JSON argument. A connection that is refused or hangs
+is what we want; one that is established is a leak, even in the first second of a pod's life.
+"""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 3.0
+QUERY = bytes.fromhex("a5a501000001000000000000") + b"\x07example\x03com\x00\x00\x01\x00\x01"
+"""A DNS question for example.com."""
+
+
+def reaches(host: str, port: int) -> bool:
+    """Whether a TCP connection can be made."""
+    try:
+        with socket.create_connection((host, port), timeout=PATIENCE):
+            return True
+    except OSError:
+        return False
+
+
+def resolves(host: str) -> bool:
+    """Whether a resolver answers, whatever it says: names asked for carry messages out."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(PATIENCE)
+        try:
+            asking.sendto(QUERY, (host, 53))
+            return asking.recv(512)[:2] == QUERY[:2]
+        except OSError:
+            return False
+
+
+def network(asked: dict[str, Any]) -> tuple[bool, str]:
+    """Nothing answers: API server, kubelet, cloud metadata, resolver, the world."""
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        trying = {
+            f"{name} ({host}:{port})": pool.submit(reaches, host, port)
+            for name, address in asked["addresses"]
+            for host, _, port in [(address.rpartition(":")[0].strip("[]"), "", int(address.rpartition(":")[2]))]
+        }
+        for host in asked["resolvers"]:
+            trying[f"the resolver ({host}:53)"] = pool.submit(resolves, host)
+    reached = [name for name, found in trying.items() if found.result()]
+    if not reached:
+        return True, f"none of {len(trying)} addresses can be reached"
+    return False, (
+        f"this pod reached {', '.join(reached)}: the cluster's network does not enforce NetworkPolicy, or not from "
+        "a pod's first second on. Attempts run code that nobody has read: install a network plug-in that enforces "
+        "it (Calico, Cilium, Antrea, kube-router; docs/install.md) before you run a campaign here"
+    )
+
+
+def processes(limit: int) -> tuple[bool, str]:
+    """More than `limit` processes are refused: no pod specification can ask for that, only the kubelet."""
+    threading.stack_size(65536)
+    done = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        while len(started) < limit:
+            one = threading.Thread(target=done.wait, daemon=True)
+            one.start()
+            started.append(one)
+        return False, (
+            f"{limit} processes were started and more could be: a fork bomb would take the node down. Set "
+            "podPidsLimit in the kubelet's configuration of these nodes, or tests.processes=0 to accept it"
+        )
+    except RuntimeError:
+        return True, f"refused after {len(started)} processes"
+    finally:
+        done.set()
+        for one in started:
+            one.join()
+
+
+def command(*argv: str) -> tuple[bool, str]:
+    """A command of the task, in its folder; its last words are the answer."""
+    ended = subprocess.run([sys.executable, *argv], capture_output=True, text=True, check=False)
+    words = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
+    return ended.returncode == 0, words[-1] if words else f"exit {ended.returncode}"
+
+
+def checks(asked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
+    """Name, whether it holds, and why not."""
+    yield "network", *network(asked)
+    if asked["processes"]:
+        yield "processes", *processes(asked["processes"])
+    if asked["data"]:
+        if Path("prepare.py").is_file():
+            yield "data", *command("prepare.py", "--data", asked["data"], "--check")
+        else:
+            yield "data", Path(asked["data"]).is_dir(), f"the task has no prepare.py; looked for {asked['data']}"
+    if asked["exam"]:
+        yield "exam", *command("-m", f"{asked['exam']}.selftest")
+
+
+def main() -> int:
+    """Print one line for each check; 1 where one fails."""
+    failed = False
+    for name, holds, words in checks(json.loads(sys.argv[1])):
+        sys.stdout.write(f"{'ok  ' if holds else 'FAIL'} {name:<10} {words}\n")
+        sys.stdout.flush()
+        failed = failed or not holds
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What the controller reads is what was asked for, and what only the chart can know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.settings import Settings, load_settings
+from tests.chart.rendering import CI, HelmError, Manifest, campaign, of_kind, one, render
+
+
+def loaded(manifests: list[Manifest], folder: Path) -> Settings:
+    """The settings as the controller in the pod would have them."""
+    path = folder / "campaign.yaml"
+    path.write_text(campaign(manifests), encoding="utf-8")
+    return load_settings(path)
+
+
+@pytest.mark.parametrize("file", CI, ids=lambda file: file.name)
+def test_controller_accepts_the_campaign(file: Path, tmp_path: Path) -> None:
+    found = loaded(render(None, file), tmp_path)
+
+    assert (found.executor.kind, found.server.enabled, found.server.host) == ("kubernetes", True, "0.0.0.0")
+    assert found.executor.kubernetes.image
+
+
+def test_plain_install_is_the_control_group_on_one_gpu(tmp_path: Path) -> None:
+    found = loaded(render(), tmp_path)
+
+    kubernetes = found.executor.kubernetes
+    assert (found.tag, found.agent.kind, found.executor.slots, kubernetes.gpus) == ("demo", "perturb", 1, 1)
+    assert kubernetes.namespace == "research-runs"
+    assert kubernetes.image == "autoresearch-trainer:0.1.0"
+    assert (kubernetes.service_account, kubernetes.data_claim) == ("autoresearch-attempt", "autoresearch-data")
+    assert found.budget == Settings().budget
+
+
+def test_key_makes_claude_the_agent(tmp_path: Path) -> None:
+    manifests = render({"agent": {"existingSecret": "anthropic"}})
+
+    assert loaded(manifests, tmp_path).agent.kind == "claude"
+    [container] = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {
+        "name": "ANTHROPIC_API_KEY",
+        "valueFrom": {"secretKeyRef": {"name": "anthropic", "key": "api-key"}},
+    } in container["env"]
+
+
+def test_agent_may_be_chosen_against_the_key(tmp_path: Path) -> None:
+    values = {"agent": {"existingSecret": "anthropic"}, "campaign": {"agent": {"kind": "perturb"}}}
+
+    assert loaded(render(values), tmp_path).agent.kind == "perturb"
+
+
+@pytest.mark.parametrize("file", CI, ids=lambda file: file.name)
+def test_no_secret_is_rendered(file: Path) -> None:
+    manifests = render(None, file)
+
+    assert not of_kind(manifests, "Secret")
+    for manifest in manifests:
+        assert "sk-ant" not in yaml.safe_dump(manifest)
+
+
+def test_limit_set_to_null_does_not_limit(tmp_path: Path) -> None:
+    budget = {"experiments": None, "dollars": 40}
+
+    found = loaded(render({"campaign": {"budget": budget}}), tmp_path).budget
+    assert (found.experiments, found.dollars) == (None, 40)
+
+
+def test_zero_is_a_value(tmp_path: Path) -> None:
+    values = {"campaign": {"executor": {"kubernetes": {"gpus": 0}}, "agent": {"seed": 0}}}
+
+    assert loaded(render(values), tmp_path).executor.kubernetes.gpus == 0
+
+
+def test_empty_text_means_what_the_chart_knows(tmp_path: Path) -> None:
+    values = {"campaign": {"executor": {"kubernetes": {"image": "", "data_claim": ""}}}}
+
+    kubernetes = loaded(render(values), tmp_path).executor.kubernetes
+    assert (kubernetes.image, kubernetes.data_claim) == ("autoresearch-trainer:0.1.0", "autoresearch-data")
+
+
+def test_digest_wins_over_the_tag(tmp_path: Path) -> None:
+    digest = "sha256:" + "a" * 64
+
+    found = loaded(render({"trainerImage": {"tag": "7", "digest": digest}}), tmp_path)
+    assert found.executor.kubernetes.image == f"autoresearch-trainer@{digest}"
+
+
+# Control characters are refused by YAML itself.
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co")) | st.sampled_from("\n\t"), max_size=40)
+
+
+@given(
+    seconds=st.floats(5, 1e6),
+    dollars=st.floats(1e-6, 1e7),
+    tokens=st.integers(1024, 128_000),
+    model=TEXT.filter(bool),
+    selector=st.dictionaries(st.from_regex(r"\A[a-z]{1,5}/[a-z]{1,5}\Z"), TEXT, max_size=2),
+)
+@settings(max_examples=30, deadline=None)
+def test_any_value_arrives_unchanged(
+    seconds: float, dollars: float, tokens: int, model: str, selector: dict[str, str], tmp_path_factory: Any
+) -> None:
+    wanted: dict[str, Any] = {
+        "budget": {"train_seconds": seconds, "dollars": dollars},
+        "agent": {"claude": {"model": model, "max_tokens": tokens}},
+        "executor": {"kubernetes": {"node_selector": selector}},
+    }
+
+    found = loaded(render({"campaign": wanted}), tmp_path_factory.mktemp("campaign"))
+
+    assert (found.budget.train_seconds, found.budget.dollars) == (seconds, dollars)
+    assert (found.agent.claude.model, found.agent.claude.max_tokens) == (model, tokens)
+    assert found.executor.kubernetes.node_selector == selector
+
+
+@given(brief=TEXT.filter(bool))
+@settings(max_examples=30, deadline=None)
+def test_any_brief_arrives_unchanged(brief: str) -> None:
+    manifests = render({"brief": brief})
+
+    [found] = [m for m in of_kind(manifests, "ConfigMap") if "program.md" in m["data"]]
+    assert found["data"]["program.md"] == brief
+    assert yaml.safe_load(campaign(manifests))["brief"] == "/etc/autoresearch/program.md"
+    mounts = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"name": "campaign", "mountPath": "/etc/autoresearch", "readOnly": True} in mounts
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param({"campaign": {"executor": {"kind": "local"}}}, "must be kubernetes", id="local executor"),
+        pytest.param({"campaign": {"server": {"enabled": False}}}, "must stay true", id="no server"),
+        pytest.param({"campaign": {"tag": "Bad_Tag"}}, "campaign.tag", id="tag"),
+        pytest.param({"campaign": {"budget": {"experiments": None}}}, "at least one limit", id="no limit"),
+        pytest.param({"campaign": {"agent": {"kind": "claude"}}}, "there is no key", id="claude without a key"),
+        pytest.param({"campaign": {"agent": {"kind": "replay"}}}, "agent.patches", id="replay without patches"),
+        pytest.param(
+            {"campaign": {"executor": {"kubernetes": {"namespace": "research"}}}},
+            "beside the API key",
+            id="attempts in the controller's namespace",
+        ),
+        pytest.param({"brief": "a", "campaign": {"brief": "/b"}}, "both given", id="two briefs"),
+        pytest.param({"serviceAccount": {"create": False}}, "serviceAccount.name", id="nobody's account"),
+        pytest.param(
+            {"controller": {"extraEnv": [{"name": "ANTHROPIC_API_KEY", "value": "sk"}]}},
+            "never a value",
+            id="the key as plain environment",
+        ),
+    ],
+)
+def test_mistake_is_refused_before_anything_is_installed(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(HelmError, match=words):
+        render(values)
