@@ -49,7 +49,7 @@ def make_lab(folder: Path) -> None:
         experiment = _experiment(number, base=base, commit=baseline.commit if number == BASELINE else "")
         if number != BASELINE:
             who = gitstore.signature(1e9 + number)
-            tree = repository[baseline.commit].tree.id  # type: ignore[attr-defined]  # a commit
+            tree = repository[baseline.commit].tree.id
             commit = str(repository.create_commit(None, who, who, f"edit {number}\n", tree, [base]))
             experiment = _experiment(number, base=base, commit=commit)
             refs.append(f"create {EXPERIMENT.format(tag='t', number=number)} {commit}\n")
