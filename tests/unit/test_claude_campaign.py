@@ -24,7 +24,7 @@ from controller.domain import Proposal
 from controller.errors import AgentError
 from controller.money import CallRecord, dollars, total, usage_of
 from controller.settings import ClaudeSettings
-from tests.standin import KEY, Exchange, Fault, StandIn, Turn, call, random_faults, say
+from tests.standin import KEY, Exchange, Fault, Researcher, StandIn, Turn, call, random_faults, say
 from tests.standin.faults import PASSING
 from tests.standin.laboratory import TASK, Clock, Laboratory, run
 
@@ -217,6 +217,22 @@ def test_a_restarted_agent_goes_on_with_the_strategies_where_it_was() -> None:
         "untried",
         "bolder",
     ]
+
+
+def test_a_strategy_that_the_model_refuses_does_not_block_the_next_one() -> None:
+    clock, booked = Clock(), list[CallRecord]()
+    laboratory = Laboratory({"train.py": TASK})
+    with StandIn(clock=clock) as standin:
+        agent = make_agent(standin, clock, booked, plateau_after=2)
+        run(agent, laboratory, proposals=2, clock=clock, keeps=lambda _: False)
+        standin.researcher = lambda _: Turn(stop_reason="refusal")
+        refused = agent.propose(laboratory.request())
+        standin.researcher = Researcher()
+        answer = agent.propose(laboratory.request())
+
+    assert not isinstance(refused, Proposal)
+    assert isinstance(answer, Proposal)
+    assert answer.strategy == strategy.PLATEAU[1]
 
 
 INJECTION = """RuntimeError: CUDA error

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from controller.agent.claude import ClaudeAgent
 from controller.domain import Proposal
 from controller.errors import AgentError, SettingsError
-from controller.money import CallRecord, dollars, total, usage_of
+from controller.money import CallRecord, dollars, most_expensive, total, usage_of
 from controller.ports import Abandoned
 from controller.settings import ClaudeSettings
 from tests.standin import KEY, Fault, Researcher, StandIn, Turn, call, say
@@ -124,6 +124,23 @@ def test_a_reservation_is_never_less_than_what_the_call_costs() -> None:
     begun = {r.id: r for r in bench.booked if r.outcome == "begun"}
     assert begun.keys() == ended.keys()
     assert all(begun[id].dollars >= ended[id].dollars for id in begun)
+
+
+def test_reservations_grow_with_what_the_model_has_said() -> None:
+    def talkative(_: Mapping[str, Any]) -> Turn:
+        turn = call(("check", {}), thought="hm " * 6000)
+        return Turn(content=turn.content, stop_reason=turn.stop_reason)
+
+    with Bench(talkative, calls_per_proposal=6) as bench:
+        bench.propose()
+
+    begun = [r.dollars for r in bench.booked if r.outcome == "begun"]
+    inputs = [usage_of(e.usage) for e in bench.standin.journal]
+    dearest = [
+        most_expensive(input_tokens=u.context - u.output, max_tokens=16_000, model="claude-opus-5-5", overrides={})
+        for u in inputs
+    ]
+    assert all(reserved >= worst for reserved, worst in zip(begun, dearest, strict=True))
 
 
 def test_a_book_that_fails_ends_the_proposal_before_the_reply_is_used() -> None:
