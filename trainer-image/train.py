@@ -72,12 +72,12 @@ if DEVICE == "cuda":
 else:
     # Two CPU cores, 20 seconds.
     # Model
-    DEPTH = 3  # layers, 1 to 6
-    WIDTH = 128  # channels, a multiple of HEAD_DIM, 64 to 384
+    DEPTH = 2  # layers, 1 to 6
+    WIDTH = 96  # channels, a multiple of HEAD_DIM, 64 to 384
     HEAD_DIM = 32  # channels per attention head, 16 to 64
-    MLP_RATIO = 4.0  # hidden channels per channel, 1 to 8
+    MLP_RATIO = 2.0  # hidden channels per channel, 1 to 8
     ACTIVATION = "relu2"  # relu2 | gelu | swiglu
-    VALUE_EMBEDDINGS = "alternate"  # none | alternate | all: layers whose values also look up the token itself
+    VALUE_EMBEDDINGS = "all"  # none | alternate | all: layers whose values also look up the token itself
     QK_NORM = True  # True | False: queries and keys of unit RMS keep attention logits bounded
     TIE_EMBEDDINGS = False  # True | False
     ROPE_BASE = 10_000.0  # longest wavelength in tokens / 2 pi, 1e2 to 1e6
@@ -89,11 +89,11 @@ else:
     # Optimiser
     MATRIX_LR = 0.04  # Muon, per step, 0.01 to 0.1
     EMBEDDING_LR = 0.3  # AdamW, 0.03 to 1
-    UNEMBEDDING_LR = 0.01  # AdamW, 0.001 to 0.03
+    UNEMBEDDING_LR = 0.03  # AdamW, 0.003 to 0.1
     SCALAR_LR = 0.05  # AdamW, residual weights, 0.01 to 1
     MATRIX_WEIGHT_DECAY = 0.0  # fraction of the learning rate, 0 to 0.5
     MUON_MOMENTUM = 0.9  # 0.8 to 0.98
-    NEWTON_SCHULZ_STEPS = 5  # iterations, 3 to 7
+    NEWTON_SCHULZ_STEPS = 3  # iterations, 2 to 7
     ADAM_BETA1 = 0.8  # 0.7 to 0.95
     ADAM_BETA2 = 0.95  # 0.9 to 0.999
     GRADIENT_CLIP = 0.0  # largest gradient norm, 0.1 to 10; 0 = off
