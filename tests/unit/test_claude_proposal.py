@@ -245,6 +245,41 @@ def test_a_tool_whose_input_broke_off_is_not_carried_out() -> None:
     assert proposal.files["train.py"] == TASK.replace("EMBEDDING_LR = 0.3 ", "EMBEDDING_LR = 0.5 ")
 
 
+def test_nothing_is_submitted_beside_an_edit_that_failed() -> None:
+    missing = {**EDIT, "old": "NO_SUCH_LINE = 1"}
+    script = in_turn(
+        call(("replace", EDIT), ("replace", missing), ("submit", SUBMISSION)),
+        call(("replace", {**EDIT, "old": "ADAM_BETA1 = 0.8 ", "new": "ADAM_BETA1 = 0.9 "}), ("submit", SUBMISSION)),
+    )
+    with Bench(script) as bench:
+        proposal = bench.propose()
+        results = last_results(bench.standin)
+
+    assert isinstance(proposal, Proposal)
+    assert "ADAM_BETA1 = 0.9 " in proposal.files["train.py"]
+    assert [r.get("is_error", False) for r in results] == [False, True, True]
+    assert "not submitted" in results[2]["content"]
+
+
+def test_many_calls_in_one_reply_are_all_answered_and_few_carried_out() -> None:
+    many = call(*[("check", {})] * 30)
+    with Bench(in_turn(many, call(("replace", EDIT), ("submit", SUBMISSION)))) as bench:
+        proposal = bench.propose()
+        results = last_results(bench.standin)
+
+    assert isinstance(proposal, Proposal)
+    assert len(results) == 30
+    assert sum(r.get("is_error", False) for r in results) == 20
+
+
+def test_a_tool_reply_without_any_tool_is_answered_with_words() -> None:
+    odd = Turn(content=[{"type": "text", "text": "Hm."}], stop_reason="tool_use")
+    with Bench(in_turn(odd, call(("replace", EDIT), ("submit", SUBMISSION)))) as bench:
+        assert isinstance(bench.propose(), Proposal)
+
+    assert not [e.refusal for e in bench.standin.journal if e.refusal]
+
+
 def test_a_stream_that_breaks_off_again_and_again_is_given_up_with_its_cost() -> None:
     with Bench(faults=[Fault.CUT_STREAM] * 10) as bench:
         abandoned = bench.propose()

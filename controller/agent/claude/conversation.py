@@ -28,6 +28,9 @@ from controller.ports import Abandoned
 MALFORMED = 3
 INTERRUPTIONS = 3
 LAST_CALLS = 3
+CALLS_IN_A_REPLY = 10
+"""Of tools: a cache mark looks back over some twenty blocks, two of which each call takes."""
+
 OTHERS_SECONDS = 30.0
 
 NO_TOOL = "You ended without a tool. Use the tools, and end with submit."
@@ -185,8 +188,11 @@ class Conversation:
     def _use_tools(self, reply: Reply) -> Ended | tools.Submit | None:
         state = self._state
         results: list[dict[str, Any]] = []
-        for call in (block for block in reply.content if block["type"] == "tool_use"):
-            step = tools.run(call["name"], call["input"], draft=state.draft, desk=self._desk)
+        calls = [block for block in reply.content if block["type"] == "tool_use"]
+        if not calls:
+            return self._nudge(NO_TOOL)
+        for place, call in enumerate(calls):
+            step = self._step(call, crowded=place >= CALLS_IN_A_REPLY, failed=any("is_error" in r for r in results))
             state.draft = step.draft
             state.malformed += step.refused
             results.append(_result(call["id"], step))
@@ -200,6 +206,15 @@ class Conversation:
         self._transcript.add("results", content=results)
         state.context += tokens_of(len(str(results)))
         return self._worn_out()
+
+    def _step(self, call: dict[str, Any], *, crowded: bool, failed: bool) -> tools.Step:
+        """One tool call. A submission beside a failed edit would submit something else than was meant."""
+        draft = self._state.draft
+        if crowded:
+            return tools.Step(draft=draft, text=f"at most {CALLS_IN_A_REPLY} calls in one reply", failed=True)
+        if failed and call["name"] == "submit":
+            return tools.Step(draft=draft, text="not submitted: a call before it in this reply failed", failed=True)
+        return tools.run(call["name"], call["input"], draft=draft, desk=self._desk)
 
     def _nudge(self, text: str) -> Ended | None:
         """Say something to a reply that did nothing; it counts as a malformed submission."""
