@@ -23,15 +23,33 @@ from typing import Any
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.executor.kubernetes import KubernetesExecutor
 from controller.executor.kubernetes.client import Client, connect
-from controller.executor.kubernetes.job import job_name
+from controller.executor.kubernetes.job import USER, job_name
 from controller.settings import Settings
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
 from tests.cluster.harness.builder import image_store
 from tests.cluster.harness.oci import Image, image_of_files
 
 IMAGE = "localhost/scripted-task:1"
-APPLETS = ("cat", "cp", "dd", "echo", "head", "id", "ls", "nc", "sh", "sleep", "tail", "test", "touch", "true", "yes")
-PYTHON = Path(__file__).parent / "images" / "scripted" / "python"
+APPLETS = (
+    "cat",
+    "cp",
+    "date",
+    "dd",
+    "echo",
+    "head",
+    "id",
+    "ls",
+    "mkdir",
+    "nc",
+    "sh",
+    "sleep",
+    "tail",
+    "test",
+    "touch",
+    "true",
+    "yes",
+)
+SCRIPTS = Path(__file__).parent / "images" / "scripted"
 
 SCORES = 'echo "loss 1.5"; echo 0.9871 > "$AUTORESEARCH_ARTIFACT/score"'
 """A training that ends well."""
@@ -43,7 +61,11 @@ def scripted_image() -> Image:
     return image_of_files(
         image_store(),
         tag=IMAGE,
-        executables={"bin/busybox": busybox, "bin/python": PYTHON, "task/train.py": PYTHON},
+        executables={
+            "bin/busybox": busybox,
+            "bin/python": SCRIPTS / "python",
+            "task/prepare.py": SCRIPTS / "prepare.py",
+        },
         links={f"bin/{applet}": "busybox" for applet in APPLETS},
         entrypoint=["/bin/sh"],
     )
@@ -200,6 +222,9 @@ def laboratory_on(cluster: Cluster, namespace: str) -> Iterator[Laboratory]:
             "spec": {**size, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
         },
     )
+    if isinstance(cluster, BuiltCluster):
+        # Kubernetes gives a hostPath to nobody; where volumes come from a driver, fsGroup does this.
+        cluster.machine.run("install", "-d", "-o", str(USER), "-g", str(USER), folder)
     yield Laboratory(cluster, namespace, image)
     cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
     if isinstance(cluster, BuiltCluster):

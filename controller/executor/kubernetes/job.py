@@ -24,6 +24,7 @@ Manifest = dict[str, Any]
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "autoresearch"
+COMPONENT = "app.kubernetes.io/component"
 PREFIX = "autoresearch.dev/"
 REQUEST = f"{PREFIX}request"
 RECORDED = f"{PREFIX}recorded"
@@ -84,6 +85,7 @@ def labels(id: TryId) -> dict[str, str]:
     """Labels for people (`kubectl get jobs -L experiment,attempt`) and for the watches."""
     return {
         MANAGED_BY: MANAGER,
+        COMPONENT: "attempt",
         "campaign": id.tag,
         "experiment": str(id.experiment),
         "attempt": str(id.attempt),
