@@ -1,0 +1,36 @@
+"""What is inside this image: `python check.py --check` prints versions, and fails where the task could not run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+PACKAGES = ("torch", "numpy", "tiktoken", "rustbpe", "pyarrow")
+FILES = ("train.py", "prepare.py", "exam/supervise.py", "exam/probe.py", "exam/candidate.py", "exam/examine.py")
+
+
+def main() -> int:
+    """Print one line for each thing; exit 1 when something is missing or this runs as root."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="import torch as well, and see whether it finds a GPU")
+    options = parser.parse_args()
+    here = Path(__file__).resolve().parent
+    print(f"python {platform.python_version()}")
+    for package in PACKAGES:
+        print(f"{package} {importlib.metadata.version(package)}")
+    if options.check:
+        import torch
+
+        print(f"cuda {torch.version.cuda or 'none'}, {torch.cuda.device_count()} GPUs")
+    wrong = [name for name in FILES if not (here / name).is_file()]
+    wrong += ["runs as root"] if os.getuid() == 0 else []
+    print(f"wrong: {', '.join(wrong)}" if wrong else "ok")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
