@@ -141,6 +141,42 @@ def test_pod_on_a_silent_node_waits_a_while_and_then_is_lost_with_it() -> None:
     assert (lost.cause, lost.unfinished) == (Cause.NODE_LOST, True)
 
 
+def test_pod_that_outlives_its_deadline_is_on_a_node_that_nobody_hears() -> None:
+    """Seen on a real cluster: when all nodes are silent, Kubernetes evicts from none of them."""
+    pod = make_pod(RUNNING)
+    pod["spec"]["activeDeadlineSeconds"] = 100
+
+    assert still(make_job(), pod, active_seconds=100 + PATIENCE).phase == "train"
+    for job in (make_job(), make_job(("FailureTarget", "DeadlineExceeded"))):
+        lost = how(job, pod, active_seconds=101 + PATIENCE)
+        assert (lost.cause, lost.unfinished) == (Cause.NODE_LOST, True)
+
+
+def test_init_container_out_of_memory_with_exit_0_ends_the_try_though_no_kubelet_does() -> None:
+    for states in ([ended(0, reason="OOMKilled")], [DONE, ended(0, reason="OOMKilled")]):
+        verdict = how(make_job(), make_pod(*states))
+
+        assert (verdict.cause, verdict.unfinished) == (Cause.OOM, True)
+
+
+def test_candidate_that_keeps_dying_before_the_exam_is_a_crash() -> None:
+    pod = make_pod(DONE, DONE, {"waiting": {"reason": "CrashLoopBackOff"}})
+    candidate = pod["status"]["initContainerStatuses"][2]
+
+    candidate["restartCount"] = 1
+    assert still(make_job(), pod).trouble == ""
+    candidate["restartCount"] = 2
+    verdict = how(make_job(), pod)
+    assert (verdict.cause, verdict.container, verdict.unfinished) == (Cause.CRASH, "candidate", True)
+
+
+def test_candidate_that_restarts_during_the_exam_goes_on() -> None:
+    pod = make_pod(DONE, DONE, {"waiting": {"reason": "CrashLoopBackOff"}}, RUNNING)
+    pod["status"]["initContainerStatuses"][2]["restartCount"] = 3
+
+    assert still(make_job(), pod).phase == "examine"
+
+
 def test_result_stands_whatever_happens_to_the_pod_afterwards() -> None:
     finished = make_pod(DONE, DONE, ended(137), SCORED, phase="Failed", deleted=True, conditions=(DRAIN,))
     deadline = make_job(("Failed", "DeadlineExceeded"))

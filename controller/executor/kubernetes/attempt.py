@@ -43,6 +43,7 @@ class RunningTry:
     pod_gone: bool = False
     ending_since: float | None = None
     started_since: float | None = None
+    watched: bool = False
     retired: set[str] = field(default_factory=set)
     going: Going = field(default_factory=lambda: Going(phase="launching"))
     phase_at: float = 0.0
@@ -60,6 +61,7 @@ class RunningTry:
         if job["spec"].get("suspend") and self.pod and not is_terminal(self.pod):
             self.retired.add(self.pod["metadata"]["uid"])
             self.pod, self.pod_gone, self.ending_since = {}, False, None
+            self.started_since, self.watched = None, False
 
     def see_pod(self, pod: Object, *, gone: bool, now: float) -> None:
         """Take in what the watch on pods delivered; `now` by our own steady clock."""

@@ -318,6 +318,10 @@ class KubernetesExecutor:
             return
         if trial.ending_since is not None:
             self._queue.add_after(trial.name, PATIENCE - seen.ending_seconds + 1.0)
+        elif trial.started_since is not None and not trial.watched:
+            trial.watched = True  # once: a silent node sends no event that would make us look again
+            deadline = float(trial.pod["spec"]["activeDeadlineSeconds"])
+            self._queue.add_after(trial.name, deadline - seen.active_seconds + PATIENCE + 1.0)
         self._follow(trial)
 
     def _observation(self, trial: RunningTry) -> Observation:
@@ -327,6 +331,7 @@ class KubernetesExecutor:
             job_gone=trial.job_gone,
             pod=trial.pod,
             pod_gone=trial.pod_gone,
+            active_seconds=0.0 if trial.started_since is None else self._monotonic() - trial.started_since,
             ending_seconds=0.0 if trial.ending_since is None else self._monotonic() - trial.ending_since,
             events=tuple(event for uid in uids for event in self._events.find(uid)),
         )

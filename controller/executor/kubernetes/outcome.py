@@ -104,13 +104,15 @@ CRASH_LEAD = 2.0
 class Observation:
     """What is known of one try. `pod` is the last object that a watch delivered, even if the pod is gone.
 
-    ending_seconds: how long, by our own clock, the pod has been gone or under deletion; clocks of nodes differ.
+    active_seconds, ending_seconds: how long, by our own clock, the pod has been acknowledged by a kubelet, and gone or
+    under deletion; clocks of nodes differ.
     """
 
     job: Object
     pod: Object = field(default_factory=dict)
     job_gone: bool = False
     pod_gone: bool = False
+    active_seconds: float = 0.0
     ending_seconds: float = 0.0
     events: Sequence[Object] = ()
 
@@ -170,6 +172,8 @@ def _finished(seen: Observation) -> Ended | None:
 
 
 def _ended_from_outside(seen: Observation) -> Going | Ended | None:
+    if _outlived(seen):
+        return _ended(seen.pod, Cause.NODE_LOST, "node lost: the pod outlived its deadline unseen", unfinished=True)
     if seen.job_gone or seen.job.get("metadata", {}).get("deletionTimestamp"):
         return _ended(seen.pod, Cause.DELETED, "deleted by someone: the Job is gone")
     if seen.job.get("spec", {}).get("suspend"):
@@ -177,6 +181,13 @@ def _ended_from_outside(seen: Observation) -> Going | Ended | None:
     if job_end(seen.job).get("reason") == "DeadlineExceeded":
         return _deadline(seen.pod, "Job") if train_started(seen.pod) else _never_started(seen.pod, seen.events)
     return None
+
+
+def _outlived(seen: Observation) -> bool:
+    """No kubelet that is there lets a pod live so long, and where all nodes are silent nobody else says so."""
+    deadline = seen.pod.get("spec", {}).get("activeDeadlineSeconds")
+    late = deadline is not None and seen.active_seconds > deadline + PATIENCE
+    return late and not is_terminal(seen.pod)
 
 
 def _deadline(pod: Object, whose: str) -> Ended:
