@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from controller.domain import BASELINE, Attempt, Experiment, TryId
+from controller.domain import BASELINE, Attempt, Experiment, TryId, Verdict
 from controller.families import PREFIX, families
 from controller.notices import Admitted, AttemptEnded, Concluded, Launched, Notice, Refused
 from controller.records import mean
@@ -129,9 +130,16 @@ class Metrics:
             self._phases.labels(tag, phase).observe(seconds)
 
     def _concluded(self, experiment: Experiment) -> None:
-        if experiment.judgement and experiment.scores:
-            verdict = experiment.judgement.verdict.value
-            self._scores.labels(self._settings.tag, self._settings.task.metric, verdict).set(mean(experiment.scores))
+        if experiment.judgement is None:
+            return
+        verdict = experiment.judgement.verdict
+        labels = (self._settings.tag, self._settings.task.metric, verdict.value)
+        if experiment.scores and verdict is not Verdict.REJECT:
+            self._scores.labels(*labels).set(mean(experiment.scores))
+        else:
+            # Without a score of its own it must not show the one before it.
+            with suppress(KeyError):
+                self._scores.remove(*labels)
 
     def _histogram(
         self, name: str, text: str, labels: Iterable[str] = (), *, buckets: tuple[float, ...] = BUCKETS

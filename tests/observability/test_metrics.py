@@ -13,7 +13,7 @@ from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome,
 from controller.judge import make_judge
 from controller.memory import Memory
 from controller.metrics import Metrics
-from controller.notices import AttemptEnded, Launched, TryLost
+from controller.notices import AttemptEnded, Concluded, Launched, TryLost
 from controller.snapshot import Snapshot, Tally, strategy_of, take_snapshot
 from tests.scripted import InstantExecutor, campaign, scored, settings
 
@@ -213,3 +213,17 @@ def _seconds_of_a_scrape(metrics: Metrics, memory: Memory, tally: Tally) -> floa
     page = generate_latest(metrics.registry)
     assert len(page) < 50_000
     return time.perf_counter() - began
+
+
+def test_experiment_without_a_score_of_its_own_does_not_show_the_one_before_it() -> None:
+    metrics, state = Metrics(CHOSEN), JUDGE.begin((2.0, 2.01, 2.02))
+    scored_once = experiment(1, attempt(tried(), result=scored(1.9)), verdict=Verdict.DISCARD)
+    forged = experiment(3, attempt(tried(), result=scored(0.1)), verdict=Verdict.REJECT)
+
+    metrics.notice(Concluded(scored_once, state))
+    assert value(metrics, "last_score", metric="val_bpb", verdict="discard") == 1.9
+    metrics.notice(Concluded(experiment(2, verdict=Verdict.DISCARD), state))
+    metrics.notice(Concluded(forged, state))
+
+    assert value(metrics, "last_score", metric="val_bpb", verdict="discard") is None
+    assert value(metrics, "last_score", metric="val_bpb", verdict="reject") is None

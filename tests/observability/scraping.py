@@ -1,0 +1,111 @@
+"""A real Prometheus on a real campaign, with time compressed: it scrapes every second what others scrape in thirty."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PATIENCE_S = 240.0
+
+
+def free_port() -> int:
+    """A port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(address: str) -> str:
+    """The body of an answer. Raises OSError where there is none, or one that tells of a failure."""
+    with urllib.request.urlopen(address, timeout=30) as reply:
+        return str(reply.read().decode())
+
+
+def wait_until(holds: Callable[[], bool], *, what: Callable[[], str], seconds: float = PATIENCE_S) -> None:
+    """Wait for a condition; fails with `what` after `seconds`."""
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what()}"
+        time.sleep(0.1)
+
+
+@contextmanager
+def process(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with its output in a file, terminated in the end."""
+    with log.open("wb") as out:
+        started = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=dict(environment))
+    try:
+        yield started
+    finally:
+        started.terminate()
+        started.wait(timeout=60)
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus."""
+
+    address: str
+    began: float
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """The `data` of an answer of its API. A query that fails fails the test with Prometheus' own words."""
+        try:
+            answer = json.loads(get(f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from error
+        assert not answer.get("warnings"), answer
+        return answer["data"]
+
+    def series(self, expr: str, *, now: bool) -> list[list[float]]:
+        """What a panel gets: the numbers of each series, over the whole time or only the newest."""
+        if now:
+            result = self.ask("query", query=expr)["result"]
+            values = [[one["value"]] for one in result]
+        else:
+            span = {"start": f"{self.began}", "end": f"{time.time() + 1}", "step": "1"}
+            values = [one["values"] for one in self.ask("query_range", query=expr, **span)["result"]]
+        numbers = [[float(number) for _, number in points] for points in values]
+        return [[n for n in one if n == n] for one in numbers if any(n == n for n in one)]
+
+
+@contextmanager
+def scraping(program: Path, port: int, *, rules: Path, folder: Path) -> Iterator[Prometheus]:
+    """Prometheus scraping a port of this machine each second, with our alert rules loaded."""
+    own, address = free_port(), f"127.0.0.1:{port}"
+    target = {"targets": [address], "labels": {"namespace": "research", "job": "autoresearch"}}
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "5s"},
+        "rule_files": [str(rules)],
+        "scrape_configs": [{"job_name": "autoresearch", "static_configs": [target]}],
+    }
+    (folder / "prometheus.json").write_text(json.dumps(config))
+    command = [
+        str(program),
+        f"--config.file={folder / 'prometheus.json'}",
+        f"--storage.tsdb.path={folder / 'series'}",
+        f"--web.listen-address=127.0.0.1:{own}",
+    ]
+    log = folder / "prometheus.log"
+    with process(command, log=log, environment={"PATH": "/usr/bin:/bin", "GOMAXPROCS": "2"}):
+        prometheus = Prometheus(f"http://127.0.0.1:{own}", time.time())
+        wait_until(lambda: _answers(f"{prometheus.address}/-/ready"), what=log.read_text, seconds=60)
+        yield prometheus
+
+
+def _answers(address: str) -> bool:
+    try:
+        get(address)
+    except OSError:
+        return False
+    return True
