@@ -1,0 +1,92 @@
+"""The ten commands of docs/operations.md, each run on a campaign that has every kind of Job."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.executor.kubernetes.job import RECORDED, job_name
+from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
+from tests.cluster.harness import Cluster, wait_until
+from tests.cluster.harness.namespaces import create_pair, delete_pair
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+TAG = "mar8"
+
+
+def commands() -> list[str]:
+    """The lines between fences of the section on the ten commands."""
+    section = PAGE.read_text().split("## Ten commands")[1].split("\n## ")[0]
+    return [line for block in re.findall(r"```\n(.*?)```", section, re.DOTALL) for line in block.splitlines()]
+
+
+EXPECTED = {
+    "get jobs -l campaign=mar8 -L": ("scored", "0.987100", "crashed", "Running"),
+    "outcome=crashed": ("ar-mar8-e0042",),
+    "describe job": ("AttemptCrashed", "train exited with 3: heads must divide", "kubectl logs job/"),
+    "logs job/": ("step 1", "heads must divide"),
+    "get job ar": ('"outcome": "crashed"', '"cause": "crash"'),
+    "get pods": ("ar-mar8-e0043",),
+    "get events": ("AttemptCrashed",),
+    "describe resourcequota": ("count/jobs.batch",),
+    "get lease": ("-",),
+    "delete job": ("deleted",),
+}
+
+
+@pytest.fixture(scope="module")
+def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
+    pair = create_pair(cluster)
+    with laboratory_on(cluster, pair.runner) as one:
+        quota = {"hard": {"count/jobs.batch": "100"}}
+        metadata = {"name": "attempts", "namespace": pair.runner}
+        cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota})
+        yield one
+    delete_pair(cluster, pair)
+
+
+@pytest.fixture(scope="module")
+def campaign(laboratory: Laboratory) -> Iterator[Running]:
+    """41 scored, 42 crashed, 43 runs."""
+    with running(laboratory, tag=TAG) as one:
+        one.run(SCORES, number=41)
+        words = 'echo "Traceback (most recent call last):"; echo "ValueError: heads must divide"'
+        one.run(f"echo step 1; {words}; exit 3", number=42)
+        one.launch("sleep 300", number=43)
+        one.wait_for("train")
+        failed = one.request("", number=42).id
+        wait_until(lambda: RECORDED in laboratory.job(failed)["metadata"]["annotations"], what="the record", seconds=20)
+        wait_until(
+            lambda: laboratory.cluster.get(
+                "events", f"--namespace={laboratory.namespace}", "--field-selector=reason=AttemptCrashed"
+            )["items"],
+            what="the Event",
+            seconds=20,
+        )
+        yield one
+
+
+def test_page_lists_ten_commands_and_says_what_each_is_for() -> None:
+    assert len(commands()) == 10
+    assert all(sum(key in command for command in commands()) == 1 for key in EXPECTED)
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_command_of_the_page_shows_what_the_page_says(laboratory: Laboratory, campaign: Running, key: str) -> None:
+    [command] = [line for line in commands() if key in line]
+    _, _, _, *arguments = shlex.split(command)
+
+    said = laboratory.kubectl(*arguments)
+    for words in EXPECTED[key]:
+        assert words in said
+
+
+def test_deleted_try_is_told_to_the_campaign(laboratory: Laboratory, campaign: Running) -> None:
+    """Runs after the tenth command; deletes by itself where that was not selected."""
+    laboratory.kubectl("delete", "job", job_name(campaign.request("", number=43).id), "--ignore-not-found")
+
+    assert campaign.result().reason == "deleted by someone: the Job is gone"
