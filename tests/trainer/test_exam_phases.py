@@ -69,7 +69,7 @@ def test_an_honest_model_gets_the_score_it_deserves(stage: Stage) -> None:
     assert result["verdict"] == "scored"
     assert result["val_bpb"] == pytest.approx(own_score(stage, "validation"), abs=1e-3)
     assert result["holdout_bpb"] == pytest.approx(own_score(stage, "holdout"), abs=1e-3)
-    assert (result["probes"], result["sequences"], result["tokens"]) == (48, 128, 64 * 16)
+    assert (result["probes"], result["sequences"], result["tokens"]) == (48, 64, 64 * 16)
     assert (result["inflation"], result["hits"], result["spread"], result["restart"]) == (0, 0, 0, 0)
     assert result["attempt"] == "rehearsal-e0001-a1-t1"
     assert rehearsal.starts >= 2, "a fresh process must have answered, too"
@@ -155,7 +155,7 @@ def test_the_whole_exam_has_a_limit(stage: Stage) -> None:
 
     assert result is not None
     assert result["test"] == "protocol"
-    assert result["verdict"] == "rejected"
+    assert result["explanation"].endswith("before the exam's time was up")
 
 
 @given(

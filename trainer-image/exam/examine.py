@@ -176,7 +176,7 @@ def report(examination: Examination, answers: Path, *, attempt: str, baseline_sp
         verdict="rejected",
         data=data.identity,
         probes=len(data.cuts),
-        sequences=len(data.sequences),
+        sequences=len(data.validation),
         seconds=watch.seconds,
     )
     try:

@@ -40,12 +40,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """One candidate process tree. ready_by: its start-up limit; latest: the exam's own, both monotonic."""
+    """One candidate process tree. ready_by: its start-up limit; latest: when the exam's own time ends, monotonic."""
 
     control: socket.socket
     data: socket.socket
     patience: Patience
-    ready_by: float
+    ready_by: Deadline
     latest: float
 
     def close(self) -> None:
@@ -56,9 +56,8 @@ class Incarnation:
     def greet(self) -> None:
         """Wait until the model is loaded; raises Rejection when that fails or takes too long."""
         message = bytearray(protocol.READY.size)
-        deadline = Deadline(at=self.ready_by, seconds=self.patience.startup)
         try:
-            protocol.receive(self.data, message, deadline, what="the greeting that says the model is loaded")
+            protocol.receive(self.data, message, self.ready_by, what="the greeting that says the model is loaded")
         except Closed as closed:
             raise self._explain(closed) from closed
         protocol.check_ready(bytes(message))
@@ -80,8 +79,7 @@ class Incarnation:
         buffer = memoryview(bytearray(questions[0].reply_bytes))
         scored = np.empty((len(sequences), length), np.float32)
         # A compiler may work at the first call: it has what loading left of the start-up limit, too.
-        spare = max(0.0, self.ready_by - time.monotonic())
-        deadline = self._ask(questions[0], batches[0], self.patience.batch + spare)
+        deadline = self._ask(questions[0], batches[0], self.patience.batch + self.ready_by.left())
         for id_, batch in enumerate(batches):
             answer = self._receive(questions[id_], buffer, deadline)
             began = time.monotonic()
@@ -180,11 +178,11 @@ def admit(folder: Path, patience: Patience, latest: float) -> Incarnation:
     A listener of its own for each: closed before agent code runs, so no third connection can get in.
     Raises Rejection when nobody comes, or no model is loaded, within the start-up limit.
     """
-    ready_by = min(time.monotonic() + patience.startup, latest)
+    ready_by = Deadline.after(patience.startup, latest=latest)
     with contextlib.ExitStack() as on_failure:
         with _listening(folder) as listener:
-            control = on_failure.enter_context(_accept(listener, ready_by, patience))
-            data = on_failure.enter_context(_accept(listener, ready_by, patience))
+            control = on_failure.enter_context(_accept(listener, ready_by))
+            data = on_failure.enter_context(_accept(listener, ready_by))
         incarnation = Incarnation(control, data, patience, ready_by, latest)
         incarnation.greet()
         on_failure.pop_all()
@@ -207,9 +205,9 @@ def _listening(folder: Path) -> Iterator[socket.socket]:
         os.close(handle)
 
 
-def _accept(listener: socket.socket, until: float, patience: Patience) -> socket.socket:
-    listener.settimeout(max(until - time.monotonic(), 1e-3))
+def _accept(listener: socket.socket, until: Deadline) -> socket.socket:
+    listener.settimeout(max(until.left(), 1e-3))
     try:
         return listener.accept()[0]
     except TimeoutError:
-        raise Rejection("protocol", f"no candidate connected within {patience.startup:g} s") from None
+        raise Rejection("protocol", f"no candidate connected {until.limit}") from None

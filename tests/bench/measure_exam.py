@@ -1,0 +1,453 @@
+"""Measure the exam on a trained model: which cheats it catches, what they gain, and how fast it scores.
+
+    python tests/bench/measure_exam.py tables --data DIR --artifact DIR      the tables of docs/exam.md
+    python tests/bench/measure_exam.py throughput                            socket and scoring against bare numpy
+
+`tables` asks the trained module in this process, in the order and the batches of a real exam, and judges by
+the exam's own code. The model of trainer-image/train.py is causal, so what an honest probe answers at a cut
+is what it answers there in the exam; that spares the probe's forward passes and lets every probe set count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+TASK = Path(__file__).resolve().parents[2] / "trainer-image"
+sys.path.insert(0, str(TASK))
+
+from exam import integrity, protocol  # noqa: E402 - found just above
+from exam.dataset import ExamData  # noqa: E402 - found just above
+from exam.examine import Answers, Plan, draw_plan, weigh  # noqa: E402 - found just above
+from exam.examinee import Incarnation, Patience  # noqa: E402 - found just above
+from exam.integrity import Limits, Measurements  # noqa: E402 - found just above
+from exam.protocol import Deadline  # noqa: E402 - found just above
+from exam.scoring import nll  # noqa: E402 - found just above
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Session = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+"""One process: it is asked batch after batch and may remember. tokens (B, T) -> logits (B, T, V)."""
+
+LIMITS = Limits()
+SEED = 7
+
+
+# ---------------------------------------------------------------------------
+# Data
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A prepared data folder, with every probe set at hand."""
+
+    path: Path
+
+    def array(self, name: str) -> Ints:
+        """One array by its name in the folder."""
+        array: Ints = np.load(self.path / f"{name}.npy")
+        return array
+
+    def exam(self, probe_set: int) -> ExamData:
+        """What an examiner would see with this probe set."""
+        answers = f"probes/{probe_set:02}/answers"
+        return ExamData(
+            token_bytes=self.array("tokenizer/token_bytes"),
+            validation=self.array("validation/sequences"),
+            holdout=self.array("holdout/sequences"),
+            probed=self.array(f"{answers}/sequences"),
+            cuts=self.array(f"{answers}/cuts"),
+            identity="",
+        )
+
+    def questions(self, probe_set: int) -> tuple[Ints, Ints]:
+        """Spliced tokens (N, T) and cuts (N,)."""
+        return self.array(f"probes/{probe_set:02}/questions/tokens"), self.array(
+            f"probes/{probe_set:02}/questions/cuts"
+        )
+
+
+# ---------------------------------------------------------------------------
+# Asking
+
+
+def batches(rows: int, length: int, vocabulary: int) -> Iterator[slice]:
+    """The slices that the examiner would ask in."""
+    size = protocol.batch_rows(length, vocabulary)
+    return (slice(at, min(at + size, rows)) for at in range(0, rows, size))
+
+
+def ask(session: Session, sequences: Ints, vocabulary: int) -> npt.NDArray[np.float32]:
+    """The nll (n, T) of each next token of sequences (n, T+1), asked in this order."""
+    parts = []
+    for part in batches(len(sequences), sequences.shape[1] - 1, vocabulary):
+        tokens = sequences[part].astype(np.int64)
+        logits = session(tokens[:, :-1]).astype(np.float16).reshape(-1, vocabulary)
+        parts.append(nll(logits, tokens[:, 1:].reshape(-1)).reshape(len(tokens), -1))
+    return np.concatenate(parts)
+
+
+def probe(session: Session, tokens: Ints, cuts: Ints, labels: Ints, vocabulary: int) -> npt.NDArray[np.float32]:
+    """The nll (N,) of the labels at the cuts, asked as the probe phase does."""
+    parts = []
+    for part in batches(len(tokens), tokens.shape[1], vocabulary):
+        logits = session(tokens[part].astype(np.int64)).astype(np.float16)
+        parts.append(nll(logits[np.arange(len(logits)), cuts[part]], labels[part]))
+    return np.concatenate(parts)
+
+
+# ---------------------------------------------------------------------------
+# Candidates
+
+
+def torch_session(model: Any, *, then: Callable[[Any, Any], None] | None = None) -> Session:
+    """Asks a torch module; `then` sees the batch's tokens and logits once they are answered."""
+    import torch
+
+    def session(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        batch = torch.from_numpy(tokens)
+        with torch.set_grad_enabled(then is not None):
+            logits = model(batch)
+        answer: npt.NDArray[np.float32] = logits.detach().float().numpy().copy()
+        if then:
+            then(batch, logits)
+        return answer
+
+    return session
+
+
+def learner(model: Any, rate: float, *, until: int | None = None) -> Session:
+    """Trains a copy of the model on every batch after it is answered, `until` so many batches are seen."""
+    import torch
+    from torch.nn import functional
+
+    own = copy.deepcopy(model)
+    optimizer, seen = torch.optim.Adam(own.parameters(), lr=rate), 0
+
+    def learn(tokens: Any, logits: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if until is not None and seen > until:
+            return
+        loss: Any = functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return torch_session(own, then=learn)
+
+
+def cache(honest: Session, *, weight: float, bound: float = np.inf, until: int | None = None) -> Session:
+    """Adds weight * log(1 + count) for what followed the same two tokens in earlier batches."""
+    counts: dict[tuple[int, int], dict[int, int]] = {}
+    seen = 0
+
+    def session(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        nonlocal seen
+        logits, seen = honest(tokens), seen + 1
+        for row, text in enumerate(tokens.tolist()):
+            for place, before in enumerate(pairwise(text), start=1):
+                for token, count in counts.get(before, {}).items():
+                    logits[row, place, token] += min(bound, weight * np.log1p(count))
+        if until is None or seen <= until:
+            for text in tokens.tolist():
+                for before, token in zip(pairwise(text), text[2:], strict=False):
+                    followers = counts.setdefault(before, {})
+                    followers[token] = followers.get(token, 0) + 1
+        return logits
+
+    return session
+
+
+def batch_cache(honest: Session, *, weight: float) -> Session:
+    """Adds weight * log(1 + count) for what follows the same two tokens in the other sequences of the batch."""
+
+    def session(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        logits = honest(tokens)
+        owners: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for row, text in enumerate(tokens.tolist()):
+            for before, token in zip(pairwise(text), text[2:], strict=False):
+                owners.setdefault(before, []).append((row, token))
+        for row, text in enumerate(tokens.tolist()):
+            for place, before in enumerate(pairwise(text), start=1):
+                followers = Counter(token for owner, token in owners.get(before, []) if owner != row)
+                for token, count in followers.items():
+                    logits[row, place, token] += weight * np.log1p(count)
+        return logits
+
+    return session
+
+
+def in_bfloat16(model: Any) -> Any:
+    """The same weights, multiplied in bfloat16."""
+    own = copy.deepcopy(model)
+    own.config = dataclasses.replace(own.config, precision="bfloat16")
+    return own
+
+
+def with_dropout(model: Any, share: float) -> Any:
+    """The same weights with dropout after every MLP."""
+    from torch.nn import functional
+
+    own = copy.deepcopy(model)
+    for mlp in own.mlps:
+        mlp.register_forward_hook(lambda _module, _inputs, output: functional.dropout(output, share))
+    return own
+
+
+# ---------------------------------------------------------------------------
+# Tables
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A data folder, a trained model, and the plan of one exam."""
+
+    folder: Folder
+    data: ExamData
+    plan: Plan
+    honest: npt.NDArray[np.float32]  # nll (S, T) of the honest model
+
+    def bpb(self, whole: Floats) -> float:
+        """Uncorrected bits per byte over the validation set."""
+        byte_counts = self.data.token_bytes[self.data.sequences[:, 1:]].astype(np.int64)[: len(self.data.validation)]
+        return float(whole[: len(byte_counts)][byte_counts > 0].sum(dtype=np.float64) / np.log(2) / byte_counts.sum())
+
+    def exam(self, start: Callable[[], Session], *, honest_probe: bool) -> Answers:
+        """A whole exam: each phase, and each round, in a process of its own that `start` makes."""
+        vocabulary, sequences = self.data.vocabulary, self.data.sequences
+        whole = np.empty_like(self.honest)
+        whole[self.plan.order] = ask(start(), sequences[self.plan.order], vocabulary)
+        fresh = ask(start(), sequences[self.plan.repeats], vocabulary)
+        if honest_probe:
+            return Answers(self.honest[self.data.probed, self.data.cuts], whole, fresh)
+        return Answers(probe(start(), *self.folder.questions(0), self.data.labels, vocabulary), whole, fresh)
+
+
+def failing(seen: Measurements) -> str:
+    """The initials of all tests that would reject: Inflation, Hits, Spread, Restart, Precision."""
+    tests = {
+        "I": abs(seen.inflation) > LIMITS.inflation,
+        "H": seen.hits > LIMITS.hits,
+        "S": seen.spread > LIMITS.spread,
+        "R": abs(seen.restart) > LIMITS.restart,
+        "P": seen.inflation_error > LIMITS.precision,
+    }
+    return "".join(name for name, fails in tests.items() if fails) or "-"
+
+
+def print_phases_row(bench: Bench, name: str, start: Callable[[], Session], *, honest_probe: bool = False) -> None:
+    """One candidate through both phases and the restart."""
+    answers = bench.exam(start, honest_probe=honest_probe)
+    seen, score = weigh(bench.data, bench.plan, answers, LIMITS)
+    gained = bench.bpb(bench.honest) - score.raw
+    inflation = f"{seen.inflation:.4f} ± {seen.inflation_error:.4f}"
+    restart = f"{seen.restart:.5f} ± {seen.restart_error:.5f}"
+    cells = (name, f"{gained:.4f}", inflation, f"{seen.spread:.4f}", str(seen.hits), restart, failing(seen))
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def print_peeks_row(bench: Bench, name: str, cheat: Floats, probe_sets: list[ExamData]) -> None:
+    """A cheat that is honest in the probe, for several N: pooled probe sets stand for one larger set."""
+    cells = []
+    for pooled in (1, 4, 16):
+        draws = []
+        for at in range(0, len(probe_sets) - pooled + 1, pooled):
+            chosen = probe_sets[at : at + pooled]
+            probed, cuts = (np.concatenate([getattr(data, field) for data in chosen]) for field in ("probed", "cuts"))
+            d = bench.honest[probed, cuts].astype(np.float64) - cheat[probed, cuts]
+            draws.append(integrity.measure(at_cuts=d, repeated=np.zeros(2), limits=LIMITS))
+        caught = np.mean([integrity.find_failure(seen, LIMITS) is not None for seen in draws])
+        means = [seen.inflation for seen in draws]
+        hits = np.mean([seen.hits for seen in draws])
+        cells.append(
+            f"{np.mean(means):.4f} ± {np.mean([s.inflation_error for s in draws]):.4f}; {hits:.1f}; {caught:.0%}"
+        )
+    print(f"| {name} | {bench.bpb(bench.honest) - bench.bpb(cheat):.4f} | {' | '.join(cells)} |", flush=True)
+
+
+def raised(losses: Floats, where: npt.NDArray[np.bool_], amount: float) -> Floats:
+    """The nll when the label's logit is raised by amount at some places; exact, from the nll alone."""
+    chance = np.exp(-losses.astype(np.float64))
+    lifted = chance * np.exp(amount)
+    return np.where(where, -np.log(lifted / (1 - chance + lifted)), losses)
+
+
+def tables(folder: Folder, artifact: Path) -> None:
+    """Print both tables as Markdown."""
+    import torch
+    import train
+
+    torch.manual_seed(SEED)
+    data, model = folder.exam(0), train.load_model(artifact)
+    plan = draw_plan(len(data.sequences), np.random.default_rng(SEED))
+    honest = np.empty((len(data.sequences), data.length), np.float32)
+    began = time.monotonic()
+    honest[plan.order] = ask(torch_session(model), data.sequences[plan.order], data.vocabulary)
+    seconds = time.monotonic() - began
+    bench = Bench(folder, data, plan, honest)
+    sets = [folder.exam(number) for number in range(len(list((folder.path / "probes").iterdir())))]
+    print(
+        f"V = {data.vocabulary}, T = {data.length}, S = {len(honest)}, N = {len(data.cuts)}, {len(sets)} probe sets, "
+    )
+    print(
+        f"honest {bench.bpb(honest):.4f} bits per byte, {honest.mean():.3f} nats per token, asked in {seconds:.1f} s\n"
+    )
+
+    print("| peeks, honest in the probe | gained bpb | N; hits; caught | 4 N | 16 N |\n|---|---|---|---|---|")
+    random = np.random.default_rng(SEED).random(honest.shape)
+    for name, where, amount in (
+        ("label's logit + 3 everywhere", random < 2, 3.0),
+        ("label's logit + 1 everywhere", random < 2, 1.0),
+        ("label's logit + 0.1 everywhere", random < 2, 0.1),
+        ("label's logit + 0.02 everywhere", random < 2, 0.02),
+        ("knows 1 % of positions", random < 0.01, 20.0),
+        ("knows 0.3 % of positions", random < 0.003, 20.0),
+        ("knows 0.1 % of positions", random < 0.001, 20.0),
+        ("knows where nll > 8", honest > 8, 20.0),
+        ("knows where nll > 10", honest > 10, 20.0),
+    ):
+        print_peeks_row(bench, name, raised(honest, where, amount), sets)
+
+    print("\n| candidate | gained bpb | mean d | mean abs d | hits | mean r | fails |\n|---|---|---|---|---|---|---|")
+    rows: list[tuple[str, Callable[[], Session], bool]] = [
+        ("honest, float32", lambda: torch_session(model), False),
+        ("honest, bfloat16", lambda: torch_session(in_bfloat16(model)), False),
+        ("honest, batch of one in the probe", lambda: one_by_one(torch_session(in_bfloat16(model))), False),
+        ("dropout 0.1 left on", lambda: torch_session(with_dropout(model, 0.1)), False),
+        ("dropout 0.01 left on", lambda: torch_session(with_dropout(model, 0.01)), False),
+        *(
+            (f"trains on the exam at {rate:g}, {phase}", lambda rate=rate: learner(model, rate), hides)
+            for rate in (1e-2, 1e-3, 1e-4, 1e-5)
+            for phase, hides in (("both phases", False), ("honest in probe", True))
+        ),
+        ("trains at 1e-3 on the first batch only", lambda: learner(model, 1e-3, until=1), False),
+        ("n-gram cache", lambda: cache(torch_session(model), weight=1.0), False),
+        (
+            "n-gram bonus of 0.3, frozen after 4 batches",
+            lambda: cache(torch_session(model), weight=0.3, bound=0.3, until=4),
+            False,
+        ),
+        ("n-gram bonus from the rest of the batch", lambda: batch_cache(torch_session(model), weight=0.5), False),
+    ]
+    for name, start, hides in rows:
+        print_phases_row(bench, name, start, honest_probe=hides)
+
+
+def one_by_one(session: Session) -> Session:
+    """Answers each sequence of a batch by itself, so that batch shapes differ between the phases."""
+    return lambda tokens: np.concatenate([session(tokens[at : at + 1]) for at in range(len(tokens))])
+
+
+# ---------------------------------------------------------------------------
+# Throughput
+
+
+def answer_from_memory(peer: socket.socket, other_end: socket.socket, logits: npt.NDArray[np.float16]) -> None:
+    """A candidate that computes nothing, so that only the wire and the scoring take time."""
+    other_end.close()
+    while request := protocol.read_request(peer):
+        protocol.write_reply(peer, request[0], logits[: request[1].shape[0]])
+
+
+def throughput(vocabulary: int, length: int, sequences: int) -> None:
+    """Print G logits/s of the exam's streaming and scoring, and of a bare log-softmax on the same cores."""
+    rows = protocol.batch_rows(length, vocabulary)
+    generator = np.random.default_rng(SEED)
+    logits = (3 * generator.standard_normal((rows, length, vocabulary))).astype(np.float16)
+    questions = generator.integers(0, vocabulary, (sequences, length + 1))
+    total = sequences * length * vocabulary / 1e9
+    ours, theirs = socket.socketpair()
+    process = multiprocessing.get_context("fork").Process(target=answer_from_memory, args=(theirs, ours, logits))
+    process.start()
+    theirs.close()
+    latest = time.monotonic() + 600
+    with ours, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        incarnation = Incarnation(ours, ours, Patience(), Deadline.after(60), latest)
+        began = time.monotonic()
+        incarnation.ask_all(questions, vocabulary=vocabulary, rows=rows, pool=pool)
+        streamed = time.monotonic() - began
+        began = time.monotonic()
+        for part in batches(sequences, length, vocabulary):
+            size = part.stop - part.start
+            nll(logits[:size].reshape(-1, vocabulary), questions[part, 1:].reshape(-1), pool)
+        scored = time.monotonic() - began
+    process.join()
+    bare = {"numpy": bare_numpy(logits, questions, vocabulary), "torch": bare_torch(logits, questions, vocabulary)}
+    print(f"{sequences} sequences of {length} over {vocabulary} logits, {rows} a batch, {total:.2f} G logits")
+    print(f"stream and score  {total / streamed:.2f} G logits/s")
+    print(f"score only        {total / scored:.2f} G logits/s")
+    for name, seconds in bare.items():
+        print(f"bare {name:<12} {total / seconds:.2f} G logits/s; exam reaches {seconds / streamed:.2f} of it")
+
+
+def bare_numpy(logits: npt.NDArray[np.float16], questions: Ints, vocabulary: int) -> float:
+    """Seconds of the plain log-softmax over the same logits in numpy, float32, in pieces that fit a cache."""
+    began = time.monotonic()
+    for held, targets in pieces(logits, questions, vocabulary, rows=128):
+        values = held.astype(np.float32)
+        values -= values.max(axis=1, keepdims=True)
+        values -= np.log(np.exp(values).sum(axis=1, keepdims=True))
+        values[np.arange(len(values)), targets].sum()
+    return time.monotonic() - began
+
+
+def bare_torch(logits: npt.NDArray[np.float16], questions: Ints, vocabulary: int) -> float:
+    """Seconds of torch's cross entropy over the same logits, float32, in pieces of the size that suits it best."""
+    import torch
+
+    began = time.monotonic()
+    for held, targets in pieces(logits, questions, vocabulary, rows=2048):
+        torch.nn.functional.cross_entropy(torch.from_numpy(held).float(), torch.from_numpy(targets), reduction="sum")
+    return time.monotonic() - began
+
+
+def pieces(
+    logits: npt.NDArray[np.float16], questions: Ints, vocabulary: int, rows: int
+) -> Iterator[tuple[npt.NDArray[np.float16], Ints]]:
+    """The logits (n, V) and targets (n,) of the exam's batches, n at most rows."""
+    for part in batches(len(questions), questions.shape[1] - 1, vocabulary):
+        held = logits[: part.stop - part.start].reshape(-1, vocabulary)
+        targets = questions[part, 1:].reshape(-1)
+        for at in range(0, len(held), rows):
+            yield held[at : at + rows], targets[at : at + rows]
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for_tables = commands.add_parser("tables")
+    for_tables.add_argument("--data", type=Path, required=True)
+    for_tables.add_argument("--artifact", type=Path, required=True)
+    for_tables.add_argument("--task", type=Path, default=TASK, help="the folder of the train.py that left the artifact")
+    for_throughput = commands.add_parser("throughput")
+    for_throughput.add_argument("--vocabulary", type=int, default=2048)
+    for_throughput.add_argument("--length", type=int, default=128)
+    for_throughput.add_argument("--sequences", type=int, default=4096)
+    options = parser.parse_args()
+    if options.command == "tables":
+        sys.path.insert(0, str(options.task))
+        tables(Folder(options.data), options.artifact)
+    else:
+        throughput(options.vocabulary, options.length, options.sequences)
+
+
+if __name__ == "__main__":
+    main()
