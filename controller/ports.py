@@ -101,6 +101,9 @@ class Executor(Protocol):
     def ready(self) -> bool:
         """Whether it sees what runs: watches are synced, sandboxes were tested."""
 
+    def watch_ages(self) -> Mapping[str, float]:
+        """Seconds since each watch last heard from the cluster; empty where nothing is watched."""
+
     def recorded(self, id: TryId) -> None:
         """The lab holds this try's result: what it left behind may be cleaned up."""
 

