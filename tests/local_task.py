@@ -18,6 +18,7 @@ from pathlib import Path
 
 from controller.domain import Result, TryEnded, TryId, TryRequest
 from controller.executor.local import LocalExecutor
+from controller.executor.local.folders import TryFolder
 from controller.settings import Settings, load_settings
 
 EXAM = Path(__file__).resolve().parent.parent / "trainer-image" / "exam"
@@ -159,6 +160,8 @@ def running(place: Place, *overrides: str) -> Iterator[tuple[LocalExecutor, Ends
         yield executor, ends
     finally:
         executor.stop()
+        for started in place.work.glob("*/started"):
+            TryFolder(started.parent).forget()
 
 
 def run_one(place: Place, request: TryRequest, *overrides: str) -> Result:

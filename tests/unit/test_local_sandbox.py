@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.executor.local.executor import _explain
 from controller.executor.local.machine import Accelerator, Bubblewrap, Machine
 from controller.executor.local.sandbox import Places, Scratch, in_bubblewrap, real_path
+from controller.executor.local.site import explain
 from controller.phases import Mount, Phase, PhaseName, Volume, phases
 from tests.local_task import make_request, make_settings
 
@@ -134,7 +134,7 @@ def test_paths_of_a_phase_lead_to_real_folders_where_there_is_no_sandbox(value: 
     ],
 )
 def test_what_bubblewrap_says_becomes_what_an_operator_can_do(said: str, explained: str) -> None:
-    sentence = _explain(said)
+    sentence = explain(said)
 
     assert explained in sentence
     assert sentence.endswith("or run with --sandbox none: scores will be marked unsealed")

@@ -2,11 +2,15 @@
 
 sandbox   pure: a phase -> the command that confines it (bubblewrap, or none)
 machine   what this machine offers: bubblewrap, interpreter, system folders, accelerators
-limits    memory, processes and CPUs: cgroup v2, cgroup v1, else rlimits
+cgroups   memory, processes and CPUs of a whole phase: cgroup v2, else v1
+limits    which limits are in force here: cgroups, else rlimits
 folders   a try's own folder: logs, volumes, the durable result
+views     without a sandbox: folders of links in place of mounts
+capture   a phase's output, its first and last part
 reaper    the small program that starts a phase and outlives nothing of it
 process   one phase run to its end
 outcome   pure: how a phase ended -> how the attempt ended
+site      what all tries share, and a sandbox that was tried out
 runner    one try: its phases in order, the candidate beside the examiner
 executor  the Executor protocol: one thread a try
 """

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from controller.executor.local import reaper
 from controller.executor.local.capture import CappedLog
-from controller.executor.local.limits import Cgroup
+from controller.executor.local.cgroups import Cgroup
 from controller.executor.local.sandbox import Command
 
 _TICK_S = 0.25

@@ -8,21 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from controller.domain import Progress, Provenance, Result, TryRequest
+from controller.domain import Progress, Result, TryRequest
 from controller.executor.local import outcome
 from controller.executor.local.capture import CappedLog
 from controller.executor.local.folders import TryFolder, disk_use, task_entries
-from controller.executor.local.limits import Confinement
-from controller.executor.local.machine import Accelerator, Bubblewrap, Machine
+from controller.executor.local.machine import Accelerator
 from controller.executor.local.process import Cause, Confined, PhaseEnd, Stop, Trouble, run_phase
 from controller.executor.local.sandbox import Command, Places, Scratch, in_bubblewrap, in_the_open
+from controller.executor.local.site import Site
 from controller.executor.local.views import make_view
 from controller.phases import Phase, PhaseName, Volume, phases
 from controller.scores import read_summary, safe_tail
-from controller.settings import Settings
 
 CANDIDATE_STARTS = 3
 """The exam asks for one restart; one more is allowed for a crash that the examiner then judges."""
@@ -30,26 +29,6 @@ CANDIDATE_STARTS = 3
 _TAIL_BYTES = 4096
 _FREE_BYTES = 64 * 2**20
 """Disk that must stay free: below it nobody's files are safe, so the phase ends."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What all tries of an executor share. `bubblewrap` is None where there is no sandbox."""
-
-    settings: Settings
-    machine: Machine
-    bubblewrap: Bubblewrap | None
-    confinement: Confinement
-    task_folder: Path
-    data_folder: Path
-    etc: Path
-    hidden: Sequence[Path]
-    """What no phase sees although it lies in the task folder: the agent's originals, data, campaign."""
-
-    @property
-    def provenance(self) -> Provenance:
-        """What an exam's score is worth here."""
-        return Provenance.SEALED if self.bubblewrap else Provenance.UNSEALED
 
 
 class TryRunner:
