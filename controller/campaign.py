@@ -388,6 +388,7 @@ class Campaign:
             case Abandoned():
                 self._rest_until = self._clock() + answer.retry_after
                 self._exhausted = self._exhausted or answer.exhausted
+                self._keep_transcript(answer)
                 self._observe(Refused(answer.reason, answer.cost))
             case AgentError():
                 self._agent_trouble = str(answer)
@@ -407,6 +408,13 @@ class Campaign:
             return
         self._refused = ()
         self._observe(Admitted(self._admit(proposal)))
+
+    def _keep_transcript(self, answer: Abandoned) -> None:
+        """A conversation that led to nothing was paid for all the same."""
+        if answer.transcript:
+            now = self._clock()
+            path = f"abandoned/{now:.0f}-{self._asked:06d}.jsonl"
+            self._lab.attach(self._settings.tag, path, answer.transcript.encode(), at=now)
 
     def _send_back(self, reason: str, proposal: Proposal) -> None:
         self._refused = (*self._refused, reason)

@@ -73,6 +73,9 @@ class Agent(Protocol):
 
     name: str
 
+    def check(self) -> list[str]:
+        """Before the first proposal: warnings for the operator. Raises AgentError when it cannot work at all."""
+
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """One proposal. Raises AgentError when only a human can help (key, billing, model)."""
 

@@ -66,11 +66,14 @@ class _Run:
         self._executor = build_executor(folder, settings, self._metrics)
         self._booking = Booking(folder.lab, settings.tag)
         self._screen = Screen(settings, out=out, err=err, executor=self._executor)
+        agent = build_agent(settings, self._booking)
+        for warning in agent.check():
+            err.print(f"  warning  {warning}", markup=False)
         self._campaign = Campaign(
             settings=settings,
             lab=lab,
             executor=self._executor,
-            agent=build_agent(settings, self._booking),
+            agent=agent,
             judge=make_judge(settings.judge, minimize=settings.task.direction == "minimize"),
             task_files=task_files(settings),
             brief=read_brief(settings),
@@ -181,20 +184,26 @@ def build_agent(settings: Settings, booking: Booking) -> Agent:
         case "claude":
             return _claude(settings, booking)
         case _:
-            from controller.agent.perturb import PerturbAgent
-
-            return PerturbAgent(settings.agent, accelerator=_trains_on_accelerator(settings))
+            return _perturb(settings)
 
 
 def _claude(settings: Settings, booking: Booking) -> Agent:
     from controller.agent.claude import ClaudeAgent
+    from controller.agent.fallback import FallbackAgent
 
     key = read_secrets().anthropic_api_key
     if key is None:
         raise AgentError("agent claude needs a key: set ANTHROPIC_API_KEY, or run with --set agent.kind=perturb")
-    return ClaudeAgent(
+    claude = ClaudeAgent(
         settings.agent.claude, key=key, book=booking.book, needs_load_model=settings.task.score == "exam"
     )
+    return FallbackAgent(claude, _perturb(settings)) if settings.agent.claude.fallback == "perturb" else claude
+
+
+def _perturb(settings: Settings) -> Agent:
+    from controller.agent.perturb import PerturbAgent
+
+    return PerturbAgent(settings.agent, accelerator=_trains_on_accelerator(settings))
 
 
 def _trains_on_accelerator(settings: Settings) -> bool:

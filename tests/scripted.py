@@ -43,6 +43,10 @@ class NumberAgent:
     proposals: int | None = None
     asked: list[ProposalRequest] = field(default_factory=list)
 
+    def check(self) -> list[str]:
+        """Nothing to warn of."""
+        return []
+
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The next number, until `proposals` are used up."""
         self.asked.append(request)

@@ -31,6 +31,10 @@ class PerturbAgent:
         self._seed = settings.seed
         self._accelerator = accelerator
 
+    def check(self) -> list[str]:
+        """Nothing to warn of."""
+        return []
+
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The first idea that is worth a training. A refusal of the last one makes it draw anew."""
         draw = random.Random(f"{self._seed} {request.number} {len(request.refused)}")

@@ -44,6 +44,10 @@ class ReplayAgent:
         self._taken: set[str] = set()
         self._lock = Lock()
 
+    def check(self) -> list[str]:
+        """Nothing to warn of."""
+        return []
+
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The next patch on the incumbent, or why it is skipped. Raises AgentError without patches or git."""
         patch = self._take(request.experiments)
