@@ -1,0 +1,166 @@
+"""`autoresearch prepare --executor kubernetes`: a Job that runs the task's own prepare.py on the data volume.
+
+It may be repeated at any time: prepare.py keeps a folder that is intact, a Job that still runs is joined, and
+one that ended makes way for the next. It prepares nothing itself, and never sees the data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controller.errors import ClusterError, DataError
+from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object, Refused, connect
+from controller.executor.kubernetes.job import (
+    COMPONENT,
+    MANAGED_BY,
+    MANAGER,
+    Manifest,
+    container_security,
+    pod_baseline,
+)
+from controller.executor.kubernetes.logs import read_tail
+from controller.executor.kubernetes.outcome import Cause, Ended, Going, Observation, assess
+from controller.phases import TASK
+from controller.scores import last_error, safe_text
+from controller.settings import Settings
+
+Say = Callable[[str], None]
+
+VOLUME = "/volume"
+LONGEST_SECONDS = 6 * 3600
+KEPT_SECONDS = 3600
+POLL_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+
+
+def prepare_on_cluster(settings: Settings, *, say: Say, patience: float = PATIENCE_SECONDS) -> None:
+    """Fill the data volume, or find it filled. Raises DataError with prepare.py's words, or ClusterError.
+
+    patience: seconds that trouble such as a missing image may last; the Job is then left to look at.
+    """
+    if not settings.executor.kubernetes.image:
+        raise ClusterError("executor.kubernetes.image is not set: name the trainer image that holds prepare.py")
+    client = connect(settings.executor.kubernetes)
+    try:
+        job = _create(client, build_prepare_job(settings), say)
+        _report(client, job, _wait(client, job, say, patience=patience), say)
+    finally:
+        client.close()
+
+
+def build_prepare_job(settings: Settings) -> Manifest:
+    """The Job. Its pod may look names up and write the volume, which no attempt may; it has no GPU."""
+    cluster = settings.executor.kubernetes
+    # By this label a NetworkPolicy may let this pod, and no attempt, fetch data from outside.
+    labels = {MANAGED_BY: MANAGER, COMPONENT: "prepare"}
+    amounts = {"cpu": cluster.cpu, "memory": cluster.memory}
+    pod = pod_baseline(cluster) | {
+        "dnsPolicy": "ClusterFirst",
+        "containers": [
+            {
+                "name": "prepare",
+                "image": cluster.image,
+                "imagePullPolicy": cluster.image_pull_policy,
+                "command": [
+                    "python",
+                    "prepare.py",
+                    "--data",
+                    f"{VOLUME}/{cluster.data_folder}",
+                    *settings.task.prepare,
+                ],
+                "workingDir": TASK,
+                "env": [{"name": "HOME", "value": "/tmp"}, {"name": "PYTHONUNBUFFERED", "value": "1"}],
+                "resources": {"requests": amounts, "limits": dict(amounts)},
+                "securityContext": container_security(),
+                "volumeMounts": [{"name": "data", "mountPath": VOLUME}, {"name": "tmp", "mountPath": "/tmp"}],
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            }
+        ],
+        "volumes": [
+            {"name": "data", "persistentVolumeClaim": {"claimName": cluster.data_claim}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    for unused in ("dnsConfig", "resourceClaims"):
+        pod.pop(unused, None)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"ar-prepare-{cluster.data_claim}"[:57].rstrip("-."), "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": LONGEST_SECONDS,
+            # Unlike a try it leaves its result on the volume, so it may go by itself.
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _create(client: Client, manifest: Manifest, say: Say) -> Object:
+    """Create the Job; join one that runs, replace one that ended."""
+    name = manifest["metadata"]["name"]
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            created = client.create(JOBS, manifest)
+            say(f"Job {name} in namespace {client.namespace}")
+            return created
+        except Refused as refused:
+            if refused.reason != "AlreadyExists":
+                raise
+        found = _find(client, name)
+        if found and isinstance(assess(_observe(client, found)), Going):
+            say(f"Job {name} runs already")
+            return found
+        if found:
+            client.delete(JOBS, name, uid=found["metadata"]["uid"])
+        time.sleep(POLL_SECONDS)
+    raise ClusterError(f"Job {name} of an earlier prepare does not go away: delete it")
+
+
+def _find(client: Client, name: str) -> Object:
+    try:
+        return client.get(JOBS, name)
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        return {}
+
+
+def _wait(client: Client, job: Object, say: Say, *, patience: float) -> Ended:
+    """Until it ends. One command of a person, so asking each second is cheap enough."""
+    shown, trouble_since = "", None
+    while True:
+        verdict = assess(_observe(client, job))
+        if isinstance(verdict, Ended):
+            return verdict
+        now = time.monotonic()
+        trouble_since = (trouble_since or now) if verdict.trouble else None
+        if trouble_since is not None and now - trouble_since > patience:
+            raise ClusterError(f"{verdict.trouble}; the Job {job['metadata']['name']} is left for you to look at")
+        line = f"{verdict.phase} {verdict.line}".strip()
+        if line != shown:
+            say(f"  {line}")
+        shown = line
+        time.sleep(POLL_SECONDS)
+
+
+def _observe(client: Client, job: Object) -> Observation:
+    uid = job["metadata"]["uid"]
+    found = _find(client, job["metadata"]["name"])
+    gone = found.get("metadata", {}).get("uid") != uid
+    pods = client.list(PODS, labelSelector=f"batch.kubernetes.io/controller-uid={uid}")["items"]
+    warnings = client.list(EVENTS, fieldSelector=f"type=Warning,involvedObject.uid={uid}")["items"]
+    return Observation(job=job if gone else found, job_gone=gone, pod=pods[-1] if pods else {}, events=warnings)
+
+
+def _report(client: Client, job: Object, ended: Ended, say: Say) -> None:
+    pods = client.list(PODS, labelSelector=f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}")["items"]
+    log = (read_tail(client, pods[-1]["metadata"]["name"], "prepare") if pods else None) or b""
+    text = safe_text(log.decode(errors="replace"))
+    if ended.cause is not Cause.FINISHED:
+        raise DataError(f"the data could not be prepared: {ended.reason}: {last_error(text) or 'no log'}")
+    for line in text.splitlines():
+        say(f"  {line}")
