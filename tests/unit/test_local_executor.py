@@ -337,14 +337,14 @@ def test_training_that_takes_all_memory_is_out_of_memory(place: Place, sandbox: 
 def test_artifact_past_its_limit_ends_training(place: Place, sandbox: str, train: str) -> None:
     preamble = "import itertools, os; folder = os.environ['AUTORESEARCH_ARTIFACT']; n = itertools.count()\n"
     request = make_request(preamble + train)
-    limits = ("executor.limits.artifact_gb=0.015625", "executor.limits.scratch_gb=0.015625")
+    limits = ("executor.limits.artifact_gb=0.00390625", "executor.limits.scratch_gb=0.00390625")
 
     with running(place, sandbox, *limits) as (executor, ends):
         executor.launch(request)
         result = ends.wait()
         executor.recorded(request.id)
 
-    assert (result.outcome, result.reason) == (Outcome.CRASHED, "artifact passed its limit of 0.015625 GB")
+    assert (result.outcome, result.reason) == (Outcome.CRASHED, "artifact passed its limit of 0.00390625 GB")
     assert not (place.work / str(request.id) / "artifact").exists()
 
 
