@@ -31,11 +31,11 @@ def decode(data: bytes) -> Experiment:
 
 
 def results_tsv(experiments: Iterable[Experiment], *, metric: str = "val_bpb") -> str:
-    """Upstream's five columns (commit, metric, memory_gb, status, description), one row per judged experiment.
+    """Upstream's five columns (commit, metric, memory_gb, status, description), one row per experiment that ran.
 
     A rejected score is no score: its row reads `crash` and 0.000000, as upstream writes a run without one.
     """
-    rows = [_row(experiment) for experiment in experiments if experiment.judgement]
+    rows = [_row(experiment) for experiment in experiments if experiment.judgement and experiment.attempts]
     return "\n".join([HEADER.replace("val_bpb", metric), *rows]) + "\n"
 
 
