@@ -346,7 +346,15 @@ def learning_rate_fraction(progress: float) -> float:
 
 
 # ---------------------------------------------------------------------------
-# The artifact
+# Memory and the artifact
+
+
+def keep_freed_memory() -> None:
+    """Stop glibc from returning big buffers to the kernel, which costs a sixth of every step on a CPU."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in other C libraries
+    if mallopt is not None:
+        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes: allocate from the heap
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes: and never trim it
 
 
 def save_model(model: GPT, artifact: Path) -> None:
@@ -359,6 +367,7 @@ def save_model(model: GPT, artifact: Path) -> None:
 
 def load_model(artifact_dir: str | Path) -> GPT:
     """The trained module in eval mode, on the GPU if there is one: tokens (B, T) to float32 logits (B, T, V)."""
+    keep_freed_memory()
     config = Config(**json.loads(Path(artifact_dir, "config.json").read_text()))
     model = GPT(config)
     model.load_state_dict(torch.load(Path(artifact_dir, "weights.pt"), map_location="cpu", weights_only=True))
@@ -376,14 +385,6 @@ def seconds_since_start() -> float:
     """Wall-clock seconds since the kernel started this process: interpreter and imports are in the budget too."""
     started_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
-
-
-def keep_freed_memory() -> None:
-    """Stop glibc from returning big buffers to the kernel, which costs a sixth of every step on a CPU."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent in other C libraries
-    if mallopt is not None:
-        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD, bytes: allocate from the heap
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD, bytes: and never trim it
 
 
 def peak_memory_mb() -> float:
@@ -436,9 +437,9 @@ def main() -> int:
 
     training_start, deadline = seconds_since_start(), budget - SAVE_SECONDS
     step, smooth_loss, longest_step = 0, 0.0, 0.0
-    now = training_start
+    now = schedule_start = training_start
     while now + longest_step < deadline or step == 0:
-        progress = min(1.0, (now - training_start) / max(deadline - training_start, 1e-9))
+        progress = min(1.0, (now - schedule_start) / max(deadline - schedule_start, 1e-9))
         fraction = learning_rate_fraction(progress)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["peak_lr"] * fraction
@@ -460,8 +461,10 @@ def main() -> int:
         model.zero_grad(set_to_none=True)
 
         before, now, step = now, seconds_since_start(), step + 1
-        if step > 1:  # the first step compiles and warms caches
-            longest_step = max(longest_step, now - before)
+        if step == 1:
+            schedule_start = now  # the first step compiles, for up to a minute: the schedule must not skip ahead
+        else:
+            longest_step = max(0.9 * longest_step, now - before)  # one stall is soon forgotten
         smooth_loss += (loss_value - smooth_loss) / min(step, 20)
         print(
             f"\rstep {step:05d} ({100 * progress:.1f}%) | loss: {smooth_loss:.6f} | lrm: {fraction:.2f} | "

@@ -18,7 +18,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve 
 sys.path.insert(0, str(TASK))  # the image runs with the task folder as its current one
 
 SIZES = ["--vocabulary", "512", "--sequence-length", "32", "--sequences", "24", "--probes", "16", "--probe-sets", "3"]
-TRAIN_SECONDS = 6.0
 NOT_ASCII = "Ζωή, τέχνη, καιρός — 人生は短く、術のみちは長い。 Жизнь коротка 🎓🕰️ naïve façade\n"
 
 
@@ -28,6 +27,7 @@ class Training:
 
     artifact: Path
     output: str
+    budget: float  # seconds
     started: float  # seconds since the epoch, as file times are
     returncode: int
 
@@ -53,7 +53,7 @@ def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: i
         [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + 120
     )
     output = (result.stdout + result.stderr).decode()  # text=True would turn the progress line's \r into \n
-    return Training(artifact, output, start, result.returncode)
+    return Training(artifact, output, seconds, start, result.returncode)
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +84,18 @@ def data_folder(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def training(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """A real training of train.py as it stands, of a few seconds, with seed 1."""
+def train_seconds() -> float:
+    """A budget of about six seconds; more on a machine so busy that importing torch alone takes many."""
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+    return 4 + 2 * (time.monotonic() - start)
+
+
+@pytest.fixture(scope="session")
+def training(data_folder: Path, train_seconds: float, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A real training of train.py as it stands, with seed 1."""
     artifact = tmp_path_factory.mktemp("trained") / "artifact"
-    return run_train(TASK, data_folder, artifact, seconds=TRAIN_SECONDS, seed=1)
+    return run_train(TASK, data_folder, artifact, seconds=train_seconds, seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.conftest import TASK, TRAIN_SECONDS, Training, run_train
+from tests.trainer.conftest import TASK, Training, run_train
 
 CONFIG = train.Config(vocabulary_size=512)
 SUMMARY = [
@@ -52,7 +52,7 @@ def edited_task(tmp_path: Path, old: str, new: str) -> Path:
 
 def test_the_artifact_is_there_before_the_budget_ends(training: Training) -> None:
     assert training.returncode == 0, training.output
-    assert (training.artifact / "weights.pt").stat().st_mtime - training.started <= TRAIN_SECONDS
+    assert (training.artifact / "weights.pt").stat().st_mtime - training.started <= training.budget
     assert sorted(path.name for path in training.artifact.iterdir()) == ["config.json", "weights.pt"]
 
 
@@ -65,7 +65,7 @@ def test_a_budget_too_short_for_the_imports_still_leaves_a_model(data_folder: Pa
 
 
 def test_the_same_seed_gives_the_same_first_losses(training: Training, data_folder: Path, tmp_path: Path) -> None:
-    again = run_train(TASK, data_folder, tmp_path / "again", seconds=TRAIN_SECONDS / 2, seed=1)
+    again = run_train(TASK, data_folder, tmp_path / "again", seconds=training.budget / 2, seed=1)
     other = run_train(TASK, data_folder, tmp_path / "other", seconds=0.5, seed=2)
 
     shared = max(1, min(3, len(losses(again)) // 3))  # later steps feel the schedule, which follows the clock
@@ -79,7 +79,7 @@ def test_the_summary_is_upstreams_block_without_a_score(training: Training) -> N
 
     assert list(rows) == SUMMARY
     assert len({len(re.match(r"\w+: +", line).group()) for line in block.splitlines()}) == 1  # type: ignore[union-attr]
-    assert 0 < float(rows["training_seconds"]) < float(rows["total_seconds"]) <= TRAIN_SECONDS
+    assert 0 < float(rows["training_seconds"]) < float(rows["total_seconds"]) <= training.budget
     assert int(rows["num_steps"]) == len(losses(training))
     assert "val_bpb" not in training.output
 
@@ -91,9 +91,15 @@ def test_progress_is_one_line_rewritten(training: Training) -> None:
     assert progress.count("\r") == len(losses(training))
 
 
-@pytest.mark.parametrize("rate", ["UNEMBEDDING_LR", "SCALAR_LR"])  # a loss beyond reason; one that is no number
-def test_a_run_that_diverges_fails_at_once(data_folder: Path, tmp_path: Path, rate: str) -> None:
-    task = edited_task(tmp_path, f"    {rate} = ", f"    {rate} = 1e38 * ")
+@pytest.mark.parametrize(
+    ("rate", "factor"),
+    [
+        pytest.param("UNEMBEDDING_LR", "1e38", id="a loss beyond reason"),
+        pytest.param("MATRIX_LR", "float('inf')", id="a loss that is no number"),
+    ],
+)
+def test_a_run_that_diverges_fails_at_once(data_folder: Path, tmp_path: Path, rate: str, factor: str) -> None:
+    task = edited_task(tmp_path, f"    {rate} = ", f"    {rate} = {factor} * ")
 
     result = run_train(task, data_folder, tmp_path / "artifact", seconds=60, seed=1)
 
