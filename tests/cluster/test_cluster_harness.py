@@ -11,6 +11,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from tests.cluster.harness.fake_nodes import SELECTOR, start_fake_nodes
 from tests.cluster.harness.images import busybox_image
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.machine import Machine
+
+PREPARATIONS = [partial(binary, "kwok")]
 
 SECURE = {
     "allowPrivilegeEscalation": False,

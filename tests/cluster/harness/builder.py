@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .cache import announce, cache_folder, digest_of, locked
+from .cache import announce, cache_folder, digest_of, locked, unused
 from .dockerignore import context_files
-from .oci import Image
+from .oci import Image, with_plain_layers
 from .waiting import ClusterError
 
-WEEK = 7 * 24 * 3600
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -59,16 +59,19 @@ def build_image(
 
 def _build(dockerfile: Path, context: Path, *, tag: str, build_name: str, arguments: Mapping[str, str]) -> Image:
     announce(f"building image {tag} ...")
+    _clear_scratch()
     started = time.monotonic()
     settings = [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
     mounts = [part for source, target in _machine_files().items() for part in ("-v", f"{source}:{target}:ro")]
     build = ["build", "--layers", "--isolation", "chroot", "--network", "host", *mounts, *settings]
     _buildah(*build, "-t", build_name, "-f", str(dockerfile), str(context))
     with tempfile.NamedTemporaryFile("r") as digest:
-        # zstd at its quickest: a layer of gigabytes in half a minute instead of minutes.
-        pushing = ["push", "--compression-format", "zstd", "--compression-level", "1", "--digestfile", digest.name]
+        # buildah compresses layers for this destination whatever one says; level 0 only wraps them.
+        pushing = ["push", "--compression-format", "gzip", "--compression-level", "0", "--digestfile", digest.name]
         _buildah(*pushing, build_name, f"oci:{image_store()}:{build_name.rpartition(':')[2]}")
-        image = Image(tag=tag, digest=digest.read().strip(), layout=image_store(), build_name=build_name)
+        pushed = Image(tag=tag, digest=digest.read().strip(), layout=image_store(), build_name=build_name)
+    # The next push skips the layers that it finds by the digest it knows, the uncompressed one.
+    image = with_plain_layers(pushed)
     announce(f"built image {tag} in {time.monotonic() - started:.0f} s")
     return image
 
@@ -92,7 +95,7 @@ def _recorded(record: Path) -> Image:
 def _forget_unused() -> None:
     """Drop the records of images that nobody asked for in a week, then every blob and layer that only they used."""
     records = list((image_store() / "built").glob("*.json"))
-    forgotten = [record for record in records if time.time() - record.stat().st_mtime > WEEK]
+    forgotten = [record for record in records if unused(record)]
     for record in forgotten:
         _buildah("rmi", "--force", _recorded(record).build_name)
         record.unlink()
@@ -100,7 +103,7 @@ def _forget_unused() -> None:
         _buildah("rmi", "--prune", "--force")
         used = {blob for record in records if record.exists() for blob in _recorded(record).blobs()}
         for path in (image_store() / "blobs" / "sha256").iterdir():
-            if f"sha256:{path.name}" not in used and time.time() - path.stat().st_mtime > WEEK:
+            if f"sha256:{path.name}" not in used and unused(path):
                 path.unlink()
 
 
@@ -126,3 +129,9 @@ def _scratch() -> Path:
     folder = image_store() / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _clear_scratch() -> None:
+    """Remove what killed builds left on their way; the caller holds the lock, so nothing of it is in use."""
+    for path in (*_scratch().iterdir(), *image_store().glob("oci-put-blob*")):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

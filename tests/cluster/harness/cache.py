@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,11 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def unused(path: Path) -> bool:
+    """Whether nobody touched a file for a week: what it stands for may go."""
+    return time.time() - path.stat().st_mtime > 7 * 24 * 3600
 
 
 def announce(message: str) -> None:

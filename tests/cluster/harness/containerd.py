@@ -6,7 +6,9 @@ import contextlib
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from .cache import unused
 from .layout import Layout
 from .machine import Machine
 from .oci import Image
@@ -26,6 +28,7 @@ class Containerd:
         if dirty.exists():
             self._launch([argv[0], f"--config={self.layout.root}/containerd-cleaning.toml"])
             self._remove_containers()
+            self._forget_unused()
             self.machine.kill("containerd")
         dirty.touch()
         self._launch(argv)
@@ -35,6 +38,9 @@ class Containerd:
 
         It is named by its tag and, so that pods may pin it, by NAME@DIGEST, which an import alone does not do.
         """
+        use = self._uses / image.tag.replace("/", "_")
+        use.parent.mkdir(exist_ok=True)
+        use.write_text(image.tag)
         present = self.digests()
         if present.get(image.tag) == present.get(image.pinned) == image.digest:
             return image.pinned
@@ -68,6 +74,20 @@ class Containerd:
     def ctr(self, *arguments: str) -> str:
         """Run ctr in Kubernetes' namespace of containerd."""
         return self.machine.run("ctr", "--address", str(self.layout.containerd_socket), "-n", "k8s.io", *arguments)
+
+    @property
+    def _uses(self) -> Path:
+        """A file for each tag that was ever brought in, as old as its last use."""
+        return self.layout.store / "uses"
+
+    def _forget_unused(self) -> None:
+        for use in [path for path in self._uses.glob("*") if unused(path)]:
+            tag = use.read_text()
+            name = tag.rpartition(":")[0]
+            self.ctr(
+                "images", "rm", *(known for known in self.digests() if known == tag or known.startswith(f"{name}@"))
+            )
+            use.unlink()
 
     def _launch(self, argv: list[str]) -> None:
         self.layout.containerd_socket.unlink(missing_ok=True)

@@ -6,12 +6,14 @@ gigabytes travels once, however often the small layers on top of it change.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,6 +89,27 @@ def image_of_files(
     }
     stored = _store(layout, json.dumps(manifest).encode(), MANIFEST)
     return Image(tag=tag, digest=stored["digest"], layout=layout)
+
+
+def with_plain_layers(image: Image) -> Image:
+    """Unpack the image's compressed layers within its layout; those that were unpacked before stay as they are."""
+    manifest = json.loads(image.blob(image.digest).read_text())
+    plain = json.loads(image.blob(manifest["config"]["digest"]).read_text())["rootfs"]["diff_ids"]
+    for layer, digest in zip(manifest["layers"], plain, strict=True):
+        if layer["digest"] != digest:
+            _unpack(image.blob(layer["digest"]), image.blob(digest))
+        layer |= {"mediaType": LAYER, "digest": digest, "size": image.blob(digest).stat().st_size}
+    stored = _store(image.layout, json.dumps(manifest).encode(), MANIFEST)
+    return replace(image, digest=stored["digest"])
+
+
+def _unpack(packed: Path, target: Path) -> None:
+    if not target.exists():
+        unfinished = target.with_suffix(".unfinished")
+        with gzip.open(packed) as source, unfinished.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        unfinished.rename(target)
+    packed.unlink(missing_ok=True)  # two layers may be equal
 
 
 def _store(layout: Path, content: bytes, media_type: str) -> dict[str, Any]:

@@ -56,22 +56,12 @@ def can_install() -> bool:
 
 
 def _apt_get(*arguments: str) -> None:
-    # A service that a package brings must not start: the harness runs its own containerd and etcd.
-    policy = Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    if ours:
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-    try:
-        done = subprocess.run(
-            ["apt-get", "-qq", *arguments],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-    finally:
-        if ours:
-            policy.unlink()
+    done = subprocess.run(
+        ["apt-get", "-qq", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    )
     if done.returncode != 0:
         raise ClusterError(f"apt-get {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")

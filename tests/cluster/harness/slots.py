@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from .cache import locked
+from .cache import locked, unused
 from .layout import SLOTS, Layout
 from .machine import Machine
 from .processes import Process
@@ -34,6 +34,8 @@ def claim(name: str) -> Layout:
         free = _remove_dead()
         if not free:
             raise ClusterError(f"all {SLOTS} places for clusters are taken; see {STATE}/*/owner.json")
+        for slot in free[1:]:
+            _forget_images(layout_of(slot, name))
         layout = layout_of(free[0], name)
         layout.root.mkdir(parents=True)
         me = Process.current()
@@ -104,6 +106,13 @@ def _is_removed(group: Path) -> bool:
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
     return not group.exists()
+
+
+def _forget_images(layout: Layout) -> None:
+    """Drop the image store of a place that nobody used for a week."""
+    marker = layout.store / "dirty"
+    if marker.exists() and unused(marker):
+        shutil.rmtree(layout.store)
 
 
 def _remove_dead() -> list[int]:
