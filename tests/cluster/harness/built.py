@@ -94,6 +94,10 @@ class BuiltCluster(Cluster):
         return self.layout.direct_kubeconfig
 
     @property
+    def kubectl_program(self) -> str:
+        return str(binary("kubectl"))
+
+    @property
     def node(self) -> str:
         """The name of its only node."""
         return self.layout.node_name

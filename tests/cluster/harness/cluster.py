@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -31,6 +32,11 @@ class Cluster(ABC):
         """What the harness itself uses: never cut by a fault where that can be avoided."""
         return self.kubeconfig
 
+    @property
+    def kubectl_program(self) -> str:
+        """The installed kubectl, or else the one that the harness builds."""
+        return shutil.which("kubectl") or str(binary("kubectl"))
+
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 120) -> str:
         """Run kubectl and return its output. Raises ClusterError with its words when it fails or hangs."""
         done = self.try_kubectl(*arguments, stdin=stdin, seconds=seconds)
@@ -42,7 +48,7 @@ class Cluster(ABC):
         self, *arguments: str, stdin: str | None = None, seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return how it ended, for tests that expect a refusal."""
-        command = [str(binary("kubectl")), f"--kubeconfig={self.harness_kubeconfig}", *arguments]
+        command = [self.kubectl_program, f"--kubeconfig={self.harness_kubeconfig}", *arguments]
         options: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             return subprocess.run(command, capture_output=True, text=True, timeout=seconds, **options)
@@ -99,11 +105,14 @@ class KindCluster(Cluster):
 
     @classmethod
     def start(cls, name: str, *, kubeconfig: Path) -> KindCluster:
-        """Create it, or use the one of that name which runs."""
+        """Create it, or use the one of that name which runs, and let its node pretend to have 4 GPUs."""
+        kubeconfig.parent.mkdir(parents=True, exist_ok=True)
         if name not in _kind("get", "clusters").split():
             _kind("create", "cluster", "--name", name, "--wait", "120s")
         _kind("export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig))
-        return cls(name, kubeconfig)
+        cluster = cls(name, kubeconfig)
+        set_gpus(cluster, 4, node=f"{name}-control-plane")
+        return cluster
 
     def import_image(self, image: Image) -> str:
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:

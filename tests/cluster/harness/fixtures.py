@@ -16,7 +16,7 @@ import pytest
 
 from . import slots
 from .binaries import binary
-from .built import COMPONENTS, BuiltCluster
+from .built import COMPONENTS, ORPHANED_LOGS, BuiltCluster
 from .cache import announce
 from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around, required
 from .cluster import Cluster, ForeignCluster, KindCluster
@@ -68,7 +68,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         case Given(kubeconfig):
             yield _given(kubeconfig)
         case Kind():
-            yield KindCluster.start("autoresearch-tests", kubeconfig=Path("build/kind.kubeconfig"))
+            yield KindCluster.start("autoresearch-tests", kubeconfig=ORPHANED_LOGS.with_name("kind.kubeconfig"))
         case Built():
             yield from _shared(request.session)
         case Missing(reason):
