@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -174,8 +173,3 @@ def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise ClusterError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
-
-
-def missing_commands(*names: str) -> list[str]:
-    """Those of the commands that are not on the search path."""
-    return [name for name in names if shutil.which(name) is None]
