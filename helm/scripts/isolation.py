@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 3.0
+SAID = 8
+"""Lines that a failing command is quoted with."""
+
 QUERY = bytes.fromhex("a5a501000001000000000000") + b"\x07example\x03com\x00\x00\x01\x00\x01"
 """A DNS question for example.com."""
 
@@ -29,13 +32,13 @@ def reaches(host: str, port: int) -> bool:
         return False
 
 
-def resolves(host: str) -> bool:
+def resolves(host: str, port: int = 53) -> bool:
     """Whether a resolver answers, whatever it says: names asked for carry messages out."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         asking.settimeout(PATIENCE)
         try:
-            asking.sendto(QUERY, (host, 53))
+            asking.sendto(QUERY, (host, port))
             return asking.recv(512)[:2] == QUERY[:2]
         except OSError:
             return False
@@ -84,10 +87,12 @@ def processes(limit: int) -> tuple[bool, str]:
 
 
 def command(*argv: str) -> tuple[bool, str]:
-    """A command of the task, in its folder; its last words are the answer."""
+    """A command of the task, in its folder; its last words are the answer, or all that matter where it fails."""
     ended = subprocess.run([sys.executable, *argv], capture_output=True, text=True, check=False)
     words = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
-    return ended.returncode == 0, words[-1] if words else f"exit {ended.returncode}"
+    if not words:
+        return ended.returncode == 0, f"exit {ended.returncode}"
+    return ended.returncode == 0, words[-1] if ended.returncode == 0 else "; ".join(words[-SAID:])
 
 
 def checks(asked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:

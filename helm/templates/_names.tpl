@@ -16,7 +16,11 @@
 
 {{- /* Cluster-scoped names carry the namespace: releases of one name may live in several. */ -}}
 {{- define "autoresearch.clusterName" -}}
-{{- printf "%s-%s" .Release.Namespace (include "autoresearch.fullname" .) | trunc 60 | trimSuffix "-" -}}
+{{- $name := printf "%s-%s" .Release.Namespace (include "autoresearch.fullname" .) -}}
+{{- if gt (len $name) 58 -}}
+{{- $name = printf "%s-%s" (trunc 48 $name | trimSuffix "-") (sha256sum $name | trunc 8) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "autoresearch.selectorLabels" -}}

@@ -26,6 +26,9 @@ runAsNonRoot: true
 # So that `kubectl exec deploy/... -- autoresearch log` needs no folder.
 - name: AUTORESEARCH_CAMPAIGN
   value: /var/lib/autoresearch
+{{- with .Values.controller.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "autoresearch.controller.mounts" -}}
@@ -43,6 +46,9 @@ runAsNonRoot: true
 {{- end }}
 - name: tmp
   mountPath: /tmp
+{{- with .Values.controller.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- /*

@@ -103,7 +103,7 @@ namespace {{ $runs }} does not enforce Pod Security: kubectl label namespace {{ 
 there is no namespace {{ $runs }}, and runner.createNamespace is false
 {{- end -}}
 {{- end }}
-{{ if and .Values.runner.admission.enabled (not (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy")) -}}
+{{ if and .Values.runner.admission.enabled (not (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version)) -}}
 this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 or newer): any image may run in namespace {{ $runs }}
 {{- end -}}
 {{- end -}}

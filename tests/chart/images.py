@@ -1,0 +1,31 @@
+"""The images that live releases run: the controller as it ships, and the sealed exam around a model without torch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.cluster.harness import Image, base_image, build_image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIGRAM = Path(__file__).parent / "bigram"
+
+
+def controller_image() -> Image:
+    """The project's Dockerfile, unchanged. Rebuilt in its last layers whenever the controller changes."""
+    return build_image(
+        REPOSITORY / "Dockerfile", REPOSITORY, "localhost/autoresearch-controller:test", base=base_image()
+    )
+
+
+def trainer_image() -> Image:
+    """prepare.py and exam/ of the task that ships, with a train.py that counts bigrams in a second."""
+    shipped = REPOSITORY / "trainer-image"
+    with tempfile.TemporaryDirectory(prefix="autoresearch-bigram-") as folder:
+        context = Path(folder)
+        shutil.copytree(shipped / "exam", context / "exam", ignore=shutil.ignore_patterns("__pycache__"))
+        for source in (shipped / "prepare.py", shipped / "requirements.txt", BIGRAM / "train.py"):
+            shutil.copy(source, context)
+        shutil.copy(BIGRAM / "Dockerfile", context)
+        return build_image(context / "Dockerfile", context, "localhost/autoresearch-bigram:test", base=base_image())

@@ -1,0 +1,246 @@
+"""A release on a real cluster, by the real Helm: its volumes, its values, and what is asked of it.
+
+For clusters that the harness built: they have no storage class, so the volumes are folders of the node.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.domain import BASELINE
+from tests.chart.images import BIGRAM, REPOSITORY, controller_image, trainer_image
+from tests.chart.rendering import CHART, HelmError, Manifest
+from tests.cluster.harness import BuiltCluster, wait_until
+from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.namespaces import NamespacePair, diagnosis
+
+PREPARE = ("--vocabulary", "512", "--sequence-length", "64", "--sequences", "128", "--probes", "64")
+"""Data that is made in seconds and fits the bigram model."""
+
+
+def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
+    """A small campaign of the bigram task, on one of the cluster's GPUs of no substance."""
+    controller, trainer = (cluster.import_image(image) for image in (controller_image(), trainer_image()))
+    return {
+        "image": _by_digest(controller),
+        "trainerImage": {key: text for key, text in _by_digest(trainer).items() if key != "pullPolicy"},
+        "campaign": {
+            "tag": tag,
+            "task": {"folder": "/task", "probe_sets": 4, "prepare": [*PREPARE, "--probe-sets", "4"]},
+            "budget": {"train_seconds": 20, "experiments": 2},
+            "judge": {"baseline_runs": 2, "max_runs": 2},
+            "deadlines": {"image_pull": 60},
+            "executor": {
+                "limits": {"artifact_gb": 0.1, "scratch_gb": 0.1},
+                "kubernetes": {
+                    "cpu": "200m",
+                    "memory": "512Mi",
+                    "examine_cpu": "200m",
+                    "examine_memory": "256Mi",
+                    "shared_memory": "16Mi",
+                },
+            },
+        },
+        "controller": {
+            "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+            "extraVolumes": [{"name": "task", "configMap": {"name": "task"}}],
+            "extraVolumeMounts": [{"name": "task", "mountPath": "/task", "readOnly": True}],
+        },
+        "lab": {"storageClass": "-", "size": "1Gi"},
+        "data": {"storageClass": "-", "size": "1Gi"},
+    }
+
+
+def _by_digest(pinned: str) -> dict[str, str]:
+    repository, _, digest = pinned.partition("@")
+    return {"repository": repository, "digest": digest, "pullPolicy": "Never"}
+
+
+@dataclass(slots=True)
+class Release:
+    """One release called `autoresearch`, in a namespace of its own."""
+
+    cluster: BuiltCluster
+    own: str
+    values: dict[str, Any]
+    sets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> str:
+        """The namespace of attempts."""
+        return f"{self.own}-runs"
+
+    def helm(self, *arguments: str, seconds: float = 300) -> str:
+        """Run Helm in the release's namespace; returns what it said on both streams. Raises HelmError."""
+        done = self.try_helm(*arguments, seconds=seconds)
+        if done.returncode:
+            raise HelmError(done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def try_helm(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run Helm and return how it ended."""
+        command = [str(binary("helm")), *arguments, "--namespace", self.own]
+        command += ["--kubeconfig", str(self.cluster.harness_kubeconfig)]
+        return subprocess.run(
+            command, capture_output=True, text=True, input=json.dumps(self.values), timeout=seconds, check=False
+        )
+
+    def install(self, *arguments: str) -> str:
+        """Install it; returns the notes."""
+        return self.helm("install", "autoresearch", str(CHART), "-f", "-", *arguments)
+
+    def upgrade(self, *arguments: str) -> str:
+        """Upgrade it to its present values."""
+        return self.helm("upgrade", "autoresearch", str(CHART), "-f", "-", *arguments)
+
+    def uninstall(self, *arguments: str) -> str:
+        """Uninstall it and wait."""
+        return self.helm("uninstall", "autoresearch", "--wait", *arguments)
+
+    def test(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`helm test`."""
+        return self.try_helm("test", "autoresearch", "--timeout", "120s", *arguments)
+
+    def kubectl(self, *arguments: str, namespace: str | None = None) -> str:
+        """kubectl in the release's namespace, or in another."""
+        return self.cluster.kubectl(f"--namespace={namespace or self.own}", *arguments)
+
+    def get(self, *arguments: str, namespace: str | None = None) -> Manifest:
+        """Objects of the release's namespace, or of another."""
+        return self.cluster.get(*arguments, f"--namespace={namespace or self.own}")
+
+    def controller(self) -> Manifest:
+        """The controller's pod, the newest where one is on its way out."""
+        found = self.get("pods", "-lapp.kubernetes.io/component=controller")["items"]
+        return max(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default={})
+
+    def wait_ready(self, *, seconds: float = 180) -> Manifest:
+        """Wait until the controller says that it is ready."""
+
+        def ready() -> Manifest | None:
+            pod = self.controller()
+            conditions = pod.get("status", {}).get("conditions", [])
+            fine = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            return pod if fine and "deletionTimestamp" not in pod["metadata"] else None
+
+        return wait_until(ready, what="a ready controller", seconds=seconds, interval=0.5)
+
+    def ask(self, *arguments: str) -> str:
+        """The controller's own command line, in its pod."""
+        return self.kubectl("exec", "deploy/autoresearch", "-c", "controller", "--", "autoresearch", *arguments)
+
+    def experiments(self) -> list[dict[str, Any]]:
+        """What the lab holds."""
+        done = self.cluster.try_kubectl(
+            *("exec", f"--namespace={self.own}", "deploy/autoresearch", "-c", "controller", "--"),
+            *("autoresearch", "log", "--json"),
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+        return found
+
+    def judged(self) -> list[dict[str, Any]]:
+        """Experiments with a verdict, the baseline not counted."""
+        return [e for e in self.experiments() if e["verdict"] != "open" and e["number"] != BASELINE]
+
+    def wait_judged(self, count: int, *, seconds: float = 240) -> list[dict[str, Any]]:
+        """Wait until so many experiments have a verdict."""
+        return wait_until(
+            lambda: found if len(found := self.judged()) >= count else None,
+            what=f"{count} verdicts",
+            seconds=seconds,
+            interval=2.0,
+        )
+
+    def objects(self) -> set[str]:
+        """Everything in both namespaces that somebody made, and what the release has outside of them."""
+        kinds = self.cluster.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
+        kinds = [kind for kind in kinds if kind not in ("events", "events.events.k8s.io")]
+        found = set()
+        for place in (self.own, self.runs):
+            listed = self.cluster.try_kubectl("get", ",".join(kinds), f"--namespace={place}", "-o", "name")
+            found |= {f"{place}: {name}" for name in listed.stdout.split()}
+        outside = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+        listed = self.cluster.try_kubectl("get", outside, "-o", "name")
+        return found | {name for name in listed.stdout.split() if self.own in name}
+
+
+@contextmanager
+def a_release(cluster: BuiltCluster, **changes: Any) -> Iterator[Release]:
+    """A namespace with volumes and the task's files, ready to install into; removed at the end, whatever is left."""
+    tag = f"c{secrets.token_hex(3)}"
+    release = Release(cluster, own=f"research-{tag}", values=_merged(values(cluster, tag), changes))
+    folder = f"/var/tmp/{release.own}"
+    volumes = {"lab": release.own, "data": release.runs}
+    for name in volumes:
+        cluster.machine.run("install", "-d", "-m", "0770", "-o", "65532", "-g", "65532", f"{folder}/{name}")
+    cluster.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": release.own}},
+        *(
+            _volume(f"{release.own}-{name}", place, f"autoresearch-{name}", f"{folder}/{name}")
+            for name, place in volumes.items()
+        ),
+        _task(release.own),
+    )
+    try:
+        yield release
+    except BaseException:
+        print(diagnosis(cluster, NamespacePair(controller=release.own, runner=release.runs)))
+        raise
+    finally:
+        release.try_helm("uninstall", "autoresearch", "--no-hooks", "--ignore-not-found")
+        for kind, names in (
+            ("namespace", (release.own, release.runs)),
+            ("persistentvolume", tuple(f"{release.own}-{name}" for name in volumes)),
+        ):
+            cluster.kubectl("delete", kind, *names, "--ignore-not-found", "--wait=false")
+        cluster.machine.run("rm", "-rf", folder)
+
+
+def _volume(name: str, namespace: str, claim: str, path: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "",
+            "capacity": {"storage": "1Gi"},
+            "claimRef": {"namespace": namespace, "name": claim},
+            "hostPath": {"path": path, "type": "Directory"},
+            "persistentVolumeReclaimPolicy": "Retain",
+        },
+    }
+
+
+def _task(namespace: str) -> Manifest:
+    files = {"train.py": BIGRAM / "train.py", "prepare.py": REPOSITORY / "trainer-image" / "prepare.py"}
+    files["program.md"] = REPOSITORY / "program.md"
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "task", "namespace": namespace},
+        "data": {name: path.read_text() for name, path in files.items()},
+    }
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def campaign_values(path: Path) -> dict[str, Any]:
+    """A values file."""
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
