@@ -160,9 +160,13 @@ class Running:
         return request
 
     def result(self, *, seconds: float = 90) -> Result:
+        """How the next try ended."""
+        return self.end(seconds=seconds).result
+
+    def end(self, *, seconds: float = 90) -> TryEnded:
         """The next end."""
         try:
-            return self.ends.get(timeout=seconds).result
+            return self.ends.get(timeout=seconds)
         except queue.Empty:
             raise AssertionError(f"no try ended within {seconds} s; {self.executor.progress()}") from None
 
