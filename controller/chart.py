@@ -5,18 +5,23 @@ Pure text from values; colours come from the page's style sheet, so that dark an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import floor, log10
+from math import cos, floor, log10, radians, sin
 
 from controller.domain import BASELINE, Experiment, Verdict
 from controller.records import mean
 from controller.settings import Settings
 
 WIDTH, HEIGHT = 960, 420
-LEFT, RIGHT, TOP, BOTTOM = 76, 110, 34, 40
-LABEL_GAP = 26
+LEFT, RIGHT, TOP, BOTTOM = 16, 72, 34, 40
+"""The scale stands on the right, beside the newest experiments: there a phone, which shows a part, shows it."""
+
+SLANT = 18.0
+"""Degrees by which labels climb towards their dots, through the corner where no experiment can be."""
+
+LABEL_LETTERS, LETTER_PIXELS, LABEL_GAP = 32, 6.0, 12.0
 OUTLIER_SIGMAS = 12.0
 """Worse than the baseline by more than this is drawn at the edge: one disaster must not flatten the rest."""
 
@@ -45,8 +50,14 @@ class Scale:
         return self.first + min(1.0, max(0.0, share)) * (self.last - self.first)
 
 
-def chart(experiments: Sequence[Experiment], settings: Settings, *, sigma: float | None) -> str:
-    """The SVG of a campaign; a sentence in it where nothing has been scored yet."""
+def chart(
+    experiments: Sequence[Experiment], settings: Settings, *, sigma: float | None, linked: Container[int] | None = None
+) -> str:
+    """The SVG of a campaign; a sentence in it where nothing has been scored yet.
+
+    linked: experiments that have a row on the page, all by default; others are drawn as bare dots, which take a
+    hundredth of the space.
+    """
     dots = [dot for experiment in experiments for dot in _dots(experiment)]
     values = [dot.value for dot in dots if dot.value is not None]
     if not values:
@@ -56,12 +67,14 @@ def chart(experiments: Sequence[Experiment], settings: Settings, *, sigma: float
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
     x = Scale(-0.5, max(1, experiments[-1].number) + 0.5, LEFT, WIDTH - RIGHT)
     edge = TOP if minimize else HEIGHT - BOTTOM
+    has_row = [dot for dot in dots if linked is None or dot.number in linked]
     parts = [
         *_grid(low, high, y),
         _numbers(experiments, x),
         _band(experiments, x, y, sigma),
-        *(_mark(dot, x, y, edge) for dot in dots),
-        *_labels(dots, x, y),
+        *_bare([dot for dot in dots if not (linked is None or dot.number in linked)], x, y),
+        *_labels(dots, x, y, minimize=minimize),
+        *(_mark(dot, x, y, edge) for dot in has_row),
     ]
     return _frame("\n".join(parts), settings)
 
@@ -94,8 +107,9 @@ def _range(dots: Sequence[Dot], *, sigma: float, minimize: bool) -> tuple[float,
     reach = max(OUTLIER_SIGMAS * sigma, abs(start - best), 1e-9)
     inside = [v for v in values if abs(v - start) <= reach or abs(v - best) <= reach]
     low, high = min(inside), max(inside)
-    margin = 0.08 * (high - low) or abs(low) * 0.01 or 1.0
-    return low - margin, high + margin
+    span = high - low or abs(low) * 0.1 or 1.0
+    worse, better = 0.06 * span, (0.28 if keeps else 0.06) * span
+    return (low - better, high + worse) if minimize else (low - worse, high + better)
 
 
 def _grid(low: float, high: float, y: Scale) -> list[str]:
@@ -105,7 +119,7 @@ def _grid(low: float, high: float, y: Scale) -> list[str]:
     digits = max(0, -floor(log10(step)))
     return [
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(t):.1f}" y2="{y(t):.1f}"/>'
-        f'<text class="axis" x="{LEFT - 8}" y="{y(t) + 4:.1f}" text-anchor="end">{t:.{digits}f}</text>'
+        f'<text class="axis" x="{WIDTH - RIGHT + 8}" y="{y(t) + 4:.1f}">{t:.{digits}f}</text>'
         for t in ticks
     ]
 
@@ -122,9 +136,7 @@ def _numbers(experiments: Sequence[Experiment], x: Scale) -> str:
         f'<text class="axis" x="{x(n):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{n or "base"}</text>'
         for n in range(0, last + 1, step)
     )
-    return (
-        marks + f'<text class="axis" x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">experiment</text>'
-    )
+    return marks + f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">experiment</text>'
 
 
 def _band(experiments: Sequence[Experiment], x: Scale, y: Scale, sigma: float | None) -> str:
@@ -142,32 +154,60 @@ def _band(experiments: Sequence[Experiment], x: Scale, y: Scale, sigma: float | 
     return f'{band}<path class="level" d="M{line[1:]}"/>'
 
 
+def _bare(dots: Sequence[Dot], x: Scale, y: Scale) -> list[str]:
+    """Dots without a row, one path for each verdict: a line of no length with round ends."""
+    verdicts = {dot.verdict: "" for dot in dots if dot.value is not None}
+    for dot in dots:
+        if dot.value is not None:
+            verdicts[dot.verdict] += f"M{x(dot.number):.1f} {y(dot.value):.1f}h0"
+    return [f'<path class="bare {verdict}" d="{path}"/>' for verdict, path in verdicts.items()]
+
+
 def _mark(dot: Dot, x: Scale, y: Scale, edge: float) -> str:
-    at, label = x(dot.number), escape(f"{dot.number} {dot.verdict}: {dot.title}", quote=True)
-    if dot.value is None:
-        shape = f'<path d="M{at - 4:.1f},{edge - 4:.1f} l8,8 m0,-8 l-8,8"/>'
-    else:
-        radius = 5.5 if dot.verdict == "keep" else 4
-        shape = f'<circle cx="{at:.1f}" cy="{y(dot.value):.1f}" r="{radius}"/>'
+    label = escape(f"{dot.number} {dot.verdict}: {dot.title}", quote=True)
     return (
         f'<a class="dot {dot.verdict}" href="#e{dot.number}" data-number="{dot.number}" aria-label="{label}">'
-        f"<title>{label}</title>{shape}</a>"
+        f"<title>{label}</title>{_shape(dot, x(dot.number), y, edge)}</a>"
     )
 
 
-def _labels(dots: Sequence[Dot], x: Scale, y: Scale) -> list[str]:
-    """Titles below kept dots, as upstream's picture has them; one too close to its neighbour is left to the hint."""
-    labels, free_from = [], 0.0
+def _shape(dot: Dot, at: float, y: Scale, edge: float) -> str:
+    """A dot; at the edge a triangle for what is off the scale, a cross for a failure, a point for what still runs."""
+    if dot.value is None and dot.verdict == "open":
+        return f'<circle cx="{at:.1f}" cy="{edge:.1f}" r="2.5"/>'
+    if dot.value is None:
+        return f'<path d="M{at - 4:.1f},{edge - 4:.1f} l8,8 m0,-8 l-8,8"/>'
+    if not y.low <= dot.value <= y.high:
+        tip = -4 if dot.value > y.high else 4
+        return f'<path class="beyond" d="M{at - 5:.1f},{edge - tip:.1f} h10 L{at:.1f},{edge + tip:.1f} z"/>'
+    radius = 5.5 if dot.verdict == "keep" else 4
+    return f'<circle cx="{at:.1f}" cy="{y(dot.value):.1f}" r="{radius}"/>'
+
+
+def _labels(dots: Sequence[Dot], x: Scale, y: Scale, *, minimize: bool) -> list[str]:
+    """Titles of kept dots, ending at them: before and beyond a best score there is never another dot.
+
+    Neighbouring labels are parallel; one too close to the last, or without room before it, is left to the hint.
+    """
+    side, slant = (1, radians(SLANT)) if minimize else (-1, radians(SLANT))
+    labels, last = [], (float("-inf"), 0.0)
     for dot in dots:
-        if dot.verdict != "keep" or dot.value is None or x(dot.number) < free_from:
+        if dot.verdict != "keep" or dot.value is None:
             continue
-        free_from = x(dot.number) + LABEL_GAP
-        place = f"translate({x(dot.number) + 4:.1f},{y(dot.value) + 16:.1f}) rotate(25)"
-        labels.append(f'<text class="label" transform="{place}">{escape(_short(dot.title))}</text>')
+        at, height = x(dot.number), y(dot.value)
+        distance = (at - last[0]) * sin(slant) + side * (height - last[1]) * cos(slant)
+        room = min(LABEL_LETTERS, int((at - LEFT) / cos(slant) / LETTER_PIXELS) - 2)
+        if distance < LABEL_GAP or room < 8:
+            continue
+        last = (at, height)
+        place = f"translate({at - 7:.1f},{height + (10 if minimize else -6):.1f}) rotate({-side * SLANT:g})"
+        labels.append(
+            f'<text class="label" text-anchor="end" transform="{place}">{escape(_short(dot.title, room))}</text>'
+        )
     return labels
 
 
-def _short(text: str, limit: int = 34) -> str:
+def _short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -176,5 +216,5 @@ def _frame(body: str, settings: Settings) -> str:
     name = escape(f"{settings.task.metric} ({better})")
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{name} of every experiment">'
-        f'<text class="axis" x="{LEFT}" y="18">{name}</text>\n{body}\n</svg>'
+        f'<text class="axis" x="{WIDTH - 4}" y="14" text-anchor="end">{name}</text>\n{body}\n</svg>'
     )

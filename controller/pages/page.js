@@ -1,28 +1,30 @@
-// Dots show the row they stand for; rows unfold; a live page renews itself without losing either.
+// Dots show the row they stand for; rows unfold; a live page renews what has changed and leaves the rest alone.
 const live = document.body.classList.contains("live");
-const hint = document.querySelector(".hint");
-const figure = document.querySelector("figure");
-const bodies = new Map();
+const hint = document.querySelector(".hint"), figure = document.querySelector("figure"), plot = document.querySelector(".plot");
+const sources = new Map(), bodies = new Map();
+const rowOf = (number) => document.getElementById("e" + number);
+
+// What was last heard of each part, before anybody opened or filled it.
+function remember(page) {
+  for (const part of ["header", ".chart"]) sources.set(part, page.querySelector(part).outerHTML);
+  for (const row of page.querySelectorAll("details")) sources.set(row.id, row.outerHTML);
+}
 async function fill(row) {
   const body = row.querySelector(".body"), number = row.id.slice(1);
   if (!live || body.childNodes.length) return;
   if (!bodies.has(number)) {
     const reply = await fetch("experiments/" + number);
     if (!reply.ok) return;
-    const text = await reply.text();
-    if (row.classList.contains("open")) { body.innerHTML = text; return; }
-    bodies.set(number, text);
+    bodies.set(number, await reply.text());
   }
-  body.innerHTML = bodies.get(number);
+  if (!body.childNodes.length) body.innerHTML = bodies.get(number);
 }
 function unfold() {
-  const row = document.querySelector(location.hash || "#none");
-  if (row && row.tagName === "DETAILS") { row.open = true; row.scrollIntoView({ block: "center" }); }
+  const row = rowOf(location.hash.slice(2));
+  if (row) { row.open = true; row.scrollIntoView({ block: "center" }); }
 }
 async function show(event) {
-  const dot = event.target.closest(".dot");
-  if (!dot) return;
-  const row = document.getElementById("e" + dot.dataset.number);
+  const dot = event.target.closest(".dot"), row = dot && rowOf(dot.dataset.number);
   if (!row) return;
   await fill(row);
   const title = document.createElement("strong");
@@ -35,25 +37,50 @@ async function show(event) {
   hint.style.top = box.bottom - frame.top + 8 + "px";
 }
 const hide = () => { hint.hidden = true; };
+
+function renewPart(part, page) {
+  const fresh = page.querySelector(part), source = fresh.outerHTML;
+  if (source === sources.get(part)) return;
+  sources.set(part, source);
+  const old = document.querySelector(part), focused = old.contains(document.activeElement) && document.activeElement;
+  old.replaceWith(fresh);
+  if (part !== ".chart") return;
+  hide();
+  if (focused) fresh.querySelector(`.dot[data-number="${focused.dataset.number}"]`)?.focus();
+}
+function renewRows(page) {
+  let place = document.querySelector(".row.head");
+  for (const fresh of page.querySelectorAll("details")) {
+    const old = document.getElementById(fresh.id), source = fresh.outerHTML;
+    if (old && sources.get(fresh.id) === source) { place = old; continue; }
+    sources.set(fresh.id, source);
+    bodies.delete(fresh.id.slice(1));
+    if (old) {
+      const focused = old.contains(document.activeElement);
+      fresh.open = old.open;
+      old.replaceWith(fresh);
+      if (focused) fresh.querySelector("summary").focus({ preventScroll: true });
+    } else place.after(fresh);
+    place = fresh;
+  }
+  while (place.nextElementSibling) place.nextElementSibling.remove();
+}
 async function renew() {
   try {
     const reply = await fetch(location.pathname);
-    const next = new DOMParser().parseFromString(await reply.text(), "text/html");
-    const open = new Set([...document.querySelectorAll("details[open]")].map((row) => row.id));
-    const focused = document.activeElement?.closest?.("details, .dot");
-    for (const part of ["header", ".chart", "section"]) {
-      document.querySelector(part).replaceWith(next.querySelector(part));
-    }
-    for (const id of open) { const row = document.getElementById(id); if (row) row.open = true; }
-    if (focused?.id) document.getElementById(focused.id)?.querySelector("summary")?.focus();
+    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    for (const part of ["header", ".chart"]) renewPart(part, page);
+    renewRows(page);
     document.body.classList.remove("stale");
   } catch { document.body.classList.add("stale"); }
-  setTimeout(renew, 3000);
+  setTimeout(() => document.hidden ? document.addEventListener("visibilitychange", renew, { once: true }) : renew(), 3000);
 }
+remember(document);
 for (const name of ["pointerover", "focusin"]) figure.addEventListener(name, show);
 for (const name of ["pointerout", "focusout"]) figure.addEventListener(name, hide);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 document.addEventListener("toggle", (event) => { if (event.target.open) fill(event.target); }, true);
 addEventListener("hashchange", unfold);
+plot.scrollLeft = plot.scrollWidth;
 unfold();
 if (live) setTimeout(renew, 3000);

@@ -136,7 +136,7 @@ def test_page_says_what_matters_and_needs_no_outside_address(site: Site) -> None
 
     assert status == 200
     assert "kept of 6" in page
-    assert "7  train" in page
+    assert '<a href="#e7">7</a><span>train</span>' in page
     assert "http://" not in page
     assert "https://" not in page
 
