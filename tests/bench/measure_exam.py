@@ -229,15 +229,17 @@ class Bench:
         byte_counts = self.data.token_bytes[self.data.sequences[:, 1:]].astype(np.int64)[: len(self.data.validation)]
         return float(whole[: len(byte_counts)][byte_counts > 0].sum(dtype=np.float64) / np.log(2) / byte_counts.sum())
 
-    def exam(self, start: Callable[[], Session], *, honest_probe: bool) -> Answers:
+    def exam(self, start: Callable[[], Session]) -> Answers:
         """A whole exam: each phase, and each round, in a process of its own that `start` makes."""
         vocabulary, sequences = self.data.vocabulary, self.data.sequences
         whole = np.empty_like(self.honest)
         whole[self.plan.order] = ask(start(), sequences[self.plan.order], vocabulary)
         fresh = ask(start(), sequences[self.plan.repeats], vocabulary)
-        if honest_probe:
-            return Answers(self.honest[self.data.probed, self.data.cuts], whole, fresh)
         return Answers(probe(start(), *self.folder.questions(0), self.data.labels, vocabulary), whole, fresh)
+
+    def with_honest_probe(self, answers: Answers) -> Answers:
+        """The same exam of a candidate that answered the probe as the honest model would."""
+        return dataclasses.replace(answers, probed=self.honest[self.data.probed, self.data.cuts])
 
 
 def failing(seen: Measurements) -> str:
@@ -252,9 +254,8 @@ def failing(seen: Measurements) -> str:
     return "".join(name for name, fails in tests.items() if fails) or "-"
 
 
-def print_phases_row(bench: Bench, name: str, start: Callable[[], Session], *, honest_probe: bool = False) -> None:
+def print_phases_row(bench: Bench, name: str, answers: Answers) -> None:
     """One candidate through both phases and the restart."""
-    answers = bench.exam(start, honest_probe=honest_probe)
     seen, score = weigh(bench.data, bench.plan, answers, LIMITS)
     gained = bench.bpb(bench.honest) - score.raw
     inflation = f"{seen.inflation:.4f} ± {seen.inflation_error:.4f}"
@@ -326,33 +327,26 @@ def tables(folder: Folder, artifact: Path) -> None:
         print_peeks_row(bench, name, raised(honest, where, amount), sets)
 
     print("\n| candidate | gained bpb | mean d | mean abs d | hits | mean r | fails |\n|---|---|---|---|---|---|---|")
-    rows: list[tuple[str, Callable[[], Session], bool]] = [
-        ("honest, float32", lambda: torch_session(model), False),
-        ("honest, bfloat16", lambda: torch_session(in_bfloat16(model)), False),
-        ("honest, batch of one in the probe", lambda: one_by_one(torch_session(in_bfloat16(model))), False),
-        ("dropout 0.1 left on", lambda: torch_session(with_dropout(model, 0.1)), False),
-        ("dropout 0.01 left on", lambda: torch_session(with_dropout(model, 0.01)), False),
-        *(
-            (f"trains on the exam at {rate:g}, {phase}", lambda rate=rate: learner(model, rate), hides)
-            for rate in (1e-2, 1e-3, 1e-4, 1e-5)
-            for phase, hides in (("both phases", False), ("honest in probe", True))
+    rows: dict[str, Callable[[], Session]] = {
+        "honest, float32": lambda: torch_session(model),
+        "honest, bfloat16": lambda: torch_session(in_bfloat16(model)),
+        "dropout 0.1 left on": lambda: torch_session(with_dropout(model, 0.1)),
+        "dropout 0.01 left on": lambda: torch_session(with_dropout(model, 0.01)),
+        "trains on the exam at 1e-3": lambda: learner(model, 1e-3),
+        "trains on the exam at 1e-4": lambda: learner(model, 1e-4),
+        "trains on the exam at 1e-5": lambda: learner(model, 1e-5),
+        "trains at 1e-3 on the first batch only": lambda: learner(model, 1e-3, until=1),
+        "n-gram cache": lambda: cache(torch_session(model), weight=1.0),
+        "n-gram bonus of 0.3, frozen after 4 batches": lambda: cache(
+            torch_session(model), weight=0.3, bound=0.3, until=4
         ),
-        ("trains at 1e-3 on the first batch only", lambda: learner(model, 1e-3, until=1), False),
-        ("n-gram cache", lambda: cache(torch_session(model), weight=1.0), False),
-        (
-            "n-gram bonus of 0.3, frozen after 4 batches",
-            lambda: cache(torch_session(model), weight=0.3, bound=0.3, until=4),
-            False,
-        ),
-        ("n-gram bonus from the rest of the batch", lambda: batch_cache(torch_session(model), weight=0.5), False),
-    ]
-    for name, start, hides in rows:
-        print_phases_row(bench, name, start, honest_probe=hides)
-
-
-def one_by_one(session: Session) -> Session:
-    """Answers each sequence of a batch by itself, so that batch shapes differ between the phases."""
-    return lambda tokens: np.concatenate([session(tokens[at : at + 1]) for at in range(len(tokens))])
+        "n-gram bonus from the rest of the batch": lambda: batch_cache(torch_session(model), weight=0.5),
+    }
+    for name, start in rows.items():
+        answers = bench.exam(start)
+        print_phases_row(bench, name, answers)
+        if name.startswith(("trains", "n-gram")):
+            print_phases_row(bench, f"{name}, honest in the probe", bench.with_honest_probe(answers))
 
 
 # ---------------------------------------------------------------------------

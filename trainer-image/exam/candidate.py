@@ -70,8 +70,8 @@ class Orders:
         return b""
 
 
-def connect(folder: Path, seconds: float, orders: Orders) -> socket.socket:
-    """A connection to the examiner, waiting until it listens. Raises DataError when it does not in time."""
+def connect(folder: Path, seconds: float, orders: Orders) -> socket.socket | None:
+    """A connection to the examiner once it listens; None when it does not in time, or when we are told to stop."""
     until = time.monotonic() + seconds
     handle, path = protocol.socket_address(folder)
     try:
@@ -84,7 +84,7 @@ def connect(folder: Path, seconds: float, orders: Orders) -> socket.socket:
             time.sleep(0.02)
     finally:
         os.close(handle)
-    raise DataError(f"no examiner listened on {folder / protocol.SOCKET} within {seconds:g} s")
+    return None
 
 
 def supervise(environment: Mapping[str, str], *, module: str, seconds: float) -> int:
@@ -96,7 +96,11 @@ def supervise(environment: Mapping[str, str], *, module: str, seconds: float) ->
     isolation.scrub()
     fault = artifact.find_fault(trained, artifact.limit_bytes(environment))
     control = connect(folder, seconds, orders)
-    with connect(folder, seconds, orders) as data:
+    data = connect(folder, seconds, orders) if control else None
+    if control is None or data is None:
+        print(f"candidate: no examiner listened on {folder / protocol.SOCKET}", file=sys.stderr)
+        return EXIT_ALONE
+    with data:
         if fault:
             control.sendall(f"artifact {fault}\n".encode())
         child = None if fault else _start_child(data, module, environment)
