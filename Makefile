@@ -38,6 +38,14 @@ fix: $(READY) ## format and repair what can be repaired
 bench: $(READY) ## measure speed and memory as ratios in one run (docs/benchmarks.md)
 	$(BIN)/python -m tests.bench
 
+images: ## build the controller's and the trainer's image, by Docker or buildah
+	$(BUILD) --tag autoresearch-controller .
+	$(BUILD) --tag autoresearch-trainer trainer-image
+BUILD = $(if $(shell command -v docker),docker build,buildah build --isolation chroot)
+
+cluster: $(READY) ## start a real Kubernetes here that stays (python -m tests.cluster.harness down ends it)
+	$(BIN)/python -m tests.cluster.harness up
+
 lock: $(READY) ## pin every dependency again, with hashes and without addresses
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra sandbox --upgrade $(LOCK) -o requirements/dev.txt
