@@ -122,6 +122,7 @@ CASES = [
         alert="AutoresearchWatchStale",
         story="pods are silent, Jobs are not",
         series={
+            **BUSY,
             ours("watch_last_event_timestamp_seconds", 'resource="pods"'): "0+60x10 600x10",
             ours("watch_last_event_timestamp_seconds", 'resource="jobs"'): "0+60x20",
         },
@@ -132,8 +133,18 @@ CASES = [
     Case(
         alert="AutoresearchWatchStale",
         story="a dead connection, noticed after 90 s and mended with the longest pause",
-        series={ours("watch_last_event_timestamp_seconds", 'resource="pods"'): "0+60x10 600x3 840+60x10"},
+        series={**BUSY, ours("watch_last_event_timestamp_seconds", 'resource="pods"'): "0+60x10 600x3 840+60x10"},
         minute=13,
+    ),
+    Case(
+        alert="AutoresearchWatchStale",
+        story="the campaign has ended, and with it the watches",
+        series={
+            **BUSY,
+            ours("slots_busy"): "2x10 0x60",
+            ours("watch_last_event_timestamp_seconds", 'resource="pods"'): "0+60x10 600x60",
+        },
+        minute=40,
     ),
     Case(
         alert="AutoresearchNothingFinishes",
@@ -313,9 +324,17 @@ CASES = [
     ),
     Case(
         alert="AutoresearchPaused",
+        story="stopped for a refused key, and tried again every five minutes",
+        series={**BUSY, ours("slots_busy"): "0x80", ours("paused"): "0x20 1x4 0 1x4 0 1x4 0 1x4 0 1x4"},
+        minute=42,
+        labels=WHOSE,
+        summary="Campaign mar8 launches nothing until an operator helps.",
+    ),
+    Case(
+        alert="AutoresearchPaused",
         story="for five minutes",
         series={**BUSY, ours("paused"): "0x20 1x5 0x40"},
-        minute=36,
+        minute=27,
     ),
     Case(
         alert="AutoresearchIdle",
@@ -324,6 +343,12 @@ CASES = [
         minute=60,
         labels=WHOSE,
         summary="Campaign mar8 does nothing although its budget has room.",
+    ),
+    Case(
+        alert="AutoresearchIdle",
+        story="paused, which another alert tells",
+        series={**BUSY, ours("slots_busy"): "2x20 0x60", ours("paused"): "0x20 1x60"},
+        minute=60,
     ),
     Case(
         alert="AutoresearchIdle",

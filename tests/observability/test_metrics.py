@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +228,12 @@ def test_experiment_without_a_score_of_its_own_does_not_show_the_one_before_it()
 
     assert value(metrics, "last_score", metric="val_bpb", verdict="discard") is None
     assert value(metrics, "last_score", metric="val_bpb", verdict="reject") is None
+
+
+def test_every_metric_is_explained() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "observability.md").read_text()
+    suffixes = {"counter": "_total", "info": "_info"}
+    names = {family.name + suffixes.get(family.type, "") for family in Metrics(CHOSEN).registry.collect()}
+    explained = set(re.findall(r"^\| `(autoresearch_\w+)`", page, flags=re.MULTILINE))
+
+    assert explained == names
