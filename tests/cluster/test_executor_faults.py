@@ -227,6 +227,37 @@ def test_missing_data_is_shown(laboratory: Laboratory) -> None:
         assert 'persistentvolumeclaim "nowhere" not found' in one.wait_for("unschedulable").line
 
 
+def test_volume_that_cannot_be_mounted_is_trouble(laboratory: Laboratory) -> None:
+    size = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    volume = f"broken-{laboratory.namespace}"
+    laboratory.cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {
+                **size,
+                "capacity": {"storage": "1Gi"},
+                "claimRef": {"namespace": laboratory.namespace, "name": "broken"},
+                "hostPath": {"path": "/nowhere/at/all", "type": "Directory"},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "broken", "namespace": laboratory.namespace},
+            "spec": {**size, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
+        },
+    )
+    with running(laboratory, kubernetes={"data_claim": "broken"}) as one:
+        one.launch(SCORES)
+        wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=60)
+
+        assert "hostPath type check failed" in one.executor.trouble()
+        assert one.ends.empty()
+    laboratory.cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
+
+
 def test_pod_refused_by_admission_is_trouble(laboratory: Laboratory) -> None:
     with running(laboratory, kubernetes={"service_account": "nowhere"}) as one:
         one.launch(SCORES)

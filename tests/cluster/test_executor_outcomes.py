@@ -217,6 +217,35 @@ def test_attempt_code_finds_no_way_out(laboratory: Laboratory) -> None:
     assert result.outcome is Outcome.SCORED
 
 
+def test_network_is_shut_where_a_plug_in_enforces_it(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
+    """The API server by its Service and by its node, the kubelet, the metadata address, a neighbour's port."""
+    node = built_cluster.node_address
+    targets = (f"{built_cluster.layout.api_service_address} 443", f"{node} 6443", f"{node} 10250", "169.254.169.254 80")
+    script = "\n".join(f"nc -w 2 {target} < /dev/null && echo reached {target}" for target in targets) + f"\n{SCORES}"
+    with running(laboratory) as one:
+        open_to_all = one.run(script)
+        with built_cluster.enforce_network(laboratory.namespace):
+            shut = one.run(script, number=2)
+
+    assert "reached" in open_to_all.log_tail
+    assert "reached" not in shut.log_tail
+    assert shut.outcome is Outcome.SCORED
+
+
+def test_fork_bomb_ends_as_a_crash_and_leaves_the_node_alone(
+    laboratory: Laboratory, built_cluster: BuiltCluster
+) -> None:
+    """The kubelet's podPidsLimit is 512 here; the bomb is bounded only so that a missing limit does not end us."""
+    script = "i=0; while test $i -lt 3000; do sleep 60 & i=$((i+1)); done; echo unlimited"
+    with running(laboratory) as one:
+        bomb = one.run(script)
+        after = one.run(SCORES, number=2)
+
+    assert bomb.outcome is Outcome.CRASHED
+    assert "unlimited" not in bomb.log_tail
+    assert after.outcome is Outcome.SCORED
+
+
 def test_candidate_forgets_everything_when_it_restarts(laboratory: Laboratory) -> None:
     """The candidate notes its first life wherever it can write; its second life looks for the notes."""
     candidate = r"""

@@ -355,6 +355,18 @@ def test_config_error_is_trouble_while_it_lasts() -> None:
     assert "not found" in still(make_job(), make_pod(waiting, phase="Pending")).trouble
 
 
+def test_volume_that_cannot_be_mounted_is_shown_and_becomes_trouble_when_it_stays() -> None:
+    creating: Thing = {"waiting": {"reason": "ContainerCreating"}}
+    event = {"reason": "FailedMount", "message": "hostPath type check failed", "lastTimestamp": "2026-11-24T07:30:00Z"}
+    pod = make_pod(creating, phase="Pending")
+
+    once = still(make_job(), pod, events=[event | {"count": 1}])
+    often = still(make_job(), pod, events=[event | {"count": 9}])
+    assert (once.line, once.trouble) == ("hostPath type check failed", "")
+    assert "hostPath type check failed" in often.trouble
+    assert still(make_job(), make_pod(RUNNING), events=[event | {"count": 9}]).trouble == ""
+
+
 def test_quota_is_a_wait_and_pod_security_is_trouble() -> None:
     def refusal(message: str) -> Thing:
         return {"reason": "FailedCreate", "message": message, "lastTimestamp": "2026-11-24T07:30:00Z"}

@@ -84,6 +84,12 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 START_REASONS = frozenset({"StartError", "ContainerCannotRun"})
 
+SANDBOX_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
+"""Events on a pod that no container status tells of."""
+
+FAILURES_ARE_TROUBLE = 4
+"""Repetitions after which such an event is no hiccup: the kubelet's pauses double, so about ten seconds."""
+
 EXIT_OVERRAN = 124
 """The supervisor's exit code when training overran its budget and left nothing usable."""
 
@@ -153,7 +159,7 @@ def assess(seen: Observation) -> Going | Ended:
         verdict = test(seen)
         if verdict is not None:
             return verdict
-    return _running(seen.pod)
+    return _running(seen)
 
 
 # -- 1 ----------------------------------------------------------------------
@@ -346,12 +352,16 @@ def _without_pod(seen: Observation) -> Going | Ended | None:
 # -- still going ------------------------------------------------------------
 
 
-def _running(pod: Object) -> Going:
-    running = [status for status in statuses(pod) if "running" in status.get("state", {})]
+def _running(seen: Observation) -> Going:
+    running = [status for status in statuses(seen.pod) if "running" in status.get("state", {})]
     if running:
         current = running[-1]
         return Going(phase=current["name"], since=moment(current["state"]["running"].get("startedAt")))
-    return Going(phase="starting", since=created_at(pod), line=_waiting_for(pod), trouble=_waiting_trouble(pod))
+    failures = [event for event in seen.events if event.get("reason") in SANDBOX_REASONS]
+    stuck = any(event.get("count", 1) >= FAILURES_ARE_TROUBLE for event in failures)
+    line = _waiting_for(seen.pod) or last_message(failures)
+    trouble = _waiting_trouble(seen.pod) or (f"the pod cannot be set up: {line}" if stuck else "")
+    return Going(phase="starting", since=created_at(seen.pod), line=line, trouble=trouble)
 
 
 def _waiting(pod: Object) -> Iterator[tuple[str, str, str]]:
