@@ -1,15 +1,18 @@
-"""Prometheus and promtool as fixtures, built before any test's clock starts."""
+"""Prometheus and promtool as fixtures, and the test cluster's; what is slow is built before any test's clock starts."""
 
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.harness import fixtures
 from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.fixtures import cluster, pytest_runtest_makereport
 from tests.observability.programs import need
+
+__all__ = ["cluster", "pytest_runtest_makereport"]
 
 
 @pytest.fixture
@@ -17,15 +20,8 @@ def promtool() -> Path:
     return need("promtool")
 
 
-@pytest.fixture
-def prometheus() -> Path:
-    return need("prometheus")
-
-
 def pytest_collection_finish(session: pytest.Session) -> None:
-    wanted = any({"prometheus", "promtool"} & set(getattr(item, "fixturenames", ())) for item in session.items)
-    if not wanted or session.config.option.collectonly or shutil.which("go") is None:
-        return
-    capturing = session.config.pluginmanager.getplugin("capturemanager")
-    with capturing.global_and_fixture_disabled() if capturing else nullcontext():
-        binary("prometheus")
+    fixtures.pytest_collection_finish(session)
+    here = any(Path(__file__).parent in item.path.parents for item in session.items)
+    if here and not session.config.option.collectonly and shutil.which("go"):
+        binary("promtool")

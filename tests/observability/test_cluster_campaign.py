@@ -1,0 +1,94 @@
+"""Panels that only a cluster can fill, and with them all others: the real controller runs real Jobs, and is scraped."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from controller.settings import dump_settings
+from tests.cluster.executor_task import laboratory_on, scripted_image
+from tests.cluster.harness import Cluster
+from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.namespaces import create_pair, delete_pair
+from tests.observability.panels import panel_queries
+from tests.observability.programs import need
+from tests.observability.scraping import Prometheus, free_port, process, scraping, wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+PREPARATIONS = [scripted_image, partial(binary, "prometheus")]
+
+RULES = Path(__file__).resolve().parents[2] / "helm" / "rules" / "autoresearch.yaml"
+TAG = f"seen-{secrets.token_hex(3)}"
+TRAIN = '''\
+WIDTH=20  # 1 to 90
+DEPTH=30  # 1 to 90
+
+""":"
+echo "$((19900 - WIDTH * 40 - DEPTH * 20 + AUTORESEARCH_SEED % 7))e-4" > "$AUTORESEARCH_ARTIFACT/score"
+echo 'report="\\"verdict\\":\\"scored\\",\\"test\\":null,\\"inflation\\":1e-5,\\"inflation_error\\":1e-5,\\"hits\\":0"
+      score=$(cat "$AUTORESEARCH_ANSWERS/score")
+      answer "{\\"attempt\\":\\"$AUTORESEARCH_ATTEMPT\\",$report,\\"val_bpb\\":$score,\\"holdout_bpb\\":$score}"
+      exit 0' > "$AUTORESEARCH_ARTIFACT/exam"
+exit 0
+":"""
+
+
+def load_model(folder):
+    return WIDTH, DEPTH
+'''
+"""A shell script that is a Python program as well: the agent edits the one, the image of these tests runs the other."""
+
+
+@pytest.fixture(scope="module")
+def prometheus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    folder, port, program = tmp_path_factory.mktemp("cluster"), free_port(), need("prometheus")
+    (folder / "task").mkdir()
+    (folder / "task" / "train.py").write_text(TRAIN)
+    log, pair = folder / "controller.log", create_pair(cluster)
+    with laboratory_on(cluster, pair.runner) as laboratory:
+        settings = laboratory.settings(
+            TAG,
+            task={"folder": str(folder / "task"), "readable": ()},
+            budget={"train_seconds": 5, "experiments": 3, "dollars": 50, "gpu_dollars_per_hour": 2},
+            server={"enabled": True, "port": port},
+        )
+        (folder / "settings.yaml").write_text(dump_settings(settings))
+        command = [sys.executable, "-m", "controller.cli", "run", str(folder / "campaign")]
+        command += ["--settings", str(folder / "settings.yaml")]
+        with (
+            process(command, log=log, environment=os.environ) as controller,
+            scraping(program, port, rules=RULES, folder=folder) as prometheus,
+        ):
+            wait_until(lambda: "stopped: " in log.read_text() or controller.poll() is not None, what=log.read_text)
+            assert "stopped: 3 experiments (budget)" in log.read_text()
+            yield prometheus
+    delete_pair(cluster, pair)
+
+
+def test_every_panel_has_data_but_those_of_model_calls(prometheus: Prometheus) -> None:
+    queries = [query for query in panel_queries(TAG) if ": marks: " not in query.place]
+
+    empty = {query.place for query in queries if not prometheus.series(query.expr, now=query.now)}
+
+    assert empty <= {"money: Prompt read from the cache: cached", "campaign: Cost of a kept edit: per keep"} | {
+        query.place for query in queries if "_per_keep" in query.expr
+    }
+    assert not any(query.place in empty for query in queries if query.needs_cluster)
+
+
+def test_requests_and_queueing_are_those_of_the_jobs(prometheus: Prometheus) -> None:
+    [created] = prometheus.series(
+        'sum(autoresearch_kube_api_request_duration_seconds_count{verb="create",resource="jobs",code="201"})', now=True
+    )
+    [ended] = prometheus.series("sum(autoresearch_attempts_total)", now=True)
+    watches = prometheus.series("time() - autoresearch_watch_last_event_timestamp_seconds", now=False)
+
+    assert created == ended
+    assert len(watches) == 3
+    assert all(0 <= age < 120 for ages in watches for age in ages)
