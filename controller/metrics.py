@@ -45,7 +45,9 @@ class Metrics:
         self._snapshot = Snapshot(settings=settings)
         self._waits = self._histogram("experiment_wait_seconds", "Seconds a ready experiment waited for a slot.")
         self._phases = self._histogram("phase_duration_seconds", "Seconds of one phase of an attempt.", ["phase"])
-        self._attempts = self._histogram("attempt_duration_seconds", "Machine seconds of the try that ended an attempt.")
+        self._attempts = self._histogram(
+            "attempt_duration_seconds", "Machine seconds of the try that ended an attempt."
+        )
         self._requests = self._histogram(
             "kube_api_request_duration_seconds",
             "Seconds of one request to the Kubernetes API; a watch counts until its first answer.",
