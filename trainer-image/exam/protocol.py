@@ -39,7 +39,7 @@ DEAD = b"dead\n"  # the supervisor's last word: nothing of its incarnation lives
 ITEM_BYTES = 2  # float16
 READ_BYTES = 1 << 20
 REPLY_LIMIT = 256 << 20
-BATCH_BYTES = 16 << 20  # on two cores 8 and 16 MiB cost alike, 64 a tenth more; memory stays bounded
+BATCH_BYTES = 16 << 20  # on two cores 8 and 16 MiB cost alike, 32 a tenth more; memory stays bounded
 
 
 def batch_rows(length: int, vocabulary: int, most: int | None = None) -> int:
