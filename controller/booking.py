@@ -12,6 +12,7 @@ from threading import Lock
 from pydantic import TypeAdapter
 
 from controller import money
+from controller.domain import Cost
 from controller.lab import Lab
 
 _ADAPTER = TypeAdapter(money.CallRecord)
@@ -25,24 +26,20 @@ class Booking:
         self._tag = tag
         self._lock = Lock()
         self._calls = {call.id: call for call in read_calls(self._lab, tag)}
+        self._cost = money.total(self._calls.values())
 
     def book(self, call: money.CallRecord) -> None:
         """Write one record; it is on disk when this returns. Raises LabError."""
         with self._lock:
             self._lab.add_call(self._tag, call.proposal, _ADAPTER.dump_json(call), at=call.at)
             self._calls[call.id] = call
+            self._cost = money.total(self._calls.values())
 
     @property
-    def dollars(self) -> float:
-        """Dollars of all calls; one that never ended counts as the most it can have cost."""
+    def cost(self) -> Cost:
+        """Of all calls; one that never ended counts as the most it can have cost."""
         with self._lock:
-            return sum(call.dollars for call in self._calls.values())
-
-    @property
-    def calls(self) -> tuple[money.CallRecord, ...]:
-        """Each call once, by its last record."""
-        with self._lock:
-            return tuple(self._calls.values())
+            return self._cost
 
 
 def read_calls(lab: Lab, tag: str) -> list[money.CallRecord]:

@@ -21,7 +21,6 @@ from controller.folder import CampaignFolder, read_brief, read_manifest, task_fi
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.metrics import Metrics
-from controller.money import total
 from controller.notices import Notice
 from controller.planner import Stop
 from controller.ports import Agent, Executor
@@ -80,7 +79,7 @@ class _Run:
             clock=time.time,
             observe=self._notice,
             turned=self._publish,
-            dollars=lambda: self._booking.dollars,
+            dollars=lambda: self._booking.cost.dollars,
         )
         self._tally = Tally(self._campaign.memory.experiments.values())
         self._server = Server(self._sources()) if settings.server.enabled else None
@@ -117,7 +116,7 @@ class _Run:
         view = self._campaign.view()
         for resource, age in self._executor.watch_ages().items():
             self._metrics.watched(resource=resource, at=time.time() - age)
-        calls = total(self._booking.calls)
+        calls = self._booking.cost
         self._metrics.publish(
             replace(
                 take_snapshot(self._campaign.memory, self._tally, self._settings),
@@ -145,7 +144,7 @@ class _Run:
 
     def _say(self, ended: Stop) -> None:
         settings, memory = self._settings, self._campaign.memory
-        experiments, dollars = list(memory.experiments.values()), self._booking.dollars
+        experiments, dollars = list(memory.experiments.values()), self._booking.cost.dollars
         seconds = time.time() - self._began
         line = terminal.closing(experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=dollars)
         self._out.print(line, markup=False)

@@ -149,9 +149,10 @@ def attempt_line(attempt: Attempt, metric: str) -> str:
     score = f"  {metric} {result.score.value:.6f} ({result.score.provenance.value})" if result.score else ""
     phases = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in result.phase_seconds.items())
     reason = f"  {result.reason}" if result.reason else ""
+    where = f"  on {result.node} ({result.accelerator})" if result.node else ""
     return (
         f"run {attempt.number}{tries}  seed {attempt.seed}  {result.outcome.value}{score}{reason}\n"
-        f"      {phases}  on {result.node} ({result.accelerator})"
+        f"      {phases}{where}"
     )
 
 
