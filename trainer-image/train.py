@@ -88,7 +88,7 @@ else:
     TOTAL_BATCH_SIZE = 2048  # tokens per optimiser step, a multiple of the forward pass's, 1024 to 16384
     # Optimiser
     MATRIX_LR = 0.04  # Muon, per step, 0.01 to 0.1
-    EMBEDDING_LR = 0.3  # AdamW, 0.03 to 1
+    EMBEDDING_LR = 0.8  # AdamW, 0.1 to 3
     UNEMBEDDING_LR = 0.03  # AdamW, 0.003 to 0.1
     SCALAR_LR = 0.05  # AdamW, residual weights, 0.01 to 1
     MATRIX_WEIGHT_DECAY = 0.0  # fraction of the learning rate, 0 to 0.5
