@@ -62,12 +62,20 @@ class Orders:
             while not self.stopped:
                 ready = {key.fileobj for key, _ in selector.select()}
                 if control in ready:
-                    return control.recv(16)
+                    with contextlib.suppress(OSError):  # it left our last word unread
+                        return control.recv(16)
+                    return b""
                 os.read(self._woken, 4096)
                 ended = reap()
                 if child in ended:
-                    control.sendall(f"exited {ended[child]}\n".encode())
+                    tell(control, f"exited {ended[child]}")
         return b""
+
+
+def tell(control: socket.socket, word: str) -> None:
+    """One line to the examiner; whether it is still there shows when we listen."""
+    with contextlib.suppress(OSError):
+        control.sendall(f"{word}\n".encode())
 
 
 def connect(folder: Path, seconds: float, orders: Orders) -> socket.socket | None:
@@ -102,19 +110,18 @@ def supervise(environment: Mapping[str, str], *, module: str, seconds: float) ->
         return EXIT_ALONE
     with data:
         if fault:
-            control.sendall(f"artifact {fault}\n".encode())
+            tell(control, f"artifact {fault}")
         child = None if fault else _start_child(data, module, environment)
     code = _end(control, orders.wait(control, child=child))
     return EXIT_ARTIFACT if fault else code
 
 
 def _end(control: socket.socket, order: bytes) -> int:
-    all_dead = kill_tree()
-    with contextlib.suppress(OSError):
-        if all_dead and order in (protocol.RESTART, protocol.FINISH):
-            control.sendall(protocol.DEAD)
+    told = order in (protocol.RESTART, protocol.FINISH)
+    if kill_tree() and told:
+        tell(control, protocol.DEAD.decode().strip())
     control.close()
-    return 0 if order in (protocol.RESTART, protocol.FINISH) else EXIT_ALONE
+    return 0 if told else EXIT_ALONE
 
 
 def _start_child(data: socket.socket, module: str, environment: Mapping[str, str]) -> int:
