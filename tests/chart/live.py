@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
+import socketserver
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from select import select
 from typing import Any
-
-import yaml
 
 from controller.domain import BASELINE
 from tests.chart.images import BIGRAM, REPOSITORY, controller_image, trainer_image
@@ -240,7 +241,24 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def campaign_values(path: Path) -> dict[str, Any]:
-    """A values file."""
-    found: dict[str, Any] = yaml.safe_load(path.read_text())
-    return found
+@contextmanager
+def reachable_from_pods(cluster: BuiltCluster, port: int) -> Iterator[str]:
+    """The address under which pods reach a server that listens on this machine's loopback."""
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as inside:
+                ends = {inside: self.request, self.request: inside}
+                while True:
+                    for source in select(list(ends), [], [])[0]:
+                        data = source.recv(65536)
+                        if not data:
+                            return
+                        ends[source].sendall(data)
+
+    with socketserver.ThreadingTCPServer((cluster.host_address, 0), Connection) as door:
+        thread = threading.Thread(target=door.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"{cluster.host_address}:{door.server_address[1]}"
+        door.shutdown()
+        thread.join()

@@ -1,0 +1,210 @@
+"""A release's life on a real cluster: pods killed and evicted, upgrades, its end, and what is left for the next."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from datetime import datetime
+from functools import partial
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.chart.images import controller_image, trainer_image
+from tests.chart.live import Release, a_release, reachable_from_pods
+from tests.cluster.harness import BuiltCluster, Manifest, wait_until
+from tests.cluster.harness.binaries import binary
+from tests.standin.server import KEY, StandIn
+
+PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm")]
+
+KILLS = 20
+IDLE_SECONDS = 5.0
+"""How much longer than its own restart a killed controller may leave the slot idle."""
+
+
+def jobs(release: Release) -> list[Manifest]:
+    """Jobs of tries, oldest first."""
+    tag = release.values["campaign"]["tag"]
+    found: list[Manifest] = release.get("jobs", f"-lcampaign={tag}", namespace=release.runs)["items"]
+    return sorted(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+
+def tries_in_lab(release: Release) -> Counter[str]:
+    """Names of all tries that the lab has on record."""
+    tag = release.values["campaign"]["tag"]
+    return Counter(
+        f"ar-{tag}-e{experiment['number']:04}-a{attempt['number']}-t{number}"
+        for experiment in release.experiments()
+        for attempt in experiment["attempts"]
+        for number in range(1, len(attempt["tries"]) + 1)
+    )
+
+
+def outcomes(release: Release) -> set[str]:
+    return {a["result"]["outcome"] for e in release.experiments() for a in e["attempts"] if a.get("result")}
+
+
+def running_job(release: Release) -> Manifest:
+    """Wait until a try runs."""
+    return wait_until(
+        lambda: next((job for job in jobs(release) if job["status"].get("active")), None),
+        what="a running Job",
+        seconds=90,
+    )
+
+
+def kill_controller(release: Release) -> str:
+    """Kill it as a dying node would: at once, without a word. Returns the pod's name."""
+    name = str(release.controller()["metadata"]["name"])
+    release.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+    return name
+
+
+def started_at(pod: Manifest) -> float | None:
+    """When the controller's container began, None while it has not."""
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    began = [status["state"].get("running", {}).get("startedAt") for status in statuses]
+    return datetime.fromisoformat(began[0]).timestamp() if began and began[0] else None
+
+
+@pytest.mark.timeout(900)
+def test_upgrade_pod_loss_and_reinstall_lose_nothing(built_cluster: BuiltCluster) -> None:
+    with a_release(built_cluster) as release:
+        release.install()
+        release.wait_ready()
+
+        # The pod dies in the middle of an attempt: the next one adopts it.
+        running = running_job(release)["metadata"]
+        before = kill_controller(release)
+        wait_until(lambda: release.controller()["metadata"]["name"] != before, what="the next controller", seconds=60)
+        release.wait_ready()
+        # A drain ends it with notice.
+        release.cluster.faults.evict_pod(release.own, release.controller()["metadata"]["name"])
+        release.wait_ready()
+        first = release.wait_judged(2)
+        assert running["uid"] in {job["metadata"]["uid"] for job in jobs(release)}
+
+        # An upgrade that raises the budget goes on where the campaign ended.
+        release.values["campaign"]["budget"]["experiments"] = 3
+        release.upgrade()
+        release.wait_ready()
+        second = release.wait_judged(3)
+        assert second[: len(first)] == first
+        assert outcomes(release) == {"scored"}
+        names = [job["metadata"]["name"] for job in jobs(release)]
+        assert Counter(names) == tries_in_lab(release)
+
+        # The end leaves the lab, and nothing of ours besides.
+        release.uninstall()
+        wait_until(lambda: not left(release), what="everything but the lab to be gone", seconds=60)
+
+        # The same lab in a new release: history is there, and the campaign goes on.
+        prepare_volume_again(release)
+        release.values["campaign"]["budget"]["experiments"] = 4
+        release.install()
+        release.wait_ready()
+        third = release.wait_judged(4)
+        assert third[: len(second)] == second
+
+
+def left(release: Release) -> set[str]:
+    """What is there beyond what was there before the install, and the lab."""
+    expected = {"configmap/kube-root-ca.crt", "configmap/task", "serviceaccount/default"}
+    expected |= {"persistentvolumeclaim/autoresearch-lab"}
+    return release.objects() - {f"{release.own}: {name}" for name in expected}
+
+
+def prepare_volume_again(release: Release) -> None:
+    """The data's claim went with its namespace; what a cluster's provisioner would do, a new volume."""
+    wait_until(
+        lambda: release.cluster.try_kubectl("get", "namespace", release.runs).returncode != 0,
+        what="the namespace of attempts to be gone",
+        seconds=60,
+    )
+    change = json.dumps([{"op": "remove", "path": "/spec/claimRef/uid"}])
+    release.cluster.kubectl("patch", "pv", f"{release.own}-data", "--type=json", f"--patch={change}")
+    release.cluster.machine.run("rm", "-rf", f"/var/tmp/{release.own}/data/data")
+
+
+@pytest.mark.timeout(900)
+def test_kept_data_stays_and_everything_else_goes(built_cluster: BuiltCluster) -> None:
+    with a_release(built_cluster, data={"keep": True}) as release:
+        release.install()
+        release.wait_ready()
+        running_job(release)
+
+        release.uninstall()
+
+        claim = f"{release.runs}: persistentvolumeclaim/autoresearch-data"
+        expected = {f"{release.runs}: {name}" for name in ("configmap/kube-root-ca.crt", "serviceaccount/default")}
+        wait_until(lambda: left(release) == expected | {claim}, what=f"only the data in {release.runs}", seconds=60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_twenty_kills_lose_and_double_nothing_and_leave_no_slot_idle(built_cluster: BuiltCluster) -> None:
+    changes: dict[str, Any] = {"budget": {"experiments": 8}, "judge": {"max_runs": 3}}
+    random = Random(5)
+    restarts: list[tuple[float, float]] = []
+    with a_release(built_cluster, campaign=changes) as release:
+        release.install()
+        release.wait_ready()
+        for _ in range(KILLS):
+            killed_at, before = time.time(), kill_controller(release)
+
+            def back(before: str = before) -> float | None:
+                pod = release.controller()
+                return started_at(pod) if pod and pod["metadata"]["name"] != before else None
+
+            restarts.append((killed_at, wait_until(back, what="the next controller", seconds=120, interval=0.2)))
+            # At any point of its life, the first moments and the middle of an attempt alike.
+            time.sleep(random.uniform(0, 8))
+        release.wait_ready()
+        release.wait_judged(8, seconds=600)
+
+        assert outcomes(release) == {"scored"}
+        names = Counter(job["metadata"]["name"] for job in jobs(release))
+        assert names == tries_in_lab(release)
+        idle = excess_of_gaps(jobs(release), restarts)
+        print(f"slot idle beyond the controller's own restarts: at most {max(idle):.0f} s in {len(idle)} gaps")
+        assert max(idle) <= IDLE_SECONDS
+
+
+def excess_of_gaps(found: list[Manifest], restarts: list[tuple[float, float]]) -> list[float]:
+    """For each gap between two Jobs: its seconds, without those in which there was no controller."""
+
+    def moment(text: str) -> float:
+        return datetime.fromisoformat(text).timestamp()
+
+    gaps = []
+    for one, following in pairwise(found):
+        ended, began = moment(one["status"]["completionTime"]), moment(following["metadata"]["creationTimestamp"])
+        without = sum(max(0.0, min(began, end) - max(ended, start)) for start, end in restarts)
+        gaps.append(began - ended - without)
+    return gaps
+
+
+@pytest.mark.timeout(600)
+def test_key_in_a_secret_lets_claude_propose_and_is_found_nowhere_else(built_cluster: BuiltCluster) -> None:
+    with StandIn() as standin, reachable_from_pods(built_cluster, int(standin.url.rpartition(":")[2])) as address:
+        claude = {"claude": {"base_url": f"http://{address}", "fallback": "none"}}
+        changes: dict[str, Any] = {"budget": {"experiments": 1}, "agent": claude}
+        with a_release(built_cluster, campaign=changes, agent={"existingSecret": "anthropic"}) as release:
+            release.kubectl("create", "secret", "generic", "anthropic", f"--from-literal=api-key={KEY}")
+            assert "agent claude" in release.install()
+            release.wait_judged(1)
+
+            assert standin.answered
+            places = [
+                release.helm("get", "all", "autoresearch"),
+                *(
+                    release.kubectl("get", "all,configmaps,events", "-o", "yaml", namespace=n)
+                    for n in (release.own, release.runs)
+                ),
+                release.kubectl("logs", "deploy/autoresearch", "-c", "controller"),
+            ]
+            assert not [place for place in places if KEY in place]
