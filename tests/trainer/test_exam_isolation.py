@@ -149,6 +149,26 @@ def test_what_cannot_be_removed_stops_the_candidate() -> None:
     assert "cannot be emptied" in run(program, *busy)
 
 
+@IN_CONTAINER
+def test_a_checkout_below_the_temporary_folder_is_left_and_what_lies_beside_it_is_not() -> None:
+    program = """
+        import os
+        from pathlib import Path
+        from exam.isolation import scrub
+        Path("/tmp/checkout/note").write_text("memory")
+        scrub()
+        print(os.listdir("/tmp"), os.listdir("/tmp/checkout"), os.stat("/tmp/checkout").st_mtime)
+        print(Path("/tmp/checkout/environment/passwd").exists(), Path("/tmp/checkout/file").exists())
+    """
+    mounts = ["--ro-bind", "/etc", "/tmp/checkout/environment", "--ro-bind", "/etc/hosts", "/tmp/checkout/file"]
+
+    printed = run(program, *CONTAINER, *mounts).splitlines()
+
+    assert printed[0].endswith("0.0")
+    assert "note" not in printed[0]
+    assert printed[1] == "True True"
+
+
 def test_outside_a_container_nothing_is_scrubbed() -> None:
     program = """
         import tempfile

@@ -97,14 +97,34 @@ def scrub() -> None:
     _remove_ipc()
 
 
-def _empty(folder: Path) -> None:
-    for entry in list(os.scandir(folder)):
-        if entry.is_dir(follow_symlinks=False):
-            os.chmod(entry.path, 0o700)
-            _empty(Path(entry.path))
-            os.rmdir(entry.path)
-        else:
-            os.unlink(entry.path)
+def _empty(folder: Path) -> bool:
+    """Delete what it holds; True when nothing is left.
+
+    A read-only mount stays, with the folders on the way to it: nobody here can have written to it. A sandbox
+    has one below /tmp where the interpreter or the checkout lies there.
+    """
+    kept = [not _removed(entry) for entry in list(os.scandir(folder))]
+    return not any(kept)
+
+
+def _removed(entry: os.DirEntry[str]) -> bool:
+    if _is_read_only_mount(entry.path):
+        return False
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry.path)
+        return True
+    os.chmod(entry.path, 0o700)
+    if _empty(Path(entry.path)):
+        os.rmdir(entry.path)
+        return True
+    os.utime(entry.path, (0, 0))  # times could carry a message too
+    return False
+
+
+def _is_read_only_mount(path: str) -> bool:
+    """Whether something is mounted here that nobody can write to; a link is what it is, not what it leads to."""
+    on_another = os.lstat(path).st_dev != os.lstat(os.path.dirname(path)).st_dev
+    return on_another and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _remove_ipc() -> None:
