@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -136,11 +137,17 @@ class Running:
         self.settings = settings
         self.executor = KubernetesExecutor(settings, **parts)
         self.ends: queue.Queue[TryEnded] = queue.Queue()
+        self.ended_at: dict[str, float] = {}
 
     def start(self) -> None:
         """Start and adopt nothing."""
-        self.executor.start(self.ends.put)
+        self.executor.start(self.take)
         self.executor.adopt([])
+
+    def take(self, end: TryEnded) -> None:
+        """What the executor calls: note when, by the name of the Job."""
+        self.ended_at[job_name(end.id)] = time.time()
+        self.ends.put(end)
 
     def request(self, script: str, *, number: int = 1, **changes: Any) -> TryRequest:
         """A request for a try whose training is this shell script."""

@@ -181,7 +181,7 @@ def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(laboratory
         name = job_name(first.request("").id)
     settings = laboratory.settings("taken")
     second = Running(settings)
-    second.executor.start(second.ends.put)
+    second.executor.start(second.take)
     try:
         second.launch(SCORES, commit="another")
         wait_until(lambda: "is not this try" in second.executor.trouble(), what="the trouble", seconds=30)

@@ -1,4 +1,4 @@
-"""What an attempt costs beside what kubectl costs: time from creation to record, and requests to the API server."""
+"""What attempts cost: time beside kubectl's, requests to the API server, and the controller's own CPU and memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from controller.executor.kubernetes.job import build_config_map, build_job, job_name
 from controller.phases import phases
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import Cluster, Manifest, wait_until
+from tests.cluster.harness import BuiltCluster, Cluster, ClusterSpec, FreshCluster, Manifest, wait_until
 from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.fake_nodes import SELECTOR, pods_that_succeed, start_fake_nodes
 from tests.cluster.harness.namespaces import create_pair, delete_pair
 
 pytestmark = pytest.mark.slow
 
+PREPARATIONS = [partial(binary, "kwok")]
 ATTEMPTS = 10
+IN_FLIGHT = 1000
+GPUS = 8
+QUICK = ("--kube-api-qps=300", "--kube-api-burst=500")
+"""The controllers' own limits would make pods for a minute longer; nothing here is about them."""
+
 SERIES = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\d+)", re.MULTILINE)
 
 
@@ -124,3 +135,72 @@ def test_attempt_costs_at_most_12_requests_and_none_while_it_runs(laboratory: La
     assert counted.total() / 4 <= 12
     assert of_attempts.total() / 4 <= 12
     assert counted["POST jobs"] == counted["POST configmaps"] == 4
+
+
+def start_crowd_of_nodes(cluster: BuiltCluster) -> None:
+    """Fake nodes for all attempts at once, whose pods train for a while and print a score."""
+    log = cluster.layout.root / "training.log"
+    lines = ("loss 1.5", "---", "val_bpb: 1.25")
+    log.write_text("".join(f"2026-11-24T07:30:0{i}.000000000Z stdout F {line}\n" for i, line in enumerate(lines)))
+    printed: Manifest = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "training"},
+        "spec": {"logs": [{"logsFile": str(log)}]},
+    }
+    nodes = IN_FLIGHT // GPUS + 1
+    start_fake_nodes(cluster, nodes=nodes, gpus=GPUS, pod_stages=[*pods_that_succeed(seconds=140, jitter=30), printed])
+    paths = [f"/status/{part}/ephemeral-storage" for part in ("capacity", "allocatable")]
+    change = json.dumps([{"op": "add", "path": path, "value": "1000Gi"} for path in paths])
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(nodes):
+            patch = ("patch", "node", f"fake-{number:03}", "--subresource=status", "--type=json", f"--patch={change}")
+            pool.submit(cluster.kubectl, *patch)
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.timeout(900)
+def test_thousand_attempts_cost_little_and_are_seen_to_end_within_two_seconds(fresh_cluster: FreshCluster) -> None:
+    arguments = {"kube-controller-manager": (*QUICK, "--concurrent-job-syncs=10"), "kube-scheduler": QUICK}
+    cluster = fresh_cluster("crowd", ClusterSpec(arguments=arguments))
+    start_crowd_of_nodes(cluster)
+    overrides: Manifest = {
+        "budget": {"train_seconds": 600, "experiments": 1},
+        "kubernetes": {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]},
+    }
+    with laboratory_on(cluster, create_pair(cluster).runner) as laboratory:
+        with running(laboratory, score="log", **overrides) as one:
+            cpu, began = time.process_time(), time.monotonic()
+            for number in range(1, IN_FLIGHT + 1):
+                one.launch("", number=number)
+            wait_until(
+                lambda: sum(progress.phase == "train" for progress in one.executor.progress()) == IN_FLIGHT,
+                what="a thousand attempts in training",
+                seconds=200,
+                interval=2,
+            )
+            for _ in range(IN_FLIGHT):
+                one.executor.recorded(one.end(seconds=300).id)
+            cores = (time.process_time() - cpu) / (time.monotonic() - began)
+            memory = resident_mb()
+        pods = cluster.get("pods", f"--namespace={laboratory.namespace}")["items"]
+
+    waited = sorted(
+        one.ended_at[pod["metadata"]["labels"]["batch.kubernetes.io/job-name"]] - end_of(pod) for pod in pods
+    )
+    slowest = waited[int(len(waited) * 0.99)]
+    print(f"{len(waited)} attempts: p99 {slowest:.2f} s after the pod's end, {cores:.2f} cores, {memory:.0f} MB")
+    assert len(waited) == IN_FLIGHT
+    # The pod's end has whole seconds, so that up to one second of this is rounding.
+    assert slowest <= 3.0
+    assert cores < 1.0
+    assert memory < 250
+
+
+def end_of(pod: Manifest) -> float:
+    """When the kubelet says that its container ended, seconds since the epoch."""
+    finished = pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
+    return datetime.fromisoformat(finished).timestamp()
