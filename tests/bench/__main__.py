@@ -1,4 +1,4 @@
-"""`make bench`: every measurement that docs/benchmarks.md holds, or those named: loop exam lab kills judging."""
+"""`make bench`: every measurement that docs/benchmarks.md holds, or those named: loop exam lab kills judging cluster."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def show(numbers: dict[str, float]) -> None:
         print(f"  {name:<42}{value:>12.4g}", flush=True)
 
 
+def cluster() -> None:
+    """The Kubernetes executor on a real cluster: turnaround, requests, a thousand attempts in flight."""
+    load = HERE.parent / "cluster" / "test_executor_load.py"
+    subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "-m", "bench", str(load)], check=True)
+
+
 def script(name: str, *arguments: str) -> Callable[[], None]:
     """A measurement that prints by itself."""
 
@@ -44,6 +50,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "lab": in_folder(lab_of_ten_thousand.measure),
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
+    "cluster": cluster,
 }
 
 
