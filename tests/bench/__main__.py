@@ -1,4 +1,4 @@
-"""`make bench`: every measurement that docs/benchmarks.md holds, or those named: loop exam lab kills judging cluster."""
+"""`make bench`: what docs/benchmarks.md holds, or the parts named: loop exam lab kills judging cluster."""
 
 from __future__ import annotations
 
