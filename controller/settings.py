@@ -58,7 +58,9 @@ class DeadlineSettings(Section):
 
     train_grace: Positive = Field(30, description="From the end of the training budget to the kill.")
     probe: Positive = Field(120, description="The probe phase.")
-    examine: Positive = Field(960, description="The exam, the candidate's two starts included; above the examiner's own 900.")
+    examine: Positive = Field(
+        960, description="The exam, the candidate's two starts included; above the examiner's own 900."
+    )
     pending: Positive = Field(1800, description="Waiting for a place in the cluster.")
     image_pull: Positive = Field(600, description="Allowance for image pull, part of the pod's deadline.")
     log_scored: Positive | None = Field(None, description="A log-scored run; empty: twice the training budget.")
