@@ -321,9 +321,19 @@ def test_parquet_files_and_text_files_of_one_text_make_one_folder(marked: tuple[
     texts = [path.read_text() for path in sorted(text.iterdir())]
     files = [write_parquet(tmp_path / "a.parquet", texts[:20]), write_parquet(tmp_path / "b.parquet", texts[20:])]
 
-    run_prepare(tmp_path / "data", "--vocabulary", "300", "--source", *map(str, files))
+    run_prepare(tmp_path / "by name", "--vocabulary", "300", "--source", *map(str, files))
+    run_prepare(tmp_path / "by folder", "--vocabulary", "300", source=tmp_path)
 
-    assert manifest_of(data)["identity"] == manifest_of(tmp_path / "data")["identity"]
+    assert manifest_of(data)["identity"] == manifest_of(tmp_path / "by name")["identity"]
+    assert manifest_of(data)["identity"] == manifest_of(tmp_path / "by folder")["identity"]
+
+
+def test_the_default_source_is_this_interpreters_library(tmp_path: Path) -> None:
+    result = run_prepare(tmp_path / "data")
+
+    assert result.returncode == 0, result.stderr
+    assert manifest_of(tmp_path / "data")["source"].startswith("stdlib (")
+    assert manifest_of(tmp_path / "data")["splits"]["validation"]["documents"] == 24  # one sequence per document
 
 
 def test_a_dataset_in_the_hub_cache_needs_no_network(
