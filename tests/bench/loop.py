@@ -36,6 +36,7 @@ def measure(folder: Path, *, seconds: float = 20) -> dict[str, float]:
         "by hand, s": sum(by_hand) / RUNS,
         "through the loop, s": through,
         "ratio": through / (sum(by_hand) / RUNS),
+        "ratio to its own phases (steady under load)": through / _own_phases(folder, settings),
         **{f"{name}, s": value for name, value in parts.items()},
         "probe and exam, share of an attempt": exam / (exam + parts["train"]),
         "the same at 300 s, from these parts": exam / (exam + 300),
@@ -48,6 +49,12 @@ def _through_the_loop(folder: Path, settings: Settings) -> float:
     launched = [a.tries[0].launched_at for a in experiments[BASELINE].attempts]
     following = experiments[1].attempts[0].tries[0].launched_at
     return (following - launched[0]) / len(launched)
+
+
+def _own_phases(folder: Path, settings: Settings) -> float:
+    """Mean seconds that the sandboxes of the baseline's runs took, without anything between them."""
+    attempts = Lab.open(folder / "lab.git").experiments(settings.tag)[BASELINE].attempts
+    return sum(sum(a.result.phase_seconds.values()) for a in attempts if a.result) / len(attempts)
 
 
 def _by_hand(folder: Path, settings: Settings, number: int) -> float:
