@@ -17,6 +17,7 @@ Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
     "image_pull_secrets" .Values.imagePullSecrets
     "service_account" (printf "%s-attempt" $name)
     "data_claim" (default (printf "%s-data" $name) .Values.data.existingClaim)
+    "lease_seconds" 4
     "gpus" 1
     "gpu_resource" "nvidia.com/gpu"
   ))

@@ -13,14 +13,14 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from select import select
 from typing import Any
 
 from controller.domain import BASELINE
 from tests.chart.images import BIGRAM, REPOSITORY, controller_image, trainer_image
 from tests.chart.rendering import CHART, HelmError, Manifest
-from tests.cluster.harness import BuiltCluster, wait_until
+from tests.cluster.harness import BuiltCluster, Cluster, wait_until
 from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.namespaces import NamespacePair, diagnosis
 
@@ -66,6 +66,22 @@ def _by_digest(pinned: str) -> dict[str, str]:
     return {"repository": repository, "digest": digest, "pullPolicy": "Never"}
 
 
+def helm_on(
+    cluster: Cluster, namespace: str, values: Mapping[str, Any], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Helm on a cluster; `-f -` among the arguments reads the values."""
+    command = [str(binary("helm")), *arguments, "--namespace", namespace]
+    command += ["--kubeconfig", str(cluster.harness_kubeconfig)]
+    return subprocess.run(command, capture_output=True, text=True, input=json.dumps(values), timeout=300, check=False)
+
+
+def said_by(done: subprocess.CompletedProcess[str]) -> str:
+    """Both streams of a Helm that succeeded. Raises HelmError with its words."""
+    if done.returncode:
+        raise HelmError(done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
 @dataclass(slots=True)
 class Release:
     """One release called `autoresearch`, in a namespace of its own."""
@@ -73,27 +89,19 @@ class Release:
     cluster: BuiltCluster
     own: str
     values: dict[str, Any]
-    sets: dict[str, str] = field(default_factory=dict)
 
     @property
     def runs(self) -> str:
         """The namespace of attempts."""
         return f"{self.own}-runs"
 
-    def helm(self, *arguments: str, seconds: float = 300) -> str:
+    def helm(self, *arguments: str) -> str:
         """Run Helm in the release's namespace; returns what it said on both streams. Raises HelmError."""
-        done = self.try_helm(*arguments, seconds=seconds)
-        if done.returncode:
-            raise HelmError(done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return said_by(self.try_helm(*arguments))
 
-    def try_helm(self, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    def try_helm(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Helm and return how it ended."""
-        command = [str(binary("helm")), *arguments, "--namespace", self.own]
-        command += ["--kubeconfig", str(self.cluster.harness_kubeconfig)]
-        return subprocess.run(
-            command, capture_output=True, text=True, input=json.dumps(self.values), timeout=seconds, check=False
-        )
+        return helm_on(self.cluster, self.own, self.values, *arguments)
 
     def install(self, *arguments: str) -> str:
         """Install it; returns the notes."""

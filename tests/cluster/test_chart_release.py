@@ -58,7 +58,7 @@ def test_install_runs_the_campaign_to_its_end(installed: Release) -> None:
 
     assert {experiment["number"] for experiment in judged} >= {1}
     assert {experiment["verdict"] for experiment in judged} <= {"keep", "discard"}
-    attempts = [attempt for e in installed.experiments() for attempt in e["attempts"]]
+    attempts = [attempt for e in installed.experiments() for attempt in e.get("attempts", [])]
     assert all(attempt["result"]["score"]["provenance"] == "sealed" for attempt in attempts)
     assert "SMOOTHING" in installed.ask("log") or "SHARE" in installed.ask("log")
 
@@ -357,16 +357,18 @@ def test_api_server_takes_every_manifest_as_it_is(cluster: Cluster, file: Any) -
     manifests = render(None, file, namespace=suffix)
     places = {m["metadata"].get("namespace", suffix) for m in manifests} | {suffix}
     places |= {m["metadata"]["name"] for m in manifests if m["kind"] == "Namespace"}
-    accounts = {(m["metadata"]["namespace"], pod["serviceAccountName"]) for m in manifests for _, pod in pods([m])}
-    cluster.apply(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in places))
-    cluster.apply(
-        *(
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": place}}
-            for place, name in accounts
-        )
-    )
-    classes = {pod["priorityClassName"] for m in manifests for _, pod in pods([m]) if "priorityClassName" in pod}
-    cluster.apply(*(priority_class(name) for name in classes))
+    named = [
+        named_object("v1", "ServiceAccount", pod["serviceAccountName"], namespace=m["metadata"]["namespace"])
+        for m in manifests
+        for _, pod in pods([m])
+    ]
+    for _, pod in pods(manifests):
+        if "priorityClassName" in pod:
+            named.append(named_object("scheduling.k8s.io/v1", "PriorityClass", pod["priorityClassName"], value=-10))
+        if "runtimeClassName" in pod:
+            named.append(named_object("node.k8s.io/v1", "RuntimeClass", pod["runtimeClassName"], handler="runc"))
+    cluster.apply(*(named_object("v1", "Namespace", name) for name in places))
+    cluster.apply(*named)
     others = [m for m in manifests if m["kind"] not in ("Namespace", "ServiceAccount")]
     try:
         bundle = {"apiVersion": "v1", "kind": "List", "items": others}
@@ -376,9 +378,12 @@ def test_api_server_takes_every_manifest_as_it_is(cluster: Cluster, file: Any) -
         assert done.returncode == 0, done.stderr
     finally:
         cluster.kubectl("delete", "namespace", *places, "--wait=false")
-        for name in classes:
-            cluster.kubectl("delete", "priorityclass", name)
+        for found in named:
+            if "namespace" not in found["metadata"]:
+                cluster.kubectl("delete", found["kind"], found["metadata"]["name"], "--ignore-not-found")
 
 
-def priority_class(name: str) -> Manifest:
-    return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": -10}
+def named_object(version: str, kind: str, name: str, *, namespace: str | None = None, **rest: Any) -> Manifest:
+    """What a manifest refers to by name."""
+    place = {"namespace": namespace} if namespace else {}
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **place}, **rest}
