@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +36,7 @@ EXPERIMENT = "refs/experiments/{tag}/{number}"
 NOTES = "refs/notes/autoresearch/{tag}"
 ATTACHMENTS = "refs/attachments/{tag}"
 CALLS = "refs/calls/{tag}"
+LOCK_POLL_SECONDS = 0.1
 
 
 class Lab:
@@ -58,11 +60,14 @@ class Lab:
         return cls(repository, path)
 
     @contextmanager
-    def lock(self, *, now: float) -> Iterator[None]:
-        """Hold the lab for writing. Raises LabInUse naming the holder's pid and since when."""
+    def lock(self, *, now: float, patience: float = 0.0) -> Iterator[None]:
+        """Hold the lab for writing; wait up to `patience` seconds for a holder that is about to end.
+
+        Raises LabInUse naming the holder's pid and since when.
+        """
         descriptor = os.open(self.path / "autoresearch.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            _flock(descriptor, self.path)
+            _flock(descriptor, self.path, until=time.monotonic() + patience)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {now:.0f}\n".encode(), 0)
             self._remove_stale_ref_locks()
@@ -343,16 +348,24 @@ def _check_format(repository: pygit2.Repository, path: Path) -> None:
         raise LabError(f"the lab {path} has format {found}, this version reads {FORMAT}: upgrade the controller")
 
 
-def _flock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(descriptor, 64, 0).decode(errors="replace").split()
-        pid, since = [*holder, "?", "0"][:2] if len(holder) == 2 else ("?", "0")
-        clock = datetime.fromtimestamp(float(since)).strftime("%H:%M")
-        raise LabInUse(
-            f"the lab {path} is in use by pid {pid} (since {clock}); stop it or give another --lab"
-        ) from error
+def _flock(descriptor: int, path: Path, *, until: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                break
+            time.sleep(LOCK_POLL_SECONDS)
+        else:
+            return
+    _raise_in_use(descriptor, path)
+
+
+def _raise_in_use(descriptor: int, path: Path) -> None:
+    holder = os.pread(descriptor, 64, 0).decode(errors="replace").split()
+    pid, since = holder if len(holder) == 2 else ("?", "0")
+    clock = datetime.fromtimestamp(float(since)).strftime("%H:%M")
+    raise LabInUse(f"the lab {path} is in use by pid {pid} (since {clock}); stop it or give another --lab")
 
 
 def _message(tag: str, number: int, proposal: Proposal) -> str:

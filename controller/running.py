@@ -31,6 +31,9 @@ from controller.server import Server, Sources
 from controller.settings import Settings, read_secrets
 from controller.snapshot import Tally, take_snapshot
 
+SUCCESSION_SECONDS = 30.0
+"""A deleted Pod's successor may start while the old one is still letting go of the lab."""
+
 RETRY_SECONDS = 300.0
 """Between two goes at a campaign that stopped for something an operator can mend."""
 
@@ -44,7 +47,8 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
     if settings.executor.kind == "local":
         _ready_data(folder, settings, err)
     lab = Lab.open(folder.lab, create=True)
-    with lab.lock(now=time.time()):
+    patience = SUCCESSION_SECONDS if settings.server.enabled else 0.0
+    with lab.lock(now=time.time(), patience=patience):
         out.print(f"\n{terminal.headline(settings)}", markup=False)
         while True:
             run = _Run(folder, settings, lab=lab, out=out, err=err)
@@ -59,7 +63,7 @@ class _Run:
     def __init__(self, folder: CampaignFolder, settings: Settings, *, lab: Lab, out: Console, err: Console) -> None:
         self._folder, self._settings, self._lab, self._out = folder, settings, lab, out
         self._told_to_stop = threading.Event()
-        self._failed = False
+        self._failed = self._over = False
         self._began = time.time()
         self._metrics = Metrics(settings)
         self._executor = build_executor(folder, settings, self._metrics)
@@ -94,7 +98,7 @@ class _Run:
 
     def linger(self, ended: Stop) -> bool:
         """Keep serving what was found; True when it is time to try again, False when told to end."""
-        self._failed = ended.failed
+        self._failed, self._over = ended.failed, True
         retry_at = time.time() + RETRY_SECONDS if ended.failed else float("inf")
         with _on_signals(self._stop):
             while not self._told_to_stop.wait(1.0) and time.time() < retry_at:
@@ -138,7 +142,7 @@ class _Run:
             experiments=lambda: tuple(self._campaign.memory.experiments.values()),
             progress=self._executor.progress,
             trouble=self._executor.trouble,
-            ready=self._executor.ready,
+            ready=lambda: self._over or self._executor.ready(),
             clock=time.time,
         )
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 
 import pygit2
 import pytest
@@ -154,6 +155,25 @@ def test_lock_of_a_dead_process_is_no_lock(tmp_path: Path) -> None:
 
     with lab.lock(now=1.0), pytest.raises(LabInUse), Lab.open(lab.path).lock(now=2.0):
         pass
+
+
+def test_successor_waits_for_a_holder_that_is_about_to_end(tmp_path: Path) -> None:
+    lab = Lab.open(tmp_path / "lab.git", create=True)
+    script = (
+        "import sys; from pathlib import Path; from controller.lab import Lab\n"
+        "with Lab.open(Path(sys.argv[1])).lock(now=0): print(flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(lab.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdin
+    assert holder.stdout
+    holder.stdout.readline()
+    Timer(0.5, holder.stdin.close).start()
+
+    with lab.lock(now=1.0, patience=30.0):
+        assert holder.wait(timeout=10) == 0
+    holder.stdout.close()
 
 
 def test_stale_ref_lock_is_removed_by_the_next_holder(tmp_path: Path) -> None:
