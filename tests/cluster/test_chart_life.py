@@ -170,6 +170,7 @@ def kill_and_wait(release: Release, *, hard: bool) -> Restart:
 
 
 @pytest.mark.slow
+@pytest.mark.bench  # ten minutes: part of make bench
 @pytest.mark.timeout(1500)
 def test_twenty_kills_lose_and_double_nothing_and_leave_no_slot_idle(built_cluster: BuiltCluster) -> None:
     experiments = 12
