@@ -3,7 +3,7 @@
 demo/campaign.yaml   settings, written at the first run, yours to edit
 demo/lab.git         the lab
 demo/data/           prepared data, sealed by its manifest
-demo/work/           running tries and the logs of old ones
+demo/work            running tries and the logs of old ones
 demo/report.html     the chart, made anew whenever a run ends
 """
 
