@@ -28,11 +28,12 @@ pytestmark = pytest.mark.slow
 
 RULES = Path(__file__).resolve().parents[2] / "helm" / "rules" / "autoresearch.yaml"
 EXPERIMENTS = 4
-TRAIN = '''"""A training that takes no time: its score is a bowl over the constants, with the noise of a seed."""
+TRAIN = '''"""A training of a second, so that scrapes fall between verdicts: its score is a bowl over the constants."""
 
 import math
 import os
 import random
+import time
 from pathlib import Path
 
 MATRIX_LR = 0.04  # Muon, per step, 0.01 to 0.1
@@ -45,6 +46,7 @@ def load_model(folder):
 
 
 def main():
+    time.sleep(1.0)
     bowl = math.log(MATRIX_LR / 0.08) ** 2 + math.log(EMBEDDING_LR / 0.6) ** 2 + (WARMDOWN_RATIO - 0.75) ** 2
     noise = random.Random(int(os.environ["AUTORESEARCH_SEED"])).gauss(0.0, 0.002)
     Path(os.environ["AUTORESEARCH_ARTIFACT"], "score").write_text(f"{1.8 + 0.2 * bowl + noise:.6f}")
@@ -78,8 +80,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     log, environment = folder / "controller.log", {**os.environ, "ANTHROPIC_API_KEY": KEY}
     with (
         StandIn() as standin,
-        process(command_of(place, port, standin), log=log, environment=environment) as controller,
         scraping(program, port, rules=RULES, folder=folder) as prometheus,
+        process(command_of(place, port, standin), log=log, environment=environment) as controller,
     ):
         wait_until(lambda: "stopped: " in log.read_text() or controller.poll() is not None, what=log.read_text)
         wait_until(lambda: has_all(prometheus, address), what=log.read_text, seconds=20)
