@@ -25,7 +25,7 @@ from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.fake_nodes import SELECTOR, pods_that_succeed, start_fake_nodes
 from tests.cluster.harness.namespaces import create_pair, delete_pair
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.bench
 
 PREPARATIONS = [partial(binary, "kwok")]
 ATTEMPTS = 10
