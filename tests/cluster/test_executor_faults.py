@@ -77,6 +77,15 @@ def test_restarted_controller_adopts_what_runs(laboratory: Laboratory) -> None:
         assert len(laboratory.jobs("adopts")) == 1
 
 
+def test_stop_right_after_the_last_result_still_records_it(laboratory: Laboratory) -> None:
+    with running(laboratory) as one:
+        one.run(SCORES)
+
+    [job] = laboratory.jobs(one.settings.tag)
+    assert job["metadata"]["labels"]["outcome"] == "scored"
+    assert job["spec"]["ttlSecondsAfterFinished"] > 0
+
+
 @pytest.mark.parametrize(
     "effect",
     [

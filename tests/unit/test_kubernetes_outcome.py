@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from controller.domain import Outcome
-from controller.executor.kubernetes.outcome import FAULTS, PATIENCE, Cause, Ended, Going, Observation, assess
+from controller.executor.kubernetes.outcome import PATIENCE, assess
+from controller.executor.kubernetes.verdict import FAULTS, Cause, Ended, Going, Observation
 
 OBSERVED = Path(__file__).parent / "observed"
 Thing = dict[str, Any]

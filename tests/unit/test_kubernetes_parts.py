@@ -13,8 +13,10 @@ from controller.domain import TryId, TryRequest
 from controller.errors import ClusterError
 from controller.executor.kubernetes.attempt import BACKOFF_SECONDS, JOB_UID, RunningTry
 from controller.executor.kubernetes.client import LEASES, Client
+from controller.executor.kubernetes.job import RECORDED
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, SeenLines
+from controller.executor.kubernetes.orphans import find_orphans
 from controller.executor.kubernetes.workqueue import WorkQueue
 from tests.unit.kubernetes_api import Reply, ScriptedApi, client_of
 from tests.unit.test_kubernetes_watch import eventually
@@ -295,3 +297,22 @@ def test_pauses_double_up_to_a_minute_and_respect_the_servers_wish() -> None:
     assert pauses[:4] == [1.0, 2.0, 4.0, 8.0]
     assert pauses[-1] == BACKOFF_SECONDS[1]
     assert make_try().backoff(asked=30.0) == 30.0
+
+
+# -- orphans ------------------------------------------------------------------
+
+
+def a_found_job(name: str, *, created: str = "1", **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "creationTimestamp": created, **metadata}}
+
+
+def test_orphans_are_what_nobody_claims_and_nobody_recorded_oldest_first() -> None:
+    jobs = [
+        a_found_job("claimed"),
+        a_found_job("recorded", annotations={RECORDED: "2026-11-24T07:30:00Z"}),
+        a_found_job("going", deletionTimestamp="2"),
+        a_found_job("younger", created="2"),
+        a_found_job("older", created="1"),
+    ]
+
+    assert [job["metadata"]["name"] for job in find_orphans(jobs, ours={"claimed"})] == ["older", "younger"]

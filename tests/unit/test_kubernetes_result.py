@@ -10,9 +10,9 @@ import pytest
 
 from controller.domain import Outcome, Provenance, Result, Score, TryId
 from controller.executor.kubernetes.job import RECORDED
-from controller.executor.kubernetes.outcome import Cause, Ended
 from controller.executor.kubernetes.recording import build_event, recorded_patch
 from controller.executor.kubernetes.result import accelerator, conclude, label_values
+from controller.executor.kubernetes.verdict import Cause, Ended
 from controller.scores import UNREADABLE_LOG
 from controller.settings import Settings
 

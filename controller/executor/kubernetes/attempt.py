@@ -12,11 +12,10 @@ from controller.domain import Result, TryRequest
 from controller.executor.kubernetes.client import Object
 from controller.executor.kubernetes.logs import Follower
 from controller.executor.kubernetes.objects import is_terminal
-from controller.executor.kubernetes.outcome import Ended, Going
+from controller.executor.kubernetes.verdict import Ended, Going
 
 BACKOFF_SECONDS = (1.0, 60.0)
 
-JOB_NAME = "batch.kubernetes.io/job-name"
 JOB_UID = "batch.kubernetes.io/controller-uid"
 
 

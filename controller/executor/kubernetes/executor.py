@@ -21,11 +21,9 @@ from dataclasses import replace
 
 from controller.domain import Progress, TryEnded, TryId, TryRequest
 from controller.errors import ClusterError
-from controller.executor.kubernetes.attempt import JOB_NAME, RunningTry, Step
+from controller.executor.kubernetes.attempt import RunningTry, Step
+from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import (
-    EVENTS,
-    JOBS,
-    PODS,
     Client,
     Object,
     Observe,
@@ -33,14 +31,15 @@ from controller.executor.kubernetes.client import (
     Unavailable,
     connect,
 )
-from controller.executor.kubernetes.job import RECORDED, campaign_selector, job_name
+from controller.executor.kubernetes.job import job_name
 from controller.executor.kubernetes.launching import Conflict, launch, too_large
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, read_tail
-from controller.executor.kubernetes.outcome import PATIENCE, Cause, Ended, Going, Observation, assess
+from controller.executor.kubernetes.orphans import find_orphans, put_away
+from controller.executor.kubernetes.outcome import PATIENCE, assess
 from controller.executor.kubernetes.recording import record
 from controller.executor.kubernetes.result import conclude
-from controller.executor.kubernetes.watch import READ_SECONDS, Reflector
+from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
 from controller.executor.kubernetes.workqueue import WorkQueue
 from controller.phases import PhaseName, phases
 from controller.settings import Settings
@@ -51,9 +50,10 @@ OLDEST_VERSION = (1, 29)
 """Restartable init containers and podReplacementPolicy are on by default from here."""
 
 WORKERS = 4
-SYNC_SECONDS = 30.0
 STOP_SECONDS = 5.0
-SILENT_SECONDS = 2 * READ_SECONDS
+RECORD_SECONDS = 10.0
+"""How long a stop waits for results to be marked in the cluster; what is not will be an orphan of the next start."""
+
 LOG_RETRIES = 4
 TROUBLE_LASTS = 300.0
 """Seconds that a try's trouble outlives it, before another launch may find out whether it is over."""
@@ -81,10 +81,11 @@ class KubernetesExecutor:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.RLock()
+        self._one_recorded = threading.Condition(self._lock)
         self._tries: dict[str, RunningTry] = {}
         self._ours: set[str] = set()
         self._lease: Lease | None = None
-        self._reflectors: tuple[Reflector, ...] = ()
+        self._stopped = False
         self._past_trouble = ("", 0.0)
         self._queue = WorkQueue(self._work, threads=WORKERS, name="kubernetes")
 
@@ -101,10 +102,12 @@ class KubernetesExecutor:
             client, self._settings.tag, holder=holder, duration=self._cluster.lease_seconds, clock=self._monotonic
         )
         self._client = client.guarded(self._lease.guard)
+        handlers = Handlers(job=self._job_changed, pod=self._pod_changed, event=self._event_changed)
+        self._caches = Caches(self._client, self._settings.tag, handlers)
         try:
             self._require_version(client)
             self._lease.acquire()
-            self._start_watching()
+            self._caches.start()
         except ClusterError:
             self.stop()
             raise
@@ -133,18 +136,19 @@ class KubernetesExecutor:
     def trouble(self) -> str:
         """What only an operator can mend; nothing should be launched meanwhile. Empty when there is nothing."""
         self._queue.check()
-        if self._lease is None or self._lease.lost:
-            return self._lease.lost if self._lease else ""
+        lease = self._lease
+        if lease is None or lease.lost:
+            return lease.lost if lease else ""
         with self._lock:
             found = [trial.trouble or trial.going.trouble for trial in self._tries.values() if trial.result is None]
         said, at = self._past_trouble
         past = said if said and self._monotonic() - at < TROUBLE_LASTS else ""
-        return next(filter(None, found), "") or past or self._silence()
+        return next(filter(None, found), "") or past or self._caches.silence()
 
     def ready(self) -> bool:
-        """Whether every watch has filled its cache and this controller holds the lease."""
-        synced = bool(self._reflectors) and all(reflector.wait_synced(0) for reflector in self._reflectors)
-        return synced and self._lease is not None and not self._lease.lost
+        """Whether every watch has filled its cache and this controller holds the lease; also once it has stopped."""
+        lease = self._lease
+        return self._stopped or (lease is not None and not lease.lost and self._caches.synced())
 
     def recorded(self, id: TryId) -> None:
         """Label the Job with its result and let the cluster remove it after a while."""
@@ -160,13 +164,14 @@ class KubernetesExecutor:
         """Let go of everything. Jobs go on: the next start finds them by their names."""
         if self._lease is None:
             return
+        with self._one_recorded:
+            self._one_recorded.wait_for(self._all_recorded, timeout=RECORD_SECONDS)
         self._queue.stop(STOP_SECONDS)
         with self._lock:
             followers = [trial.follower for trial in self._tries.values() if trial.follower]
         for follower in followers:
             follower.stop()
-        for reflector in self._reflectors:
-            reflector.stop()
+        self._caches.stop()
         for follower in followers:
             follower.join(STOP_SECONDS)
         try:
@@ -174,12 +179,13 @@ class KubernetesExecutor:
         except ClusterError as error:
             LOG.warning("lease not released", extra={"error": str(error)})
         self._client.close()
+        self._lease, self._stopped = None, True
 
     # -- for metrics ----------------------------------------------------------
 
     def watch_ages(self) -> Mapping[str, float]:
         """Seconds since each watch last heard from the API server."""
-        return {reflector.plural: reflector.age for reflector in self._reflectors}
+        return self._caches.ages() if self._lease else {}
 
     # -- starting -------------------------------------------------------------
 
@@ -191,28 +197,6 @@ class KubernetesExecutor:
         if version < OLDEST_VERSION:
             needed, found = (".".join(map(str, pair)) for pair in (OLDEST_VERSION, version))
             raise ClusterError(f"the cluster runs Kubernetes {found}; {needed} or newer is needed for sidecars")
-
-    def _start_watching(self) -> None:
-        selector = campaign_selector(self._settings.tag)
-        self._jobs = Reflector(
-            self._client,
-            JOBS,
-            key=lambda job: str(job["metadata"]["name"]),
-            changed=self._job_changed,
-            labelSelector=selector,
-        )
-        self._pods = Reflector(self._client, PODS, key=_job_of_pod, changed=self._pod_changed, labelSelector=selector)
-        self._events = Reflector(
-            self._client, EVENTS, key=_object_of_event, changed=self._event_changed, fieldSelector="type=Warning"
-        )
-        self._reflectors = (self._jobs, self._pods, self._events)
-        for reflector in self._reflectors:
-            reflector.start()
-        for reflector in self._reflectors:
-            if not reflector.wait_synced(SYNC_SECONDS):
-                raise ClusterError(
-                    f"{reflector.plural} of namespace {self._cluster.namespace} cannot be listed: {reflector.error}"
-                )
 
     # -- what the watches call ------------------------------------------------
 
@@ -226,7 +210,7 @@ class KubernetesExecutor:
         self._queue.add(name)
 
     def _pod_changed(self, pod: Object, gone: bool) -> None:
-        name = _job_of_pod(pod)
+        name = job_of_pod(pod)
         with self._lock:
             trial = self._tries.get(name)
             if trial is None:
@@ -296,14 +280,14 @@ class KubernetesExecutor:
             self._end(trial, Ended(cause=Cause.CRASH, reason=reason))
             return
         plan = phases(self._settings, trial.request)
-        job = launch(self._client, self._settings, trial.request, plan, known=self._jobs.find(trial.name))
+        job = launch(self._client, self._settings, trial.request, plan, known=self._caches.jobs(trial.name))
         with self._lock:
             trial.uid, trial.job = job["metadata"]["uid"], job
             trial.step, trial.failures, trial.trouble = Step.OBSERVE, 0, ""
             # What the watches delivered before the uid was known is in their caches.
-            for found in self._jobs.find(trial.name):
+            for found in self._caches.jobs(trial.name):
                 trial.see_job(found, gone=False)
-            for pod in self._pods.find(trial.name):
+            for pod in self._caches.pods(trial.name):
                 trial.see_pod(pod, gone=False, now=self._monotonic())
         self._look(trial)
 
@@ -333,7 +317,7 @@ class KubernetesExecutor:
             pod_gone=trial.pod_gone,
             active_seconds=0.0 if trial.started_since is None else self._monotonic() - trial.started_since,
             ending_seconds=0.0 if trial.ending_since is None else self._monotonic() - trial.ending_since,
-            events=tuple(event for uid in uids for event in self._events.find(uid)),
+            events=self._caches.warnings(*uids),
         )
 
     def _follow(self, trial: RunningTry) -> None:
@@ -398,43 +382,24 @@ class KubernetesExecutor:
                 trial.result,
                 now=self._clock(),
             )
-        with self._lock:
+        with self._one_recorded:
             self._tries.pop(trial.name, None)
+            self._one_recorded.notify_all()
 
-    # -- orphans --------------------------------------------------------------
+    def _all_recorded(self) -> bool:
+        return not any(trial.step is Step.RECORD for trial in self._tries.values())
 
     def _sweep(self) -> None:
-        """Remove what no try of ours claims: oldest first, and a few at a time."""
-        orphans = sorted(
-            filter(self._is_orphan, self._jobs.all()), key=lambda job: job["metadata"]["creationTimestamp"]
-        )
+        orphans = find_orphans(self._caches.every_job(), ours=self._ours)
         try:
             for job in orphans[:SWEEP_AT_ONCE]:
-                LOG.warning("orphan", extra={"job": job["metadata"]["name"]})
-                self._put_away(job)
+                name = job["metadata"]["name"]
+                LOG.warning("orphan", extra={"job": name})
+                put_away(self._client, job, self._caches.pods(name), keep_seconds=self._cluster.keep_failed_seconds)
         except ClusterError as error:
             LOG.warning("sweep stopped", extra={"error": str(error)})
         if orphans:
             self._queue.add_after(SWEEP, 5.0)
-
-    def _is_orphan(self, job: Object) -> bool:
-        metadata = job["metadata"]
-        known = metadata["name"] in self._ours or RECORDED in metadata.get("annotations", {})
-        return not known and "deletionTimestamp" not in metadata
-
-    def _put_away(self, job: Object) -> None:
-        """One that ended was recorded a moment before its controller died: keep it as long as a failed one."""
-        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        # The Job controller takes seconds to say what its pod says at once.
-        pods = self._pods.find(name) or ({},)
-        if not any(isinstance(assess(Observation(job=job, pod=pod)), Ended) for pod in pods):
-            self._client.delete(JOBS, name, uid=uid)
-            return
-        change = {
-            "metadata": {"labels": {"outcome": "orphan"}, "annotations": {RECORDED: "orphan"}},
-            "spec": {"ttlSecondsAfterFinished": self._cluster.keep_failed_seconds},
-        }
-        self._client.patch(JOBS, name, change)
 
     # -- what people see ------------------------------------------------------
 
@@ -448,17 +413,3 @@ class KubernetesExecutor:
             phase_seconds=granted.get(trial.going.phase, 0.0),
             line=trial.follower.line if following and trial.follower else trial.going.line,
         )
-
-    def _silence(self) -> str:
-        oldest = max(self._reflectors, key=lambda reflector: reflector.age, default=None)
-        if oldest is None or oldest.age < SILENT_SECONDS:
-            return ""
-        return f"the Kubernetes API has said nothing for {oldest.age:.0f} s: {oldest.error or 'no error'}"
-
-
-def _job_of_pod(pod: Object) -> str:
-    return str(pod["metadata"].get("labels", {}).get(JOB_NAME, ""))
-
-
-def _object_of_event(event: Object) -> str:
-    return str(event["involvedObject"].get("uid", ""))

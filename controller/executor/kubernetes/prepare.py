@@ -20,7 +20,8 @@ from controller.executor.kubernetes.job import (
     pod_baseline,
 )
 from controller.executor.kubernetes.logs import read_tail
-from controller.executor.kubernetes.outcome import Cause, Ended, Going, Observation, assess
+from controller.executor.kubernetes.outcome import assess
+from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
 from controller.phases import TASK
 from controller.scores import last_error, safe_text
 from controller.settings import Settings

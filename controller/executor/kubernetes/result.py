@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.domain import Outcome, Provenance, Result, Score, TryId
-from controller.executor.kubernetes.outcome import FAULTS, Cause, Ended
+from controller.executor.kubernetes.verdict import FAULTS, Cause, Ended
 from controller.phases import PhaseName
 from controller.scores import last_error, read_exam_report, read_log_score, read_summary, safe_tail
 from controller.settings import KubernetesSettings, Settings
