@@ -21,6 +21,7 @@ from controller.folder import CampaignFolder, read_brief, read_manifest, task_fi
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.metrics import Metrics
+from controller.mirror import Mirror
 from controller.notices import Notice
 from controller.planner import Stop
 from controller.ports import Agent, Executor
@@ -86,6 +87,8 @@ class _Run:
             dollars=lambda: self._booking.cost.dollars,
         )
         self._tally = Tally(self._campaign.memory.experiments.values())
+        remote = settings.lab.remote
+        self._mirror = Mirror(folder.lab, remote, say=lambda line: err.print(line, markup=False)) if remote else None
         self._server = Server(self._sources()) if settings.server.enabled else None
 
     def to_its_end(self) -> Stop:
@@ -93,6 +96,8 @@ class _Run:
         self._screen.before(self._campaign.memory)
         with _on_signals(self._stop), self._screen.live():
             ended = self._campaign.run()
+        if self._mirror:
+            self._mirror.close()
         self._say(ended)
         return ended
 
@@ -115,6 +120,8 @@ class _Run:
         self._tally.take(notice)
         self._metrics.notice(notice)
         self._screen.notice(notice)
+        if self._mirror:
+            self._mirror.notice(notice)
 
     def _publish(self) -> None:
         view = self._campaign.view()
