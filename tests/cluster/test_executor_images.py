@@ -6,10 +6,13 @@ Slow the first time: the trainer's image has 5 GB. Both are cached by what they 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from controller.domain import Outcome, Provenance
 from controller.executor.kubernetes.job import USER, container_security
@@ -85,15 +88,22 @@ def test_images_name_nobody_as_their_user() -> None:
         assert config["config"]["User"] == f"{USER}:{USER}"
 
 
+SIZES: Manifest = {
+    "kubernetes": {
+        "cpu": "1500m",
+        "memory": "3Gi",
+        "examine_cpu": "400m",
+        "examine_memory": "1Gi",
+        "shared_memory": "64Mi",
+    },
+    "limits": {"artifact_gb": 1, "scratch_gb": 1},
+    "deadlines": {"image_pull": 60, "probe": 180, "examine": 400},
+}
+
+
 def test_sealed_exam_scores_the_shipped_task_in_a_pod(laboratory: Laboratory) -> None:
     laboratory.image = laboratory.cluster.import_image(trainer_image())
-    kubernetes = {"cpu": "1500m", "memory": "3Gi", "examine_cpu": "400m", "examine_memory": "1Gi"}
-    overrides: Manifest = {
-        "kubernetes": kubernetes | {"shared_memory": "64Mi"},
-        "limits": {"artifact_gb": 1, "scratch_gb": 1},
-        "deadlines": {"image_pull": 60, "probe": 180, "examine": 400},
-        "budget": {"train_seconds": 20, "experiments": 1},
-    }
+    overrides = {**SIZES, "budget": {"train_seconds": 20, "experiments": 1}}
     prepare_on_cluster(laboratory.settings("real", **overrides), say=print)
     with running(laboratory, tag="real", **overrides) as one:
         result = one.run((TASK / "train.py").read_text(), seconds=600)
@@ -105,3 +115,20 @@ def test_sealed_exam_scores_the_shipped_task_in_a_pod(laboratory: Laboratory) ->
     assert (result.exam.flag, result.exam.hits, result.exam.restart) == (None, 0, 0.0)
     assert 0 < result.score.value < 8
     assert "step" in result.log_tail
+
+
+def test_whole_campaign_runs_from_the_command_line(laboratory: Laboratory, tmp_path: Path) -> None:
+    laboratory.image = laboratory.cluster.import_image(trainer_image())
+    budget = {"train_seconds": 8, "experiments": 1}
+    settings = laboratory.settings("whole", **SIZES, budget=budget, judge={"baseline_runs": 2, "max_runs": 1})
+    file = tmp_path / "campaign.yaml"
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)))
+    for verb in ("prepare", "run"):
+        command = [sys.executable, "-m", "controller.cli", verb, str(tmp_path / "whole"), "--settings", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    outcomes = {job["metadata"]["labels"]["outcome"] for job in laboratory.jobs("whole")}
+    assert len(laboratory.jobs("whole")) == 3
+    assert outcomes <= {"scored", "crashed", "timed_out"}
+    assert "stopped: 1 experiment" in done.stdout
