@@ -9,7 +9,7 @@ list with what the API server says.
   verbs: [create, get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

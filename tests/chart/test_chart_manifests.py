@@ -219,7 +219,7 @@ def test_controller_may_run_jobs_among_the_attempts_and_nothing_else() -> None:
                 "resources": ["jobs"],
                 "verbs": ["create", "get", "list", "watch", "patch", "delete"],
             },
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get", "patch", "delete"]},
             {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list", "watch"]},
