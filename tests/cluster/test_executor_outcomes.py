@@ -94,12 +94,6 @@ def test_result_is_an_event_on_the_job(laboratory: Laboratory) -> None:
             id="probe out of memory",
         ),
         pytest.param(
-            f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate",
-            Outcome.CRASHED,
-            "candidate exited 2 times before the exam could begin",
-            id="candidate never serves",
-        ),
-        pytest.param(
             f"{SCORES}; echo 'exit 1' > $AUTORESEARCH_ARTIFACT/exam",
             Outcome.LOST,
             "examine itself failed with exit code 1",
@@ -131,6 +125,26 @@ def test_end_is_told_apart(laboratory: Laboratory, script: str, outcome: Outcome
 
         assert (result.outcome, result.score) == (outcome, None)
         assert reason in result.reason
+
+
+def test_candidate_that_never_serves_has_no_score_whoever_notices_first(laboratory: Laboratory) -> None:
+    """The kubelet may or may not begin the exam before it sees the candidate end; a real examiner then rejects."""
+    rejects = (
+        'answer "{\\"attempt\\":\\"$AUTORESEARCH_ATTEMPT\\",\\"verdict\\":\\"rejected\\",\\"test\\":\\"protocol\\",'
+        '\\"explanation\\":\\"no candidate connected\\"}"; exit 0'
+    )
+    script = (
+        f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate; echo '{rejects}' > $AUTORESEARCH_ARTIFACT/exam"
+    )
+
+    with running(laboratory) as one:
+        result = one.run(script)
+
+    assert result.score is None
+    assert (result.outcome, result.reason) in {
+        (Outcome.CRASHED, "candidate exited 2 times before the exam could begin"),
+        (Outcome.REJECTED, "no candidate connected"),
+    }
 
 
 def test_printed_scores_of_training_are_just_text(laboratory: Laboratory) -> None:
