@@ -113,7 +113,7 @@ Action = Launch | Conclude | Rebase | Requeue | Propose | Wait | Stop
 
 def plan(view: View, settings: Settings) -> Action:
     """The next action: verdicts first, then runs that settle open questions, then new ones, then proposals."""
-    idle = [e for e in view.open if e.number not in view.running or _baseline_has_room(e)]
+    idle = [e for e in view.open if e.number not in view.running or e.number == BASELINE]
     wanted: list[Launch | Rebase] = []
     for experiment in idle:
         step = _next_step(experiment, view, settings)
@@ -167,10 +167,6 @@ def slot_size(settings: Settings) -> int:
 def _mean_seconds(view: View, settings: Settings) -> float:
     spent = view.spent
     return spent.slot_seconds / spent.runs if spent.runs else settings.budget.train_seconds
-
-
-def _baseline_has_room(experiment: Experiment) -> bool:
-    return experiment.number == BASELINE
 
 
 def _next_step(experiment: Experiment, view: View, settings: Settings) -> Action | None:

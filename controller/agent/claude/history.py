@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from controller.domain import BASELINE, Experiment, Verdict
+from controller.domain import BASELINE, Experiment
 
 NEAR = 0.6
 """Share of changed lines in common from which two edits count as near-duplicates."""
@@ -110,11 +110,6 @@ class Diffs:
             with self._lock:
                 self._known[experiment.commit] = known
         return known
-
-
-def verdict_of(experiment: Experiment) -> Verdict | None:
-    """The verdict, or None while there is none."""
-    return experiment.judgement.verdict if experiment.judgement else None
 
 
 def _normal(line: str) -> str:
