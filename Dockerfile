@@ -8,7 +8,7 @@ COPY requirements/dev.txt requirements/
 # The build backend by its pinned hashes, like everything else.
 RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } keep' requirements/dev.txt \
         > build.txt \
-    && pip install --no-cache-dir --require-hashes --requirement build.txt
+    && pip install --no-cache-dir --no-deps --require-hashes --requirement build.txt
 COPY pyproject.toml README.md LICENSE program.md ./
 COPY controller controller
 COPY trainer-image trainer-image
@@ -19,7 +19,7 @@ FROM ${BASE_IMAGE}
 RUN command -v git > /dev/null \
     || (apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*)
 COPY requirements/controller.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir --only-binary :all: --require-hashes --requirement /tmp/requirements.txt
+RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes --requirement /tmp/requirements.txt
 RUN groupadd --gid 65532 autoresearch \
     && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /tmp autoresearch
 COPY --from=wheel /wheels /tmp/wheels

@@ -12,7 +12,7 @@ help: ## list the targets
 $(READY): requirements/dev.txt
 	@echo "  set up  .venv ($$($(PYTHON) --version)), torch, controller: a few minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
