@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
+# Most of a cluster's time is waiting: more of them than processors.
+WORKERS ?= 3
 
 .PHONY: help demo test test-unit lint fix bench images cluster lock clean
 
@@ -20,7 +22,7 @@ demo: $(READY) ## run a real campaign on this machine: no key, no cluster, about
 	@$(BIN)/autoresearch run demo
 
 test: $(READY) ## all tests; what cannot run here says so loudly
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
 
 test-unit: $(READY) ## the quick tests: no cluster, no training
 	$(BIN)/pytest tests/unit

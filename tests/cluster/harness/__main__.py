@@ -60,7 +60,7 @@ def _up(name: str, gpus: int) -> None:
             raise ClusterError(reason)
     ensure_packages()
     if kept(name) is None:
-        BuiltCluster.start(name, ClusterSpec(gpus=gpus), keep=True)
+        BuiltCluster.start(name, ClusterSpec(gpus=gpus), keep=True, slot=0)
     print(f'cluster {name} runs: eval "$(python -m tests.cluster.harness env --name {name})"', file=sys.stderr)
 
 

@@ -47,15 +47,17 @@ class BuiltCluster(Cluster):
         self._stopped = False
 
     @classmethod
-    def start(cls, name: str, spec: ClusterSpec = DEFAULT, *, keep: bool = False) -> BuiltCluster:
+    def start(
+        cls, name: str, spec: ClusterSpec = DEFAULT, *, keep: bool = False, slot: int = slots.LONELY
+    ) -> BuiltCluster:
         """Start a cluster and wait until its node is Ready; about 7 s on two cores.
 
-        name: any, it shows in the node's name; keep: run on after the caller's end. Raises ClusterError with the last
-        words of the components when it does not come up.
+        name: any, it shows in the node's name; keep: run on after the caller's end; slot: the place to take, or the
+        next free one. Raises ClusterError with the last words of the components when it does not come up.
         """
         for program in COMPONENTS:
             binary(program)
-        layout = slots.claim(name)
+        layout = slots.claim(name, wanted=slot)
         slots.make_control_groups(layout)
         cluster = cls(layout, spec, Machine.boot(layout, keep=keep))
         try:

@@ -68,7 +68,8 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         case Given(kubeconfig):
             yield _given(kubeconfig)
         case Kind():
-            yield KindCluster.start("autoresearch-tests", kubeconfig=ORPHANED_LOGS.with_name("kind.kubeconfig"))
+            name = f"autoresearch-tests-{_worker()}"
+            yield KindCluster.start(name, kubeconfig=ORPHANED_LOGS.with_name(f"{name}.kubeconfig"))
         case Built():
             yield from _shared(request.session)
         case Missing(reason):
@@ -117,6 +118,11 @@ def namespaces(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Nam
         delete_pair(cluster, pair)
 
 
+def _worker() -> int:
+    """Number of this pytest-xdist worker; 0 where the tests run in one process."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def _given(kubeconfig: Path) -> Cluster:
     """A kubeconfig of `up` belongs to a cluster of ours, with faults and images; any other to a foreign one."""
     ours = [layout for layout in slots.occupied() if kubeconfig.resolve() == layout.kubeconfig]
@@ -124,7 +130,8 @@ def _given(kubeconfig: Path) -> Cluster:
 
 
 def _shared(session: pytest.Session) -> Iterator[Cluster]:
-    one = BuiltCluster.start("shared")
+    # A worker keeps to its place, where the images that its tests use lie already.
+    one = BuiltCluster.start("shared", slot=_worker())
     failed_before = session.testsfailed
     yield one
     _tell_and_stop(one, failed=session.testsfailed > failed_before)

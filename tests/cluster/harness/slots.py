@@ -19,14 +19,17 @@ from .waiting import ClusterError, wait_until
 # Short, because paths of Unix sockets end at 107 characters; on disk, because pods' disk limits are measured there.
 STATE = Path("/var/lib/autoresearch-tests")
 
+LONELY = 8
+"""From here on, clusters of a single test; before it shared ones, whose images are worth keeping."""
+
 
 def layout_of(slot: int, name: str) -> Layout:
     """The layout of a slot; image stores are kept between runs, one for each slot."""
     return Layout(slot=slot, name=name, root=STATE / str(slot), store=STATE / "images" / str(slot))
 
 
-def claim(name: str) -> Layout:
-    """Take the first free number for the calling process, after removing what dead owners left.
+def claim(name: str, *, wanted: int) -> Layout:
+    """Take a number for the calling process, after removing what dead owners left: the first free one from `wanted` on.
 
     Raises ClusterError when all are taken.
     """
@@ -34,9 +37,11 @@ def claim(name: str) -> Layout:
         free = _remove_dead()
         if not free:
             raise ClusterError(f"all {SLOTS} places for clusters are taken; see {STATE}/*/owner.json")
-        for slot in free[1:]:
-            _forget_images(layout_of(slot, name))
-        layout = layout_of(free[0], name)
+        chosen = min(free, key=lambda slot: (slot - wanted) % SLOTS)
+        for slot in free:
+            if slot != chosen:
+                _forget_images(layout_of(slot, name))
+        layout = layout_of(chosen, name)
         layout.root.mkdir(parents=True)
         me = Process.current()
         _write_record(layout, owner=[me.pid, me.started])
