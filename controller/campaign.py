@@ -48,6 +48,7 @@ from controller.planner import (
     plan,
 )
 from controller.ports import Abandoned, Agent, Executor, ProposalRequest
+from controller.prices import slot_price
 from controller.settings import Settings, dump_settings
 
 REFUSALS_IN_A_ROW = 25
@@ -223,7 +224,8 @@ class Campaign:
         experiment = self.memory.experiments[event.id.experiment]
         attempt = next(a for a in experiment.attempts if a.number == event.id.attempt)
         result = self._without_log(event)
-        ended = replace(attempt.tries[-1], seconds=result.seconds)
+        price = slot_price(self._settings, result.node)
+        ended = replace(attempt.tries[-1], seconds=result.seconds, dollars_per_hour=price)
         if result.outcome is Outcome.LOST and self._may_try_again(attempt, result):
             lost = replace(ended, lost=result.reason or "lost", interrupted=result.interrupted)
             experiment = _with(experiment, replace(attempt, tries=(*attempt.tries[:-1], lost)))
@@ -445,7 +447,7 @@ class Campaign:
             )
         self._lab.repair(tag)
         self._incumbent = self._lab.incumbent(tag)
-        return Memory(self._judge, self._lab.experiments(tag))
+        return Memory(self._judge, self._lab.experiments(tag), self._settings)
 
     def _record(self, experiment: Experiment) -> None:
         self._lab.record(self._settings.tag, experiment, at=self._clock())

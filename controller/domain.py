@@ -92,12 +92,14 @@ class Try:
     """One launch of an attempt. An infrastructure failure ends it with `lost`, its reason, and a next try.
 
     interrupted: lost with its controller, so that it does not count against the most tries there may be.
+    dollars_per_hour: the price of its slot that applied when it ended; None before, and where none was booked.
     """
 
     number: int
     probe_set: int
     launched_at: float
     seconds: float = 0.0
+    dollars_per_hour: float | None = None
     lost: str = ""
     interrupted: bool = False
 

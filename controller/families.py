@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from controller import __version__
 from controller.domain import Outcome, Verdict
-from controller.planner import slot_size
+from controller.prices import slot_size
 from controller.settings import Settings
 from controller.snapshot import LOSSES, Snapshot
 
@@ -67,7 +67,7 @@ def _money(snapshot: Snapshot) -> Iterable[Metric]:
     settings, tag = snapshot.settings, snapshot.settings.tag
     size, kept = slot_size(settings), snapshot.verdicts.get(Verdict.KEEP, 0)
     gpu_seconds = snapshot.slot_seconds * size
-    dollars = {"model": snapshot.call_dollars, "gpu": gpu_seconds / 3600 * settings.budget.gpu_dollars_per_hour}
+    dollars = {"model": snapshot.call_dollars, "gpu": snapshot.slot_dollars}
     tokens = {kind: snapshot.tokens.get(kind, 0) for kind in TOKENS}
     outcomes = {outcome.value: snapshot.seconds.get(outcome, 0.0) * size for outcome in Outcome}
     # A gauge: a call in flight counts as the most it can cost, and for less once it has ended.

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 from controller.domain import BASELINE, Experiment, Outcome
 from controller.judge import Judge, State
 from controller.planner import AGAIN, Spent, candidate_of
+from controller.prices import slot_dollars
+from controller.settings import Settings
 
 
 class Memory:
     """The campaign as the loop sees it."""
 
-    def __init__(self, judge: Judge, experiments: Sequence[Experiment]) -> None:
+    def __init__(self, judge: Judge, experiments: Sequence[Experiment], settings: Settings) -> None:
         self._judge = judge
+        self._settings = settings
         self.experiments: dict[int, Experiment] = {e.number: e for e in experiments}
         self.open: dict[int, Experiment] = {e.number: e for e in experiments if e.judgement is None}
         self.fingerprints: set[str] = {e.fingerprint for e in experiments}
@@ -25,6 +28,7 @@ class Memory:
         self.order = 0
         self._incumbent = BASELINE
         self.slot_seconds, self.runs = _slots(experiments)
+        self.slot_dollars = sum(slot_dollars(e, settings) for e in experiments)
         self._admitted = sum(_counts(e) for e in experiments)
         for experiment in sorted((e for e in experiments if e.judgement), key=_order):
             self._fold(experiment)
@@ -41,6 +45,8 @@ class Memory:
         before_seconds, before_runs = _slots([known] if known else [])
         self.slot_seconds += seconds - before_seconds
         self.runs += runs - before_runs
+        before_dollars = slot_dollars(known, self._settings) if known else 0.0
+        self.slot_dollars += slot_dollars(experiment, self._settings) - before_dollars
         self._admitted += _counts(experiment) - (_counts(known) if known else 0)
         self.experiments[experiment.number] = experiment
         self.fingerprints.add(experiment.fingerprint)
@@ -55,6 +61,7 @@ class Memory:
         return Spent(
             experiments=self._admitted,
             slot_seconds=self.slot_seconds,
+            slot_dollars=self.slot_dollars,
             runs=self.runs,
             dollars=dollars,
             elapsed_seconds=elapsed_seconds,

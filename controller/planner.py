@@ -12,6 +12,7 @@ from typing import assert_never
 
 from controller.domain import BASELINE, Attempt, Experiment, Outcome, Verdict
 from controller.judge import Assessment, Candidate, Decision, Judge, State
+from controller.prices import price_range, slot_size
 from controller.settings import Settings
 
 AGAIN = "again:"
@@ -23,10 +24,11 @@ HITS_THAT_REJECT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What the campaign has used up: experiments admitted, slot seconds and ended runs, dollars, hours on the clock."""
+    """What the campaign has used up: experiments admitted, slots and ended runs, dollars of model calls, the clock."""
 
     experiments: int = 0
     slot_seconds: float = 0.0
+    slot_dollars: float = 0.0
     runs: int = 0
     dollars: float = 0.0
     elapsed_seconds: float = 0.0
@@ -136,7 +138,7 @@ def may_launch(view: View, settings: Settings) -> bool:
     """Whether one more run fits the budget: spent, plus what runs and this one at the mean of runs so far."""
     budget, spent = settings.budget, view.spent
     slot_hours = _committed_slot_hours(view, settings, more=1)
-    dollars = spent.dollars + slot_hours * budget.gpu_dollars_per_hour
+    dollars = _committed_dollars(view, settings, more=1)
     return (
         (budget.hours is None or (spent.elapsed_seconds + _mean_seconds(view, settings)) / 3600 <= budget.hours)
         and (budget.gpu_hours is None or slot_hours <= budget.gpu_hours)
@@ -149,8 +151,7 @@ def dollars_left(view: View, settings: Settings) -> float | None:
     budget = settings.budget
     if budget.dollars is None:
         return None
-    in_flight = _committed_slot_hours(view, settings, more=0) * budget.gpu_dollars_per_hour
-    return max(0.0, budget.dollars - view.spent.dollars - in_flight)
+    return max(0.0, budget.dollars - _committed_dollars(view, settings, more=0))
 
 
 def _committed_slot_hours(view: View, settings: Settings, *, more: int) -> float:
@@ -159,14 +160,22 @@ def _committed_slot_hours(view: View, settings: Settings, *, more: int) -> float
     return (view.spent.slot_seconds + runs * _mean_seconds(view, settings)) * slot_size(settings) / 3600
 
 
-def slot_size(settings: Settings) -> int:
-    """Accelerators that one slot occupies: what GPU hours and their price are counted in."""
-    return max(1, settings.executor.kubernetes.gpus) if settings.executor.kind == "kubernetes" else 1
+def _committed_dollars(view: View, settings: Settings, *, more: int) -> float:
+    """Dollars spent, in flight, and of `more` runs, a run at the mean of those so far."""
+    runs = len(view.running) + more
+    return view.spent.dollars + view.spent.slot_dollars + runs * _mean_dollars(view, settings)
 
 
 def _mean_seconds(view: View, settings: Settings) -> float:
     spent = view.spent
     return spent.slot_seconds / spent.runs if spent.runs else settings.budget.train_seconds
+
+
+def _mean_dollars(view: View, settings: Settings) -> float:
+    """Of a run's slot: the dearest before there is one, and never below the cheapest, should prices have risen."""
+    spent, hours = view.spent, _mean_seconds(view, settings) / 3600
+    least, most = price_range(settings)
+    return max(spent.slot_dollars / spent.runs, hours * least) if spent.runs else hours * most
 
 
 def _next_step(experiment: Experiment, view: View, settings: Settings) -> Action | None:

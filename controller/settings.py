@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from controller.errors import SettingsError
 
 Positive = Annotated[float, Field(gt=0)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -50,7 +51,23 @@ class BudgetSettings(Section):
     hours: Positive | None = Field(None, description="Hours on the clock since the campaign began.")
     gpu_hours: Positive | None = Field(None, description="Slot hours of all attempts together.")
     dollars: Positive | None = Field(None, description="Dollars for the model and, where a price is set, for GPUs.")
-    gpu_dollars_per_hour: float = Field(0.0, ge=0, description="Price of one slot hour.")
+    gpu_dollars_per_hour: Price = Field(0.0, description="Price of an accelerator (of a slot without any) per hour.")
+    gpu_dollars_by_pool: Mapping[str, Price] = Field(
+        default_factory=dict,
+        description="The same by node pool, `{a100: 1.8, h100: 3.9}`; a pool is known by the node's name or the node "
+        "selector's values, globs allowed. Booked with each try, so that new prices leave the past alone.",
+    )
+
+    @field_validator("gpu_dollars_by_pool")
+    @classmethod
+    def _pools_have_names(cls, pools: Mapping[str, float]) -> Mapping[str, float]:
+        wrong = [pool for pool in pools if not re.fullmatch(r"[A-Za-z0-9.*?_-]+", pool)]
+        if wrong:
+            raise ValueError(
+                f"budget.gpu_dollars_by_pool: {wrong[0]!r} names no node pool: "
+                "give letters, digits, '.', '_' and '-', or a glob with '*' and '?'"
+            )
+        return pools
 
 
 class DeadlineSettings(Section):

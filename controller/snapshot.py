@@ -38,6 +38,7 @@ class Snapshot:
     holdout: float | None = None
     inflation: float | None = None
     slot_seconds: float = 0.0
+    slot_dollars: float = 0.0
     experiments: int = 0
     waiting: int = 0
     wanted: int = 0
@@ -132,6 +133,7 @@ def take_snapshot(memory: Memory, tally: Tally, settings: Settings) -> Snapshot:
         holdout=mean(holdouts) if holdouts else None,
         inflation=max(inflations, default=None),
         slot_seconds=memory.slot_seconds,
+        slot_dollars=memory.slot_dollars,
         experiments=memory.spent().experiments,
         waiting=sum(1 for e in memory.open.values() if e.number != BASELINE and not e.attempts),
         wanted=sum(_slots_wanted(e, settings) for e in memory.open.values()),

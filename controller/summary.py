@@ -10,7 +10,7 @@ from typing import Any
 from controller.domain import BASELINE, Experiment, Provenance, Verdict
 from controller.judge import make_judge
 from controller.memory import Memory
-from controller.planner import slot_size
+from controller.prices import slot_size
 from controller.records import mean
 from controller.settings import Settings
 
@@ -87,7 +87,7 @@ def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float
         sigma=state.sigma if state else None,
         best_experiment=memory.incumbent.number,
         slot_hours=memory.slot_seconds * slot_size(settings) / 3600,
-        dollars=dollars + memory.slot_seconds * slot_size(settings) / 3600 * settings.budget.gpu_dollars_per_hour,
+        dollars=dollars + memory.slot_dollars,
         seconds=now - baseline.proposed_at,
         provenance=_provenance(experiments),
     )
@@ -123,7 +123,7 @@ class _Folding:
 def _folded(folding: _Folding) -> Memory:
     """The judge's view. Kept, since whoever watches asks every few seconds and verdicts are minutes apart."""
     judge = make_judge(folding.settings.judge, minimize=folding.settings.task.direction == "minimize")
-    return Memory(judge, folding.experiments)
+    return Memory(judge, folding.experiments, folding.settings)
 
 
 def _provenance(experiments: Sequence[Experiment]) -> str:

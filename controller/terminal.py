@@ -10,7 +10,7 @@ from rich.text import Text
 
 from controller.domain import BASELINE, Attempt, ExamReport, Experiment, Judgement, Progress, Provenance, Verdict
 from controller.judge import State
-from controller.planner import slot_size
+from controller.prices import slot_dollars, slot_size
 from controller.records import mean
 from controller.settings import Settings
 
@@ -111,7 +111,7 @@ def closing(
     judged = [e for e in experiments if e.number != BASELINE and e.judgement]
     kept = sum(1 for e in judged if e.judgement and e.judgement.verdict is Verdict.KEEP)
     hours = sum(a.seconds for e in experiments for a in e.attempts) * slot_size(settings) / 3600
-    dollars += hours * settings.budget.gpu_dollars_per_hour
+    dollars += sum(slot_dollars(e, settings) for e in experiments)
     unit = "CPU-h" if settings.executor.kind == "local" else "slot-h"
     return (
         f"stopped: {reason} · {len(judged)} judged, {kept} kept · {duration(seconds)} · "

@@ -104,7 +104,7 @@ def _planner(folder: Path) -> tuple[float, float]:
     chosen = settings("budget.experiments=20000")
     judge = make_judge(chosen.judge, minimize=True)
     lab = Lab.open(folder / "lab.git")
-    memory = Memory(judge, lab.experiments("t"))
+    memory = Memory(judge, lab.experiments("t"), chosen)
     incumbent = lab.incumbent("t")
     steps = 200
     began = time.perf_counter()

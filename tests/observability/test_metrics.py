@@ -54,7 +54,7 @@ def baseline() -> Experiment:
 
 
 def shown(*experiments: Experiment) -> Snapshot:
-    return take_snapshot(Memory(JUDGE, experiments), Tally(experiments), CHOSEN)
+    return take_snapshot(Memory(JUDGE, experiments, CHOSEN), Tally(experiments), CHOSEN)
 
 
 def test_time_before_a_machine_took_the_try_is_queueing_and_what_phases_leave_over_is_starting() -> None:
@@ -96,7 +96,7 @@ def test_every_slot_second_is_booked_under_an_outcome_whether_counted_live_or_af
     restarted = Tally([baseline(), ended])
 
     assert live.seconds == restarted.seconds
-    assert sum(live.seconds.values()) == Memory(JUDGE, [baseline(), ended]).slot_seconds
+    assert sum(live.seconds.values()) == Memory(JUDGE, [baseline(), ended], CHOSEN).slot_seconds
     assert live.seconds[Outcome.LOST] == 4.0
 
 
@@ -166,7 +166,7 @@ def test_rejected_score_is_never_the_best() -> None:
 def test_best_of_a_score_to_maximize_is_the_highest() -> None:
     chosen = settings("task.direction=maximize")
     better = experiment(1, attempt(tried(), result=scored(2.5)), verdict=Verdict.DISCARD)
-    memory = Memory(make_judge(chosen.judge, minimize=False), [baseline(), better])
+    memory = Memory(make_judge(chosen.judge, minimize=False), [baseline(), better], chosen)
 
     assert take_snapshot(memory, Tally([baseline(), better]), chosen).best == 2.5
 
@@ -200,7 +200,7 @@ def test_scrape_of_ten_thousand_experiments_takes_less_than_50_ms() -> None:
     run = attempt(tried(seconds=20.0), result=scored(1.9))
     many = [experiment(n, run, verdict=Verdict.DISCARD, strategy="bolder") for n in range(1, 10_001)]
     lab = [baseline(), *many]
-    metrics, memory, tally = Metrics(CHOSEN), Memory(JUDGE, lab), Tally(lab)
+    metrics, memory, tally = Metrics(CHOSEN), Memory(JUDGE, lab, CHOSEN), Tally(lab)
 
     took = min(_seconds_of_a_scrape(metrics, memory, tally) for _ in range(5))
 

@@ -34,7 +34,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         baseline = Experiment(number=BASELINE, commit="c0", base="c0", title="baseline")
-        self.memory = Memory(make_judge(self.chosen.judge, minimize=True), [baseline])
+        self.memory = Memory(make_judge(self.chosen.judge, minimize=True), [baseline], self.chosen)
 
     def view(self) -> View:
         return View(
@@ -145,7 +145,9 @@ class Simulation:
             lost = replace(attempt.tries[-1], lost="the controller stopped", seconds=5.0)
             self.put(experiment, replace(attempt, tries=(*attempt.tries[:-1], lost)))
         self.running, self.proposing = [], 0
-        self.memory = Memory(make_judge(self.chosen.judge, minimize=True), list(self.memory.experiments.values()))
+        self.memory = Memory(
+            make_judge(self.chosen.judge, minimize=True), list(self.memory.experiments.values()), self.chosen
+        )
 
 
 POLICIES = st.sampled_from(["ledger", "gauss", "confirm", "greedy"])
