@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from controller.domain import Cost, Experiment, Progress, Proposal, TryEnded, TryId, TryRequest
@@ -68,6 +69,25 @@ class Abandoned:
     transcript: str = ""
 
 
+class WaitReason(StrEnum):
+    """Why a proposal does not come; few values, as each is a series of a metric."""
+
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    UNREACHABLE = "unreachable"
+    BROKEN_STREAM = "broken_stream"
+    ERROR = "error"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What one proposal waits for; `text` is a sentence for people."""
+
+    reason: WaitReason
+    text: str
+
+
 class Agent(Protocol):
     """Proposes one edit at a time; called from a thread of its own, never twice at once for one slot."""
 
@@ -78,6 +98,10 @@ class Agent(Protocol):
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """One proposal. Raises AgentError when only a human can help (key, billing, model)."""
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """What proposals wait for right now; empty where none waits. Safe from another thread."""
 
     def stop(self) -> None:
         """Give up waiting: a `propose` under way returns Abandoned soon."""

@@ -15,7 +15,7 @@ from controller.domain import Outcome, Progress, Proposal, Provenance, Result, S
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.notices import Notice
-from controller.ports import Abandoned, ProposalRequest
+from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import Settings, load_settings
 
 CONSTANTS = 30
@@ -46,6 +46,11 @@ class NumberAgent:
     def check(self) -> list[str]:
         """Nothing to warn of."""
         return []
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Nothing is ever waited for."""
+        return ()
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The next number, until `proposals` are used up."""

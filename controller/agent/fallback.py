@@ -11,7 +11,7 @@ from dataclasses import replace
 from threading import Lock
 
 from controller.domain import Proposal
-from controller.ports import Abandoned, Agent, ProposalRequest
+from controller.ports import Abandoned, Agent, ProposalRequest, Waiting, WaitReason
 
 
 class FallbackAgent:
@@ -24,6 +24,7 @@ class FallbackAgent:
         self._clock = clock
         self._lock = Lock()
         self._rests_until = 0.0
+        self._rests_for = ""
 
     def check(self) -> list[str]:
         """Warnings of both."""
@@ -38,7 +39,18 @@ class FallbackAgent:
             return answer
         with self._lock:
             self._rests_until = self._clock() + answer.retry_after
+            self._rests_for = answer.reason
         return replace(self._second.propose(request), cost=answer.cost)
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """What the first one's proposals wait for, and its own rest."""
+        with self._lock:
+            seconds, reason = self._rests_until - self._clock(), self._rests_for
+        if seconds <= 0:
+            return self._first.waiting
+        text = f"{reason}; {self._second.name} stands in for {self._first.name}, asking again in {seconds:.0f} s"
+        return (*self._first.waiting, Waiting(reason=WaitReason.REST, text=text))
 
     def stop(self) -> None:
         """Stop both."""

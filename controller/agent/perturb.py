@@ -15,7 +15,7 @@ from controller.agent.ideas import Idea, Step, order_ideas, read_past
 from controller.agent.steps import alternatives
 from controller.domain import Proposal
 from controller.novelty import refusal
-from controller.ports import Abandoned, ProposalRequest
+from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import AgentSettings
 
 
@@ -34,6 +34,11 @@ class PerturbAgent:
     def check(self) -> list[str]:
         """Nothing to warn of."""
         return []
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Nothing is ever waited for."""
+        return ()
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The first idea that is worth a training. A refusal of the last one makes it draw anew."""

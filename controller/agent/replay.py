@@ -17,7 +17,7 @@ from threading import Lock
 
 from controller.domain import Experiment, Proposal
 from controller.errors import AgentError
-from controller.ports import Abandoned, ProposalRequest
+from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import AgentSettings, search_path
 
 SECONDS = 60
@@ -47,6 +47,11 @@ class ReplayAgent:
     def check(self) -> list[str]:
         """Nothing to warn of."""
         return []
+
+    @property
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Nothing is ever waited for."""
+        return ()
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         """The next patch on the incumbent, or why it is skipped. Raises AgentError without patches or git."""

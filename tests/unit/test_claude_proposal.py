@@ -15,7 +15,7 @@ from controller.agent.claude import ClaudeAgent
 from controller.domain import Proposal
 from controller.errors import AgentError, SettingsError
 from controller.money import CallRecord, dollars, most_expensive, total, usage_of
-from controller.ports import Abandoned
+from controller.ports import Abandoned, Waiting, WaitReason
 from controller.settings import ClaudeSettings
 from tests.standin import KEY, Fault, Researcher, StandIn, Turn, call, say
 from tests.standin.laboratory import TASK, Clock, Laboratory
@@ -493,6 +493,35 @@ def test_a_stop_ends_a_silent_call_at_once() -> None:
     assert seconds < 2
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault.RATE_LIMIT, WaitReason.RATE_LIMIT),
+        (Fault.OVERLOADED, WaitReason.OVERLOADED),
+        (Fault.ERROR_EVENT, WaitReason.OVERLOADED),
+        (Fault.SERVER_ERROR, WaitReason.ERROR),
+        (Fault.REFUSED_CONNECTION, WaitReason.UNREACHABLE),
+        (Fault.CUT_STREAM, WaitReason.BROKEN_STREAM),
+    ],
+)
+def test_what_a_proposal_waits_for_is_told_while_it_waits(fault: Fault, reason: WaitReason) -> None:
+    seen: list[tuple[Waiting, ...]] = []
+
+    class Watching(Clock):
+        def wait(self, seconds: float) -> bool:
+            seen.append(bench.agent.waiting)
+            return super().wait(seconds)
+
+    with Bench(faults=[fault]) as bench:
+        bench.agent = make_agent(bench.standin, book=bench.booked.append, clock=Watching())
+        proposal = bench.propose()
+
+    assert isinstance(proposal, Proposal)
+    assert [[waiting.reason for waiting in moment] for moment in seen] == [[reason]]
+    assert "asking again in" in seen[0][0].text
+    assert bench.agent.waiting == ()
+
+
 def test_a_stop_ends_a_wait_of_a_day_at_once() -> None:
     with StandIn(faults=[Fault.RATE_LIMIT_FOR_A_DAY] * 100) as standin:
         booked: list[CallRecord] = []
@@ -509,7 +538,8 @@ def test_a_stop_ends_a_wait_of_a_day_at_once() -> None:
         deadline = time.monotonic() + 20
         while not agent.waiting and time.monotonic() < deadline:
             thread.join(0.01)
-        assert "rate_limit_error" in agent.waiting[0]
+        assert agent.waiting[0].reason is WaitReason.RATE_LIMIT
+        assert "rate_limit_error" in agent.waiting[0].text
         agent.stop()
         thread.join(5)
 

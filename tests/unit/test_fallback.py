@@ -7,7 +7,7 @@ import pytest
 from controller.agent.fallback import FallbackAgent
 from controller.domain import Cost, Proposal
 from controller.errors import AgentError
-from controller.ports import Abandoned, ProposalRequest
+from controller.ports import Abandoned, ProposalRequest, WaitReason
 from tests.scripted import TRAIN, NumberAgent
 
 REQUEST = ProposalRequest(
@@ -40,9 +40,13 @@ def test_second_proposes_while_the_first_rests_and_the_first_comes_back() -> Non
     agent = FallbackAgent(Overloaded(name="first"), NumberAgent(name="second"), clock=lambda: now[0])
 
     during = [agent.propose(REQUEST), agent.propose(REQUEST)]
+    resting = agent.waiting
     now[0] = 61.0
     after = agent.propose(REQUEST)
 
+    assert [w.reason for w in resting] == [WaitReason.REST]
+    assert resting[0].text == "overloaded; second stands in for first, asking again in 60 s"
+    assert agent.waiting == ()
     assert [p.agent for p in during if isinstance(p, Proposal)] == ["second", "second"]
     assert during[0].cost.dollars == 1.0
     assert isinstance(after, Proposal)

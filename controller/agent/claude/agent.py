@@ -25,7 +25,7 @@ from controller.agent.claude.models import Model, Models
 from controller.agent.claude.purse import Purse
 from controller.agent.claude.wire import SILENCE_SECONDS, Wire
 from controller.domain import Proposal
-from controller.ports import Abandoned, ProposalRequest
+from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import ClaudeSettings
 
 REFUSED_REST_SECONDS = 30.0
@@ -75,14 +75,14 @@ class ClaudeAgent:
         self._purse = Purse()
         self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices, purse=self._purse)
         self._lock = Lock()
-        self._waiting: dict[int, str] = {}
+        self._waiting: dict[int, Waiting] = {}
         self._prompt_tokens = prompt.PROMPT_TOKENS
         self._refused_in_a_row = 0
         self._turn = 0
 
     @property
-    def waiting(self) -> tuple[str, ...]:
-        """What proposals wait for right now, one sentence each."""
+    def waiting(self) -> tuple[Waiting, ...]:
+        """What proposals wait for right now."""
         with self._lock:
             return tuple(self._waiting.values())
 
@@ -151,8 +151,8 @@ class ClaudeAgent:
             return replace(abandoned, retry_after=rest)
         return abandoned
 
-    def _notice(self, number: int, text: str) -> None:
+    def _notice(self, number: int, waiting: Waiting | None) -> None:
         with self._lock:
             self._waiting.pop(number, None)
-            if text:
-                self._waiting[number] = text
+            if waiting:
+                self._waiting[number] = waiting

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.money import Usage, usage_of
+from controller.ports import WaitReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Busy:
     """
 
     reason: str
+    kind: WaitReason = WaitReason.ERROR
     lost: bool = False
     retry_after: float | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from controller.agent.claude.untrusted import one_line
 from controller.agent.claude.wire import Wire
 from controller.domain import Proposal
 from controller.errors import AgentError
-from controller.ports import Abandoned
+from controller.ports import Abandoned, Waiting, WaitReason
 
 MALFORMED = 3
 INTERRUPTIONS = 3
@@ -50,7 +50,7 @@ class Surroundings:
     """The effects a conversation has, all injected.
 
     wait: sleep that returns True at once when the campaign stops. notice: told what the proposal waits for,
-    empty when it goes on.
+    None when it goes on.
     """
 
     wire: Wire
@@ -58,7 +58,7 @@ class Surroundings:
     wait: Callable[[float], bool]
     stopped: Callable[[], bool]
     random: Random
-    notice: Callable[[str], None] = lambda _: None
+    notice: Callable[[Waiting | None], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,9 @@ class Conversation:
                 state.interruptions += 1
                 if state.interruptions > INTERRUPTIONS:
                     return Ended(f"the reply broke off {state.interruptions} times ({answer.reason})", retry_after=30)
-                return self._wait(answer.reason, None)
+                return self._wait(answer.reason, WaitReason.BROKEN_STREAM, None)
             case Busy():
-                return self._wait(answer.reason, answer.retry_after)
+                return self._wait(answer.reason, answer.kind, answer.retry_after)
             case GivenUp():
                 return self._stop_before_asking() or Ended("the call was given up")
             case TooLong():
@@ -232,16 +232,16 @@ class Conversation:
         many = self._state.malformed >= MALFORMED
         return Ended(f"{MALFORMED} replies could not be used as a submission") if many else None
 
-    def _wait(self, reason: str, retry_after: float | None) -> Ended | None:
+    def _wait(self, reason: str, kind: WaitReason, retry_after: float | None) -> Ended | None:
         around, state = self._around, self._state
         state.failures += 1
         seconds = delay(failures=state.failures, retry_after=retry_after, random=around.random)
         self._transcript.add("wait", seconds=round(seconds, 1), reason=reason)
         if around.clock() + seconds >= self._deadline:
             return Ended(f"waiting would outlast the proposal ({reason})", retry_after=seconds)
-        around.notice(f"{one_line(reason)}; asking again in {seconds:.0f} s")
+        around.notice(Waiting(reason=kind, text=f"{one_line(reason)}; asking again in {seconds:.0f} s"))
         stopped = around.wait(seconds)
-        around.notice("")
+        around.notice(None)
         return Ended("the campaign is stopping") if stopped else None
 
     def _out_of_money(self) -> Ended:

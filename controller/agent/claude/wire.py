@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
 from controller.agent.claude.untrusted import one_line
 from controller.errors import AgentError
+from controller.ports import WaitReason
 
 if TYPE_CHECKING:
     from anthropic import Anthropic, APIStatusError
@@ -122,7 +123,12 @@ class Wire:
             cause = error.__cause__ or error
             unsent = isinstance(cause, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout))
             said = one_line(self.redact(f"{type(cause).__name__} {cause}"))
-            return Busy(reason=f"API unreachable: {said}", lost=not unsent, raw=listening.reported())
+            return Busy(
+                reason=f"API unreachable: {said}",
+                kind=WaitReason.UNREACHABLE,
+                lost=not unsent,
+                raw=listening.reported(),
+            )
         except httpx2.HTTPError as error:
             disorder = f"{type(error).__name__}: {error}"
         if disorder:
@@ -200,7 +206,7 @@ def _translate(error: APIStatusError, raw: Mapping[str, Any], redact: Callable[[
         return TooLong(reason=said, raw=raw)
     if advice := _advice(error, redact):
         return Hopeless(reason=advice, raw=raw)
-    return Busy(reason=said, retry_after=_retry_after(error), raw=raw)
+    return Busy(reason=said, kind=_kind(error), retry_after=_retry_after(error), raw=raw)
 
 
 def _advice(error: APIStatusError, redact: Callable[[str], str]) -> str:
@@ -222,6 +228,16 @@ def _advice(error: APIStatusError, redact: Callable[[str], str]) -> str:
             return f"the API refused the request ({said}): check agent.claude.effort, thinking and max_tokens"
         case _:
             return ""
+
+
+def _kind(error: APIStatusError) -> WaitReason:
+    match error.type or error.status_code:
+        case "rate_limit_error" | 429:
+            return WaitReason.RATE_LIMIT
+        case "overloaded_error" | 529:
+            return WaitReason.OVERLOADED
+        case _:
+            return WaitReason.ERROR
 
 
 def _said(error: APIStatusError, redact: Callable[[str], str]) -> str:
