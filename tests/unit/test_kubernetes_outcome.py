@@ -255,16 +255,18 @@ def test_out_of_memory_names_the_limit() -> None:
     assert "32Gi" in how(FAILED, make_pod(ended(137, reason="OOMKilled"), phase="Failed")).reason
 
 
-def test_crash_long_before_a_drain_is_a_crash() -> None:
-    crashed = ended(1, at="2026-11-24T07:30:12Z")
+@pytest.mark.parametrize("deleted", [False, True])
+def test_crash_seen_before_a_drain_or_a_deletion_is_a_crash(deleted: bool) -> None:
+    crashed = make_pod(ended(1), phase="Failed", deleted=deleted, conditions=(DRAIN,))
 
-    assert how(FAILED, make_pod(crashed, phase="Failed", conditions=(DRAIN,))).cause is Cause.CRASH
+    assert how(FAILED, crashed, crashed_first=True).cause is Cause.CRASH
 
 
 def test_death_during_a_drain_is_no_crash() -> None:
-    killed = ended(1, at="2026-11-24T07:30:20Z")
+    for at in ("2026-11-24T07:30:20Z", "2026-11-24T07:00:00Z"):
+        killed = make_pod(ended(1, at=at), phase="Failed", deleted=True, conditions=(DRAIN,))
 
-    assert how(FAILED, make_pod(killed, phase="Failed", deleted=True, conditions=(DRAIN,))).cause is Cause.DRAINED
+        assert how(FAILED, killed).cause is Cause.DRAINED
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from controller.domain import Result, TryRequest
 from controller.executor.kubernetes.client import Object
 from controller.executor.kubernetes.logs import Follower
-from controller.executor.kubernetes.objects import is_terminal
+from controller.executor.kubernetes.objects import has_failed, is_disturbed, is_terminal
 from controller.executor.kubernetes.verdict import Ended, Going
 
 BACKOFF_SECONDS = (1.0, 60.0)
@@ -30,16 +30,21 @@ class Step(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class RunningTry:
-    """One try. `uid` is its Job's, once known; a later Job of the same name is another thing."""
+    """One try. `uid` is its Job's, once known; a later Job of the same name is another thing.
+
+    adopted: it may have begun before this process, so that only the cluster's timestamps tell for how long it runs.
+    """
 
     request: TryRequest
     name: str
+    adopted: bool = False
     step: Step = Step.LAUNCH
     uid: str = ""
     job: Object = field(default_factory=dict)
     job_gone: bool = False
     pod: Object = field(default_factory=dict)
     pod_gone: bool = False
+    crashed_first: bool = False
     ending_since: float | None = None
     started_since: float | None = None
     watched: bool = False
@@ -60,14 +65,18 @@ class RunningTry:
         if job["spec"].get("suspend") and self.pod and not is_terminal(self.pod):
             self.retired.add(self.pod["metadata"]["uid"])
             self.pod, self.pod_gone, self.ending_since = {}, False, None
-            self.started_since, self.watched = None, False
+            self.started_since, self.watched, self.crashed_first = None, False, False
 
     def see_pod(self, pod: Object, *, gone: bool, now: float) -> None:
         """Take in what the watch on pods delivered; `now` by our own steady clock."""
         metadata = pod["metadata"]
-        if metadata["labels"].get(JOB_UID) != self.uid or metadata["uid"] in self.retired or self._is_older(pod):
+        if metadata["labels"].get(JOB_UID) != self.uid or metadata["uid"] in self.retired:
+            return
+        if self.pod and self.pod["metadata"]["uid"] != metadata["uid"] and self._is_older(pod, gone=gone):
             return
         self.pod, self.pod_gone = pod, gone
+        if not gone and not is_disturbed(pod):
+            self.crashed_first = has_failed(pod)
         if self.started_since is None and pod["status"].get("startTime"):
             self.started_since = now
         if not gone and "deletionTimestamp" not in metadata:
@@ -75,17 +84,19 @@ class RunningTry:
         elif self.ending_since is None:
             self.ending_since = now
 
-    def _is_older(self, pod: Object) -> bool:
-        if not self.pod:
-            return False
-        mine, its = self.pod["metadata"], pod["metadata"]
-        return bool(mine["uid"] != its["uid"] and its["creationTimestamp"] < mine["creationTimestamp"])
+    def _is_older(self, pod: Object, *, gone: bool) -> bool:
+        """A Job has one living pod at a time; only of two dead ones do the API servers' clocks have to tell."""
+        mine, its = (
+            (not over and not is_disturbed(one) and not is_terminal(one), one["metadata"]["creationTimestamp"])
+            for one, over in ((self.pod, self.pod_gone), (pod, gone))
+        )
+        return bool(its < mine)
 
     def is_going(self, going: Going, *, now: float) -> None:
         """Remember where it is; the time that people see runs by our clock from when we first saw the phase."""
         if going.phase != self.going.phase or not self.phase_at:
-            self.phase_at = min(now, going.since or now)
-        self.going = going
+            self.phase_at = min(now, going.since or now) if self.adopted else now
+        self.going, self.adopted = going, self.adopted and not going.since
 
     def backoff(self, asked: float = 0.0) -> float:
         """Seconds until the step is tried again: twice as long each time, and at least what the server asked for."""

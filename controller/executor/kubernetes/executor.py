@@ -115,17 +115,20 @@ class KubernetesExecutor:
 
     def launch(self, request: TryRequest) -> None:
         """Have the Job created, or the one that already carries this try's name adopted."""
-        name = job_name(request.id)
-        with self._lock:
-            self._ours.add(name)
-            self._tries.setdefault(name, RunningTry(request=request, name=name))
-        self._queue.add(name)
+        self._take_on(request, adopted=False)
 
     def adopt(self, requests: Sequence[TryRequest]) -> None:
         """Take over tries of an earlier controller; what else it left of this campaign is swept away."""
         for request in requests:
-            self.launch(request)
+            self._take_on(request, adopted=True)
         self._queue.add(SWEEP)
+
+    def _take_on(self, request: TryRequest, *, adopted: bool) -> None:
+        name = job_name(request.id)
+        with self._lock:
+            self._ours.add(name)
+            self._tries.setdefault(name, RunningTry(request=request, name=name, adopted=adopted))
+        self._queue.add(name)
 
     def progress(self) -> Sequence[Progress]:
         """Where each try is; what waits says for what."""
@@ -317,6 +320,7 @@ class KubernetesExecutor:
             pod_gone=trial.pod_gone,
             active_seconds=0.0 if trial.started_since is None else self._monotonic() - trial.started_since,
             ending_seconds=0.0 if trial.ending_since is None else self._monotonic() - trial.ending_since,
+            crashed_first=trial.crashed_first,
             events=self._caches.warnings(*uids),
         )
 
@@ -406,10 +410,13 @@ class KubernetesExecutor:
     def _progress_of(self, trial: RunningTry) -> Progress:
         granted = {str(phase.name): phase.seconds for phase in phases(self._settings, trial.request)}
         following = trial.follower is not None and trial.going.phase == PhaseName.TRAIN
+        seconds, now = granted.get(trial.going.phase, 0.0), self._clock()
+        began = trial.phase_at or now
         return Progress(
             id=trial.request.id,
             phase=trial.going.phase,
-            started_at=trial.phase_at or self._clock(),
-            phase_seconds=granted.get(trial.going.phase, 0.0),
+            # Of an adopted try only the cluster's clock knows the beginning: ours may be minutes ahead of that.
+            started_at=max(began, now - seconds) if seconds else began,
+            phase_seconds=seconds,
             line=trial.follower.line if following and trial.follower else trial.going.line,
         )

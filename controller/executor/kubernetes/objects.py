@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from math import inf
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -93,6 +94,25 @@ def is_finished(job: Object) -> bool:
     return any(condition_of(job, kind).get("status") == "True" for kind in ("Failed", "Complete"))
 
 
+def is_disturbed(pod: Object) -> bool:
+    """Whether somebody outside takes the pod away: what its containers do from then on means nothing."""
+    disrupted = condition_of(pod, "DisruptionTarget").get("status") == "True"
+    return disrupted or "deletionTimestamp" in pod.get("metadata", {})
+
+
+def has_failed(pod: Object) -> bool:
+    """Whether a container that runs the agent's code has ended badly; a sidecar's end means nothing."""
+    phases = (status for status in attempt_statuses(pod) if not is_sidecar(pod, status["name"]))
+    return any(end.get("exitCode") != 0 for end in map(terminated, phases) if end)
+
+
+def running_since(pod: Object, status: Object) -> float:
+    """When this container started, by the clock of the scheduler: what its node says are only differences."""
+    placed = moment(condition_of(pod, "PodScheduled").get("lastTransitionTime")) or created_at(pod)
+    started = moment(status.get("state", {}).get("running", {}).get("startedAt"))
+    return placed + max(0.0, started - moment(pod.get("status", {}).get("startTime")))
+
+
 def last_message(events: Iterable[Object]) -> str:
     """Words of the newest event."""
     ordered = sorted(events, key=lambda event: moment(event.get("lastTimestamp") or event.get("eventTime")))
@@ -113,7 +133,7 @@ def pod_seconds(pod: Object) -> float:
     """From the kubelet's acknowledgement to the last container's end, by the clock of one node."""
     start = moment(pod.get("status", {}).get("startTime"))
     ends = [moment(end.get("finishedAt")) for end in map(terminated, statuses(pod)) if end]
-    return max(0.0, max(ends, default=start) - start)
+    return _plausible(pod, max(ends, default=start) - start)
 
 
 def phase_seconds(pod: Object) -> Iterator[tuple[str, float]]:
@@ -121,4 +141,11 @@ def phase_seconds(pod: Object) -> Iterator[tuple[str, float]]:
     for status in statuses(pod):
         end = terminated(status)
         if end and was_started(status):
-            yield status["name"], max(0.0, moment(end.get("finishedAt")) - moment(end.get("startedAt")))
+            yield status["name"], _plausible(pod, moment(end.get("finishedAt")) - moment(end.get("startedAt")))
+
+
+def _plausible(pod: Object, seconds: float) -> float:
+    """A clock that was set meanwhile can say anything; no pod lives before its start, or for longer than it may."""
+    spec = pod.get("spec", {})
+    most = spec.get("activeDeadlineSeconds", inf) + spec.get("terminationGracePeriodSeconds", 0)
+    return float(min(max(0.0, seconds), most))

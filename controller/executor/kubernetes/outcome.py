@@ -32,10 +32,10 @@ from controller.executor.kubernetes.objects import (
     last_message,
     last_started,
     main_status,
-    moment,
     out_of_memory,
     phase_seconds,
     pod_seconds,
+    running_since,
     statuses,
     terminated,
     train_started,
@@ -64,9 +64,6 @@ PATIENCE = 60.0
 
 CANDIDATE_STARTS = 2
 """Restarts without an exam after which a candidate is given up: the kubelet's pauses between them double."""
-
-CRASH_LEAD = 2.0
-"""Seconds by which a crash must precede a disruption to have come first; statuses have whole seconds."""
 
 
 def assess(seen: Observation) -> Going | Ended:
@@ -133,7 +130,7 @@ def _never_started(pod: Object, events: Sequence[Object]) -> Ended:
 
 def _disrupted(seen: Observation) -> Going | Ended | None:
     condition = condition_of(seen.pod, "DisruptionTarget")
-    if condition.get("status") == "True" and not _crashed_before(seen.pod, condition):
+    if condition.get("status") == "True" and not seen.crashed_first:
         return _disruption(seen, condition)
     placed = condition_of(seen.pod, "PodScheduled")
     if placed.get("status") == "False" and not is_terminal(seen.pod) and not seen.pod_gone:
@@ -149,12 +146,6 @@ def _disruption(seen: Observation, condition: Object) -> Going | Ended:
     cause = DISRUPTIONS.get(str(condition.get("reason")), Cause.NODE_PRESSURE)
     said = str(condition.get("message") or seen.pod.get("status", {}).get("message") or condition.get("reason"))
     return _ended(seen.pod, cause, f"{cause.replace('_', ' ')}: {said}", unfinished=not over)
-
-
-def _crashed_before(pod: Object, condition: Object) -> bool:
-    before = moment(condition.get("lastTransitionTime"))
-    failures = (end for end in map(terminated, attempt_statuses(pod)) if end and end.get("exitCode") != 0)
-    return any(moment(end.get("finishedAt")) + CRASH_LEAD < before for end in failures)
 
 
 # -- 4 ----------------------------------------------------------------------
@@ -184,7 +175,7 @@ def _was_made(status: Object) -> bool:
 def _containers(seen: Observation) -> Going | Ended | None:
     if not is_terminal(seen.pod):
         return _stuck(seen.pod)
-    if seen.pod.get("metadata", {}).get("deletionTimestamp") or seen.pod_gone:
+    if (seen.pod.get("metadata", {}).get("deletionTimestamp") or seen.pod_gone) and not seen.crashed_first:
         return _deleted_pod(seen)
     for status in attempt_statuses(seen.pod):
         if out_of_memory(status):
@@ -272,7 +263,7 @@ def _running(seen: Observation) -> Going:
     running = [status for status in statuses(seen.pod) if "running" in status.get("state", {})]
     if running:
         current = running[-1]
-        return Going(phase=current["name"], since=moment(current["state"]["running"].get("startedAt")))
+        return Going(phase=current["name"], since=running_since(seen.pod, current))
     failures = [event for event in seen.events if event.get("reason") in SANDBOX_REASONS]
     stuck = any(event.get("count", 1) >= FAILURES_ARE_TROUBLE for event in failures)
     line = _waiting_for(seen.pod) or last_message(failures)

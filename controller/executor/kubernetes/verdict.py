@@ -54,7 +54,8 @@ class Observation:
     """What is known of one try. `pod` is the last object that a watch delivered, even if the pod is gone.
 
     active_seconds, ending_seconds: how long, by our own clock, the pod has been acknowledged by a kubelet, and gone or
-    under deletion; clocks of nodes differ.
+    under deletion. crashed_first: our watch saw a phase fail before anybody outside touched the pod. Neither can be
+    read from timestamps: each is by the clock of its writer, and clocks differ by minutes.
     """
 
     job: Object
@@ -63,12 +64,16 @@ class Observation:
     pod_gone: bool = False
     active_seconds: float = 0.0
     ending_seconds: float = 0.0
+    crashed_first: bool = False
     events: Sequence[Object] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Going:
-    """Not ended. `phase` and `line` are for people; `trouble` is set when only a human can help."""
+    """Not ended. `phase` and `line` are for people; `trouble` is set when only a human can help.
+
+    since: when the phase began, Unix time by a clock of the cluster's control plane, 0 where nobody knows.
+    """
 
     phase: str
     since: float = 0.0
