@@ -1,4 +1,4 @@
-"""How experiments are written down: JSON for the lab's notes, and upstream's results.tsv.
+"""How experiments are written down: JSON for the lab's notes, the branch's messages, and upstream's results.tsv.
 
 Pure. The JSON is the domain itself, defaults left out; it refuses nothing, because the lab's format
 number has been checked before a record is read.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import TypeAdapter
 
-from controller.domain import BASELINE, Experiment, Outcome, Verdict
+from controller.domain import BASELINE, Experiment, Judgement, Outcome, Verdict
 
 FORMAT = 1
 """Format of lab and records; a lab with a higher number belongs to a newer version."""
@@ -28,6 +28,23 @@ def encode(experiment: Experiment) -> bytes:
 def decode(data: bytes) -> Experiment:
     """The experiment that `encode` wrote. Raises ValueError on anything else."""
     return _ADAPTER.validate_json(data)
+
+
+def lab_book_entry(experiment: Experiment, judgement: Judgement, *, tag: str, metric: str) -> str:
+    """Message of a kept commit: what, why, scores, and which experiment it was."""
+    scores = " ".join(f"{score:.6f}" for score in experiment.scores)
+    gain = "" if judgement.expected_gain is None else f", expected gain {judgement.expected_gain:+.2f} sigma"
+    lines = [
+        experiment.title,
+        "",
+        experiment.hypothesis,
+        "",
+        f"{metric} {scores} (n={len(experiment.scores)}{gain})",
+        "",
+        f"Experiment: {tag}-{experiment.number} {experiment.commit}",
+        f"Agent: {experiment.agent}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def results_tsv(experiments: Iterable[Experiment], *, metric: str = "val_bpb") -> str:

@@ -1,0 +1,160 @@
+"""The lab together with what the loop remembers of it: every change of an experiment is written here, the lab first.
+
+It carries out verdicts and moves and reaches none. Effects are ordered so that a kill between any two of them is
+mended by starting again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from controller import novelty
+from controller.domain import BASELINE, Experiment, Judgement, Proposal, Verdict
+from controller.judge import Judge
+from controller.lab import Lab, LabNotebook
+from controller.memory import Memory
+from controller.notices import Concluded, Observer
+from controller.planner import AGAIN, Conclude, Requeue
+from controller.records import lab_book_entry
+from controller.settings import Settings, dump_settings
+
+COMPACTED_EVERY = 50
+
+
+class Journal:
+    """One campaign's records. incumbent: the commit at the head of its branch. Not shared between threads."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        settings: Settings,
+        *,
+        judge: Judge,
+        task_files: Mapping[str, str],
+        clock: Callable[[], float],
+        observe: Observer,
+    ) -> None:
+        self._lab = lab
+        self._settings = settings
+        self._clock = clock
+        self._observe = observe
+        self._tag = settings.tag
+        self._begin(task_files)
+        self._lab.repair(self._tag)
+        self.incumbent = self._lab.incumbent(self._tag)
+        self.memory = Memory(judge, self._lab.experiments(self._tag), settings)
+
+    def _begin(self, task_files: Mapping[str, str]) -> None:
+        if self._tag in self._lab.tags():
+            return
+        editable = {path: task_files[path] for path in self._settings.task.editable}
+        self._lab.begin(
+            self._tag,
+            task_files,
+            fingerprint=novelty.fingerprint(editable),
+            settings=dump_settings(self._settings),
+            at=self._clock(),
+        )
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def editable(self, commit: str) -> dict[str, str]:
+        """The files that an agent may change, at a commit."""
+        return self._lab.files(commit, self._settings.task.editable)
+
+    def readable(self, commit: str) -> dict[str, str]:
+        """The files that an agent may read and not change, at a commit."""
+        return self._lab.files(commit, self._settings.task.readable)
+
+    def notebook(self) -> LabNotebook:
+        """A view of the lab for another thread."""
+        return LabNotebook(self._lab.path, tag=self._tag)
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def record(self, experiment: Experiment) -> None:
+        """Write down what has changed about an experiment."""
+        self._lab.record(self._tag, experiment, at=self._clock())
+        self.memory.put(experiment)
+
+    def attach(self, path: str, text: str) -> None:
+        """Keep a text with the campaign."""
+        self._lab.attach(self._tag, path, text.encode(), at=self._clock())
+
+    def admit(self, proposal: Proposal) -> Experiment:
+        """Make a proposal the next experiment."""
+        number = max(self.memory.experiments) + 1
+        program = novelty.fingerprint(self.editable(proposal.base) | dict(proposal.files))
+        experiment = self._lab.admit(self._tag, number, proposal, fingerprint=program, at=self._clock())
+        self.memory.put(experiment)
+        return experiment
+
+    def conclude(self, action: Conclude) -> None:
+        """Write down a verdict, and move the branch where it is a keep."""
+        experiment = self.memory.experiments[action.experiment.number]
+        judgement = self._judgement(action)
+        if action.verdict is Verdict.KEEP and experiment.number != BASELINE:
+            message = lab_book_entry(experiment, judgement, tag=self._tag, metric=self._settings.task.metric)
+            kept_as = self._lab.kept_commit(experiment, message=message, at=judgement.at)
+            judgement = replace(judgement, kept_as=kept_as)
+        experiment = replace(experiment, judgement=judgement)
+        # The note goes first: a kill in between leaves a branch that `Lab.repair` moves.
+        self.record(experiment)
+        self._lab.advance(self._tag, experiment)
+        if judgement.kept_as:
+            self.incumbent = judgement.kept_as
+        if self.memory.state is not None:
+            self._observe(Concluded(experiment, self.memory.state))
+        if experiment.number % COMPACTED_EVERY == 0:
+            self._lab.compact()
+
+    def rebase(self, experiment: Experiment) -> None:
+        """Put an experiment that has not run on the incumbent, or discard it where its edit conflicts."""
+        files = self._merged(experiment)
+        if files is None:
+            reason = "its edit conflicts with what was kept before it ran"
+            self.conclude(Conclude(experiment, Verdict.DISCARD, reason))
+            return
+        self.memory.put(self._lab.rebase(self._tag, experiment, files, onto=self.incumbent, at=self._clock()))
+
+    def requeue(self, action: Requeue) -> None:
+        """Admit an edit that was good on an older incumbent once more, on this one, and close the first go."""
+        experiment = action.experiment
+        files = self._merged(experiment)
+        fate = "its edit conflicts with it" if files is None else "it is tried again there"
+        reason = f"{action.assessment.reason}, but the incumbent had moved: {fate}"
+        strategy = f"{AGAIN}{experiment.number}"
+        already = any(e.strategy == strategy for e in self.memory.experiments.values())
+        if files is not None and not already:
+            again = Proposal(
+                base=self.incumbent,
+                files=files,
+                title=experiment.title,
+                hypothesis=experiment.hypothesis,
+                agent=experiment.agent,
+                strategy=strategy,
+            )
+            self.admit(again)
+        self.conclude(Conclude(experiment, Verdict.DISCARD, reason, action.assessment))
+
+    def _merged(self, experiment: Experiment) -> dict[str, str] | None:
+        return self._lab.merge(
+            base=experiment.base,
+            ours=self.incumbent,
+            theirs=experiment.commit,
+            paths=self._settings.task.editable,
+        )
+
+    def _judgement(self, action: Conclude) -> Judgement:
+        assessment = action.assessment
+        return Judgement(
+            verdict=action.verdict,
+            reason=action.reason,
+            order=self.memory.order + 1,
+            expected_gain=assessment.expected_gain if assessment else None,
+            spread=assessment.spread if assessment else None,
+            price=assessment.price if assessment else None,
+            level=assessment.level if assessment else None,
+            at=self._clock(),
+        )
