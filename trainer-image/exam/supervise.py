@@ -1,10 +1,10 @@
 """Run a training under a hard budget: `python -m exam.supervise -- python train.py`.
 
-Wall clock from its own start. At AUTORESEARCH_TRAIN_SECONDS the whole tree gets TERM, five seconds later
-KILL. Exit 0 when a usable artifact is there and training ended well or was stopped by the clock; 124 when
-the clock stopped it and nothing usable is left; 3 when it ended well without a usable artifact; otherwise
-training's own code, 128 + n for signal n. Output is passed through as it comes up to 5 MiB: the first
-half, then at the end the last half.
+Wall clock from its own start, in a pod from when its network is shut. At AUTORESEARCH_TRAIN_SECONDS the
+whole tree gets TERM, five seconds later KILL. Exit 0 when a usable artifact is there and training ended
+well or was stopped by the clock; 124 when the clock stopped it and nothing usable is left; 3 when it ended
+well without a usable artifact; otherwise training's own code, 128 + n for signal n. Output is passed
+through as it comes up to 5 MiB: the first half, then at the end the last half.
 
 Covered: ignored TERM, double forks and own sessions, endless output, an artifact that is a link or a FIFO,
 TERM from outside (passed on, then the same five seconds).
@@ -29,6 +29,7 @@ from pathlib import Path
 from exam import artifact
 from exam.errors import DataError, number, setting
 from exam.processes import become_supervisor, kill_tree, reap, signal_tree
+from exam.walls import await_walls
 
 GRACE_SECONDS = 5.0
 OUTPUT_BYTES = 5 << 20
@@ -165,7 +166,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], started: floa
         folder = Path(setting(environment, "AUTORESEARCH_ARTIFACT"))
         limit = artifact.limit_bytes(environment)
         become_supervisor()
-        ending = run(arguments[1:], until=started + seconds)
+        waited = await_walls(environment)
+        ending = run(arguments[1:], until=started + waited + seconds)
     except (DataError, FileNotFoundError) as error:
         print(f"supervise: {error}", file=sys.stderr)
         return EXIT_USAGE
