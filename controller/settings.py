@@ -134,7 +134,8 @@ class KubernetesSettings(Section):
     affinity: Mapping[str, Any] = Field(default_factory=dict)
     resource_claims: tuple[Mapping[str, Any], ...] = ()
     extra_resources: Mapping[str, str] = Field(default_factory=dict, description="For example MIG slices.")
-    kueue_queue: str | None = None
+    kueue_queue: str | None = Field(None, description="Kueue's LocalQueue, which admits attempts as quota allows.")
+    kueue_priority: str | None = Field(None, description="Kueue's WorkloadPriorityClass: whom it admits and preempts.")
     lease_seconds: float = Field(15, ge=3, description="After so long another controller may follow one that died.")
     follow: int = Field(8, ge=0, description="Training logs followed at once, for people; each holds a connection.")
     keep_succeeded_seconds: int = Field(3600, ge=0)

@@ -166,8 +166,15 @@ def test_resource_claims_reach_the_pod_and_the_containers_that_compute() -> None
     assert "claims" not in containers(job)["examine"]["resources"]
 
 
-def test_queue_name_is_one_label() -> None:
-    assert make_job(make_settings(kueue_queue="lab"))["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "lab"
+def test_queue_is_asked_for_by_labels_of_the_job_and_its_deadline_is_left_to_kubernetes() -> None:
+    def labels(**settings: str) -> dict[str, str]:
+        found: dict[str, str] = make_job(make_settings(**settings))["metadata"]["labels"]
+        return {key.partition("/")[2]: value for key, value in found.items() if key.startswith("kueue")}
+
+    assert labels() == {}
+    assert labels(kueue_queue="lab") == {"queue-name": "lab"}
+    assert labels(kueue_queue="lab", kueue_priority="low") == {"queue-name": "lab", "priority-class": "low"}
+    assert "suspend" not in make_job(make_settings(kueue_queue="lab"))["spec"]
 
 
 def test_pods_own_fields_pass_through() -> None:

@@ -115,8 +115,7 @@ def build_job(settings: Settings, request: TryRequest, phases: Sequence[Phase]) 
     cluster = settings.executor.kubernetes
     metadata = _metadata(settings, request)
     deadline = pod_deadline(settings, phases)
-    if cluster.kueue_queue:
-        metadata["labels"] |= {"kueue.x-k8s.io/queue-name": cluster.kueue_queue}
+    metadata["labels"] |= _queue_labels(cluster)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -135,6 +134,18 @@ def build_job(settings: Settings, request: TryRequest, phases: Sequence[Phase]) 
             },
         },
     }
+
+
+def _queue_labels(cluster: KubernetesSettings) -> dict[str, str]:
+    """For Kueue. Not its max-exec-time-seconds: that adds up over admissions, and the Job that it ends stays suspended.
+
+    A preempted try begins anew when it is admitted again, and the Job's own deadline begins with it.
+    """
+    wanted = {
+        "kueue.x-k8s.io/queue-name": cluster.kueue_queue,
+        "kueue.x-k8s.io/priority-class": cluster.kueue_priority,
+    }
+    return {label: value for label, value in wanted.items() if value}
 
 
 def pod_deadline(settings: Settings, phases: Sequence[Phase]) -> int:
