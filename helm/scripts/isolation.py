@@ -2,20 +2,26 @@
 
 Runs in the trainer image, in the runner's namespace, under the same walls as an attempt; standard library
 only. The chart hands this file to `python -c` with one JSON argument. A connection that is refused or hangs
-is what we want; one that is established is a leak, even in the first second of a pod's life.
+is what we want; one that is established is a leak. Where it can be established in a pod's first moment only,
+it is one for tasks that begin at once, and none for those whose supervisor waits until the network is shut.
 """
 
+import importlib.util
 import json
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 PATIENCE = 3.0
+WALLS_SECONDS = 5.0
+"""How long a supervisor that waits for the network to be shut does so (exam/walls.py)."""
+
 SAID = 8
 """Lines that a failing command is quoted with."""
 
@@ -32,7 +38,7 @@ def reaches(host: str, port: int) -> bool:
         return False
 
 
-def resolves(host: str, port: int = 53) -> bool:
+def resolves(host: str, port: int) -> bool:
     """Whether a resolver answers, whatever it says: names asked for carry messages out."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
@@ -46,22 +52,39 @@ def resolves(host: str, port: int = 53) -> bool:
 
 def network(asked: dict[str, Any]) -> tuple[bool, str]:
     """Nothing answers: API server, kubelet, cloud metadata, resolver, the world."""
+    trying = {f"{name} ({address})": (reaches, *split(address)) for name, address in asked["addresses"]}
+    trying |= {f"the resolver ({host}:53)": (resolves, host, 53) for host in asked["resolvers"]}
+    until = time.monotonic() + (WALLS_SECONDS if waits(asked["examiner"]) else 0)
+    first = reached = open_among(trying, list(trying))
+    while reached and time.monotonic() < until:
+        reached = open_among(trying, reached)
+    if reached:
+        return False, (
+            f"this pod reached {', '.join(reached)}: the cluster's network does not enforce NetworkPolicy, or not from "
+            "a pod's first seconds on. Attempts run code that nobody has read: install a network plug-in that enforces "
+            "it (Calico, Cilium, Antrea, kube-router; docs/install.md) before you run a campaign here"
+        )
+    late = " once the pod's policies have arrived, for which attempts wait" if first else ""
+    return True, f"none of {len(trying)} addresses can be reached{late}"
+
+
+def split(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`; the host of an IPv6 address stands in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def open_among(trying: Mapping[str, tuple[Callable[[str, int], bool], str, int]], names: list[str]) -> list[str]:
+    """Which of them answer, all asked at once."""
     with ThreadPoolExecutor(max_workers=32) as pool:
-        trying = {
-            f"{name} ({host}:{port})": pool.submit(reaches, host, port)
-            for name, address in asked["addresses"]
-            for host, _, port in [(address.rpartition(":")[0].strip("[]"), "", int(address.rpartition(":")[2]))]
-        }
-        for host in asked["resolvers"]:
-            trying[f"the resolver ({host}:53)"] = pool.submit(resolves, host)
-    reached = [name for name, found in trying.items() if found.result()]
-    if not reached:
-        return True, f"none of {len(trying)} addresses can be reached"
-    return False, (
-        f"this pod reached {', '.join(reached)}: the cluster's network does not enforce NetworkPolicy, or not from "
-        "a pod's first second on. Attempts run code that nobody has read: install a network plug-in that enforces "
-        "it (Calico, Cilium, Antrea, kube-router; docs/install.md) before you run a campaign here"
-    )
+        asking = {name: pool.submit(lambda check, host, port: check(host, port), *trying[name]) for name in names}
+    return [name for name, answer in asking.items() if answer.result()]
+
+
+def waits(examiner: str) -> bool:
+    """Whether the supervisor of this image begins no training before the network is shut."""
+    names = [examiner, f"{examiner}.walls"] if examiner else [""]
+    return all(name and importlib.util.find_spec(name) for name in names)
 
 
 def processes(limit: int) -> tuple[bool, str]:
@@ -106,7 +129,7 @@ def checks(asked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
         else:
             yield "data", Path(asked["data"]).is_dir(), f"the task has no prepare.py; looked for {asked['data']}"
     if asked["exam"]:
-        yield "exam", *command("-m", f"{asked['exam']}.selftest")
+        yield "exam", *command("-m", f"{asked['examiner']}.selftest")
 
 
 def main() -> int:

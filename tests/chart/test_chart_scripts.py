@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,10 +19,12 @@ import pytest
 from tests.chart.rendering import CHART, one, render
 
 SCRIPTS = CHART / "scripts"
+TASK = CHART.parent / "trainer-image"
+"""The folder in which the pod runs them."""
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"chart_{name}", SCRIPTS / f"{name}.py")
+def load(name: str, folder: Path = SCRIPTS) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"chart_{name}", folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -39,13 +42,13 @@ def listener() -> Iterator[int]:
 
 
 def asked(**changes: Any) -> dict[str, Any]:
-    return {"addresses": [], "resolvers": [], "processes": 0, "data": "", "exam": "", **changes}
+    return {"addresses": [], "resolvers": [], "processes": 0, "data": "", "examiner": "", "exam": False, **changes}
 
 
 def run(name: str, question: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """As the pod runs it: the text handed to Python, one JSON argument."""
     command = [sys.executable, "-c", (SCRIPTS / f"{name}.py").read_text(), json.dumps(question)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TASK)
 
 
 def test_reached_address_fails_and_is_named() -> None:
@@ -63,6 +66,29 @@ def test_refused_connection_is_no_leak() -> None:
 
     done = run("isolation", asked(addresses=[["the outside", f"127.0.0.1:{port}"], ["v6", f"[::1]:{port}"]]))
     assert (done.returncode, done.stdout) == (0, "ok   network    none of 2 addresses can be reached\n")
+
+
+@pytest.mark.parametrize(("examiner", "code"), [("exam", 0), ("", 1)])
+def test_network_that_is_shut_a_moment_late_is_a_leak_for_those_that_do_not_wait(examiner: str, code: int) -> None:
+    """One connection is answered; then the port is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_once() -> None:
+            server.accept()[0].close()
+            server.close()
+
+        thread = threading.Thread(target=answer_once)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        thread.start()
+        done = run("isolation", asked(addresses=[["the outside", address]], examiner=examiner))
+        thread.join()
+
+    assert done.returncode == code, done.stdout
+    assert ("once the pod's policies have arrived, for which attempts wait" in done.stdout) == (code == 0)
+
+
+def test_an_attempt_waits_as_long_as_the_test_grants() -> None:
+    assert isolation.WALLS_SECONDS == load("walls", TASK / "exam").PATIENCE_SECONDS
 
 
 def test_resolver_that_answers_is_a_leak() -> None:
