@@ -9,8 +9,9 @@ import platform
 import sys
 from pathlib import Path
 
+PHASES = ("supervise", "probe", "candidate", "examine")
 PACKAGES = ("torch", "numpy", "tiktoken", "rustbpe", "pyarrow")
-FILES = ("train.py", "prepare.py", "exam/supervise.py", "exam/probe.py", "exam/candidate.py", "exam/examine.py")
+FILES = ("train.py", "prepare.py", "corpus/batches.py", *(f"exam/{p}.py" for p in PHASES))
 
 
 def main() -> int:

@@ -20,11 +20,12 @@ def controller_image() -> Image:
 
 
 def trainer_image() -> Image:
-    """prepare.py and exam/ of the task that ships, with a train.py that counts bigrams in a second."""
+    """prepare.py, corpus/ and exam/ of the task that ships, with a train.py that counts bigrams in a second."""
     shipped = REPOSITORY / "trainer-image"
     with tempfile.TemporaryDirectory(prefix="autoresearch-bigram-") as folder:
         context = Path(folder)
-        shutil.copytree(shipped / "exam", context / "exam", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("corpus", "exam"):
+            shutil.copytree(shipped / package, context / package, ignore=shutil.ignore_patterns("__pycache__"))
         for source in (shipped / "prepare.py", shipped / "requirements.txt", BIGRAM / "train.py"):
             shutil.copy(source, context)
         shutil.copy(BIGRAM / "Dockerfile", context)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve 
 sys.path.insert(0, str(TASK))  # the image runs with the task folder as its current one
 
 SIZES = ["--vocabulary", "512", "--sequence-length", "32", "--sequences", "24", "--probes", "16", "--probe-sets", "3"]
+NAME = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 NOT_ASCII = "Ζωή, τέχνη, καιρός — 人生は短く、術のみちは長い。 Жизнь коротка 🎓🕰️ naïve façade\n"
+
+
+def manifest_of(data: Path) -> dict[str, Any]:
+    """The manifest of a finished folder."""
+    fields: dict[str, Any] = json.loads((data / "manifest.json").read_text())
+    return fields
+
+
+def documents_in(text: str) -> set[int]:
+    """Which of the marked documents a piece of text comes from."""
+    return {int(number) for number in re.findall(r"doc(\d{4})", text)}
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,19 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "_".join(path.relative_to(library).parts)).write_bytes(path.read_bytes())
     (folder / "scripts.txt").write_text(NOT_ASCII * 20)
     return folder
+
+
+@pytest.fixture(scope="session")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Sixty documents that sign every line with their number, so any piece of text tells where it is from."""
+    root = tmp_path_factory.mktemp("marked")
+    (root / "text").mkdir()
+    for number in range(60):
+        words = (f"doc{number:04d} {NAME[line % 10]} {NAME[line * number % 10]}\n" for line in range(20 + 5 * number))
+        (root / "text" / f"{number}.txt").write_text("".join(words))
+    result = run_prepare(root / "data", "--vocabulary", "300", source=root / "text")
+    assert result.returncode == 0, result.stderr
+    return root / "text", root / "data"
 
 
 @pytest.fixture(scope="session")

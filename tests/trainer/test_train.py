@@ -43,7 +43,8 @@ def edited_task(tmp_path: Path, old: str, new: str) -> Path:
     source = (TASK / "train.py").read_text()
     assert old in source
     (tmp_path / "train.py").write_text(source.replace(old, new))
-    (tmp_path / "prepare.py").write_bytes((TASK / "prepare.py").read_bytes())
+    (tmp_path / "prepare.py").symlink_to(TASK / "prepare.py")
+    (tmp_path / "corpus").symlink_to(TASK / "corpus")
     return tmp_path
 
 

@@ -1,0 +1,40 @@
+"""What a data folder is made from, with the sizes that a preset suggests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corpus.tokenizer import SPECIAL_TOKENS
+
+PRESETS = {
+    # Two cores and twenty seconds: small enough that probe and exam take a few seconds.
+    "cpu": {"vocabulary": 2048, "sequence_length": 128, "sequences": 512, "probes": 512},
+    # One modern GPU and five minutes: upstream's vocabulary and context length.
+    "gpu": {"vocabulary": 8192, "sequence_length": 2048, "sequences": 2048, "probes": 2048},
+}
+PROBE_SETS = 64  # the controller draws one for every attempt, so a retry meets fresh cuts
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a data folder is made from: equal recipes over equal text make equal folders."""
+
+    source: str
+    vocabulary_size: int
+    sequence_length: int
+    sequences: int
+    probe_count: int
+    probe_sets: int
+    seed: int
+
+    def complaint(self) -> str | None:
+        """The first thing that makes this recipe impossible, or None."""
+        if self.vocabulary_size < 256 + len(SPECIAL_TOKENS):
+            return f"--vocabulary must be at least {256 + len(SPECIAL_TOKENS)}: all bytes and the special tokens"
+        if min(self.sequence_length, self.sequences, self.probe_count, self.probe_sets) < 1 or self.seed < 0:
+            return "sizes must be at least 1 and --seed at least 0"
+        if self.probe_count > self.sequences:
+            return (
+                f"--probes {self.probe_count} exceeds --sequences {self.sequences}: a probe set asks each sequence once"
+            )
+        return None
