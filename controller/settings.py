@@ -32,7 +32,10 @@ class TaskSettings(Section):
 
     folder: Path | None = Field(None, description="Task folder; empty: the language-model task that ships with us.")
     editable: tuple[str, ...] = Field(("train.py",), min_length=1, description="Files an agent may change.")
-    readable: tuple[str, ...] = Field(("prepare.py",), description="Files an agent may read but not change.")
+    readable: tuple[str, ...] = Field(
+        ("prepare.py", "corpus/tokenizer.py", "corpus/batches.py"),
+        description="Files an agent may read but not change, those of them that the task has.",
+    )
     command: tuple[str, ...] = Field(("python", "train.py"), min_length=1, description="What trains.")
     score: Literal["exam", "log"] = Field("exam", description="exam: sealed; log: read from the training's own log.")
     metric: str = Field("val_bpb", min_length=1, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Name of the score.")
