@@ -45,6 +45,8 @@ MODULES = (
     Module("pause", {"pause": "."}, minutes=1),
     Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=3),
     Module("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=3),
+    # A module of its own: it is built against other Kubernetes libraries than the rest.
+    Module("kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, minutes=3),
     Module(
         "prometheus",
         {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
@@ -56,12 +58,25 @@ MODULES = (
 
 
 def binary(name: str) -> Path:
-    """The path of a program, built first if need be: a component, kubectl, helm, kwok, prometheus, promtool, pause.
+    """The path of a program, built first if need be: a component, or any other that `MODULES` names.
 
     Raises ClusterError with the compiler's words when the build fails.
     """
-    module = next(m for m in MODULES if name in m.programs or name in m.links)
-    return build(module) / name
+    return build(_module_of(name)) / name
+
+
+def source_of(program: str, dependency: str) -> Path:
+    """Where Go keeps the sources of a dependency of a program's module: charts and manifests lie there as well."""
+    folder = GO / _module_of(program).folder
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", dependency]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command)} in {folder}: {done.stderr.strip()}")
+    return Path(done.stdout.strip())
+
+
+def _module_of(name: str) -> Module:
+    return next(m for m in MODULES if name in m.programs or name in m.links)
 
 
 def build(module: Module) -> Path:

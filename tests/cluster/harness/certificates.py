@@ -79,6 +79,11 @@ def kubeconfig(folder: Path, certificate: str, *, server: str) -> str:
     )
 
 
+def ca_bundle(folder: Path) -> str:
+    """The cluster's authority as webhooks name the one that they trust."""
+    return base64.b64encode((folder / "ca.crt").read_bytes()).decode()
+
+
 def _issue(folder: Path, certificate: Certificate) -> None:
     organization = f"/O={certificate.organization}" if certificate.organization else ""
     alternatives = ",".join(certificate.alternative_names)

@@ -6,21 +6,38 @@ ends than `Succeeded after a while` passes its own. The real node and its pods a
 
 from __future__ import annotations
 
-import subprocess
+import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from .binaries import GO, binary
+from .binaries import binary, source_of
 from .built import BuiltCluster
 from .cluster import Manifest
-from .waiting import ClusterError
 
 LABEL = {"kwok.x-k8s.io/node": "fake"}
 SELECTOR = {"nodeSelector": LABEL, "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}]}
 """What a pod's spec needs in order to be scheduled to a fake node."""
+
+
+KILLED = """{{ $now := Now }}
+containerStatuses:
+{{ range .spec.containers }}
+- image: {{ .image | Quote }}
+  name: {{ .name | Quote }}
+  ready: false
+  restartCount: 0
+  state:
+    terminated:
+      exitCode: 143
+      reason: Error
+      startedAt: {{ $now | Quote }}
+      finishedAt: {{ $now | Quote }}
+{{ end }}
+phase: Failed
+"""
+"""What a kubelet says of a pod that it was told to end."""
 
 
 def start_fake_nodes(
@@ -64,14 +81,26 @@ def pods_that_succeed(*, seconds: float, jitter: float = 0.5) -> list[Manifest]:
     return [_module_stage("pod/fast/pod-ready.yaml"), complete, *deleted_pods_fail_first()]
 
 
+def by_the_clock_of(node: str, stages: Sequence[Manifest], *, seconds: int) -> list[Manifest]:
+    """These stages for one fake node (`fake-000`), whose clock is so many seconds ahead; negative: behind."""
+    skewed = f'{{{{ $now := now | dateModify "{seconds:+}s" | date "2006-01-02T15:04:05Z07:00" }}}}'
+    found: list[Manifest] = json.loads(json.dumps(list(stages)))
+    for stage in found:
+        stage["metadata"]["name"] += f"-{node}"
+        spec = stage["spec"]
+        spec["selector"]["matchExpressions"].append({"key": ".spec.nodeName", "operator": "In", "values": [node]})
+        if "statusTemplate" in spec["next"]:
+            spec["next"]["statusTemplate"] = spec["next"]["statusTemplate"].replace("{{ $now := Now }}", skewed)
+    return found
+
+
 def deleted_pods_fail_first() -> list[Manifest]:
     """Stages for deletion as a kubelet does it: a terminal phase, then the end.
 
     KWOK's own stage skips the phase, and Jobs that wait for it (podReplacementPolicy: Failed) keep their finalizer.
     """
-    failing = {"statusTemplate": "phase: Failed\nreason: Deleted\n"}
     return [
-        _deletion_stage("pod-fail", operator="NotIn", next_step=failing),
+        _deletion_stage("pod-fail", operator="NotIn", next_step={"statusTemplate": KILLED}),
         _deletion_stage("pod-delete", operator="In", next_step={"delete": True}),
     ]
 
@@ -98,16 +127,13 @@ def _node_stages() -> list[Manifest]:
 
 def _module_stage(name: str) -> Manifest:
     """One of the stages that lie in KWOK's module."""
-    command = ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"]
-    done = subprocess.run(command, cwd=GO / "kwok", capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
-    stage: Manifest = yaml.safe_load((Path(done.stdout.strip()) / "kustomize" / "stage" / name).read_text())
+    folder = source_of("kwok", "sigs.k8s.io/kwok")
+    stage: Manifest = yaml.safe_load((folder / "kustomize" / "stage" / name).read_text())
     return stage
 
 
 def _node(name: str, *, gpus: int) -> Manifest:
-    resources = {"cpu": "64", "memory": "512Gi", "pods": "250", "nvidia.com/gpu": str(gpus)}
+    resources = {"cpu": "64", "memory": "512Gi", "ephemeral-storage": "1Ti", "pods": "250", "nvidia.com/gpu": str(gpus)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
