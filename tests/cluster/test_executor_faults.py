@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,6 +76,29 @@ def test_restarted_controller_adopts_what_runs(laboratory: Laboratory) -> None:
 
         assert result.outcome is Outcome.SCORED
         assert len(laboratory.jobs("adopts")) == 1
+
+
+@pytest.mark.parametrize("minutes", [-7, 7])
+def test_controller_whose_clock_is_minutes_off_runs_adopts_and_scores_as_any(
+    laboratory: Laboratory, minutes: int
+) -> None:
+    def clock() -> float:
+        return time.time() + 60 * minutes
+
+    tag, began = f"clock{minutes % 60}", clock()
+    with running(laboratory, tag=tag, parts={"clock": clock}) as first:
+        request = first.launch(SLOW)
+        assert began <= first.wait_for("train").started_at <= clock()
+    with running(laboratory, tag=tag, parts={"clock": clock}) as second:
+        second.executor.adopt([request])
+        adopted = second.wait_for("train")
+        result = second.result()
+
+        assert 0 <= clock() - adopted.started_at <= adopted.phase_seconds + 30
+        assert (result.outcome, result.reason) == (Outcome.SCORED, "")
+        assert 4 <= result.phase_seconds["train"] <= result.seconds <= clock() - began + 1
+        assert second.executor.trouble() == ""
+        assert len(laboratory.jobs(tag)) == 1
 
 
 def test_stop_right_after_the_last_result_still_records_it(laboratory: Laboratory) -> None:

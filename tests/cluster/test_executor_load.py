@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -148,14 +147,8 @@ def start_crowd_of_nodes(cluster: BuiltCluster) -> None:
         "metadata": {"name": "training"},
         "spec": {"logs": [{"logsFile": str(log)}]},
     }
-    nodes = IN_FLIGHT // GPUS + 1
-    start_fake_nodes(cluster, nodes=nodes, gpus=GPUS, pod_stages=[*pods_that_succeed(seconds=140, jitter=30), printed])
-    paths = [f"/status/{part}/ephemeral-storage" for part in ("capacity", "allocatable")]
-    change = json.dumps([{"op": "add", "path": path, "value": "1000Gi"} for path in paths])
-    with ThreadPoolExecutor(4) as pool:
-        for number in range(nodes):
-            patch = ("patch", "node", f"fake-{number:03}", "--subresource=status", "--type=json", f"--patch={change}")
-            pool.submit(cluster.kubectl, *patch)
+    stages = [*pods_that_succeed(seconds=140, jitter=30), printed]
+    start_fake_nodes(cluster, nodes=IN_FLIGHT // GPUS + 1, gpus=GPUS, pod_stages=stages)
 
 
 def resident_mb() -> float:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
 
 import pytest
 
-from controller.domain import Outcome
+from controller.domain import Outcome, TryId
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, ClusterSpec, wait_until
+from tests.cluster.harness import BuiltCluster, ClusterSpec, Manifest, wait_until
+from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.fake_nodes import (
+    SELECTOR,
+    by_the_clock_of,
+    pods_that_succeed,
+    start_fake_nodes,
+)
 from tests.cluster.harness.namespaces import create_pair
+from tests.cluster.test_cluster_harness import make_job
+
+PREPARATIONS = [partial(binary, "kwok")]
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,7 +36,9 @@ SLOW = f"echo begun; sleep 8; {SCORES}"
 @pytest.fixture(scope="module")
 def broken(buildable: None) -> Iterator[BuiltCluster]:
     """A cluster of this module's own, whose silent nodes are noticed soon."""
-    one = BuiltCluster.start("outages", ClusterSpec(quick_node_loss=True))
+    # A node under pressure takes pods again at once when it is over, not five minutes later.
+    spec = ClusterSpec(quick_node_loss=True, kubelet={"evictionPressureTransitionPeriod": "1s"})
+    one = BuiltCluster.start("outages", spec)
     yield one
     one.stop()
 
@@ -39,6 +54,9 @@ def healed(broken: BuiltCluster) -> Iterator[None]:
     """Undo whatever the test broke."""
     yield
     broken.faults.heal()
+    if broken.machine.runs("kwok"):
+        broken.machine.kill("kwok")
+        broken.kubectl("delete", "nodes", "--selector=kwok.x-k8s.io/node=fake")
     for name, start in (("kube-apiserver", broken.faults.start_api_server), ("kubelet", broken.faults.start_kubelet)):
         if not broken.machine.runs(name):
             start()
@@ -99,17 +117,27 @@ def test_refused_connections_are_met_with_patience(laboratory: Laboratory, broke
         assert scored_once(laboratory, one)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("cut", [5, pytest.param(300, marks=pytest.mark.bench)])
 def test_silent_line_is_noticed_and_what_happened_meanwhile_is_seen(
-    laboratory: Laboratory, broken: BuiltCluster
+    laboratory: Laboratory, broken: BuiltCluster, cut: int
 ) -> None:
     """Every open connection stays silent for ever: only the read timeout of the watches can help."""
     with running(laboratory) as one:
-        one.launch(SLOW)
+        request = one.launch(SLOW)
         one.wait_for("train")
-        broken.faults.break_watch(5)
+        broken.faults.break_watch(cut)
+        began = time.monotonic()
 
-        assert scored_once(laboratory, one, seconds=200)
+        assert scored_once(laboratory, one, seconds=cut + 200)
+        print(f"line silent for {cut} s: the end of an attempt was seen {time.monotonic() - began:.0f} s after the cut")
+        one.executor.recorded(request.id)
+        wait_until(
+            lambda: laboratory.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
+            what="the record",
+            seconds=60,
+        )
+        assert one.executor.trouble() == ""
 
 
 def test_restart_of_the_kubelet_changes_nothing(laboratory: Laboratory, broken: BuiltCluster) -> None:
@@ -158,3 +186,93 @@ def test_deleted_node_loses_the_try(laboratory: Laboratory, broken: BuiltCluster
 
         assert lost.outcome is Outcome.LOST
         assert lost.reason.startswith("node lost: PodGC")
+
+
+ENDS_WHEN_TOLD = "trap 'exit 1' TERM; while true; do sleep 0.1 & wait $!; done"
+
+
+def taken_away_then_scored(laboratory: Laboratory, one: Running) -> str:
+    """The try is lost and the attempt's second one is scored; returns why the first was lost."""
+    lost = one.end(seconds=120)
+    assert lost.result.outcome is Outcome.LOST
+    one.executor.recorded(lost.id)
+    second = TryId(lost.id.tag, lost.id.experiment, lost.id.attempt, 2)
+    one.launch(SCORES, id=second)
+    end = one.end()
+    assert (end.id, end.result.outcome) == (second, Outcome.SCORED)
+    return lost.result.reason
+
+
+def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
+    laboratory: Laboratory, broken: BuiltCluster
+) -> None:
+    with running(laboratory) as one:
+        one.launch(ENDS_WHEN_TOLD)
+        one.wait_for("train")
+        broken.faults.press_node()
+        wait_until(lambda: not one.ends.empty(), what="the eviction", seconds=90)
+        broken.faults.relieve_node()
+
+        reason = taken_away_then_scored(laboratory, one)
+        assert reason.startswith("node pressure: The node was low on resource: memory")
+
+
+def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
+    laboratory: Laboratory, broken: BuiltCluster
+) -> None:
+    broken.apply(
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": "urgent"},
+            "value": 1000,
+        }
+    )
+    everything = {"limits": {"nvidia.com/gpu": str(broken.spec.gpus)}}
+    urgent = make_job("urgent", "true", pod={"priorityClassName": "urgent"}, resources=everything)
+    with running(laboratory) as one:
+        one.launch(ENDS_WHEN_TOLD)
+        one.wait_for("train")
+        broken.apply(urgent, namespace=laboratory.namespace)
+
+        reason = taken_away_then_scored(laboratory, one)
+        assert reason.startswith("preempted: default-scheduler: preempting to accommodate a higher priority pod")
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
+    laboratory: Laboratory, broken: BuiltCluster, minutes: int
+) -> None:
+    """One attempt ends well and one is drained; by the timestamps the latter crashed minutes before the drain."""
+    log = broken.layout.root / "training.log"
+    lines = ("loss 1.5", "---", "val_bpb: 1.25")
+    log.write_text("".join(f"2026-11-24T07:30:0{i}.000000000Z stdout F {line}\n" for i, line in enumerate(lines)))
+    printed: Manifest = {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "training"},
+        "spec": {"logs": [{"logsFile": str(log)}]},
+    }
+    stages = by_the_clock_of("fake-000", pods_that_succeed(seconds=5), seconds=60 * minutes)
+    start_fake_nodes(broken, nodes=1, gpus=2, pod_stages=[*stages, printed])
+    fake = {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]}
+    with running(laboratory, score="log", kubernetes=fake) as one:
+        one.launch("", number=1)
+        one.launch("", number=2)
+        wait_until(
+            lambda: [progress.phase for progress in one.executor.progress()] == ["train", "train"],
+            what="both in training",
+            seconds=30,
+        )
+        assert all(0 <= time.time() - progress.started_at < 20 for progress in one.executor.progress())
+        [pod] = broken.get(
+            "pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag},experiment=2"
+        )["items"]
+        broken.faults.evict_pod(laboratory.namespace, pod["metadata"]["name"])
+        results = {end.id.experiment: end.result for end in (one.end(), one.end())}
+
+    started = datetime.fromisoformat(pod["status"]["startTime"]).timestamp()
+    assert abs(started - 60 * minutes - time.time()) < 120, "the node's clock is right"
+    assert (results[1].outcome, results[2].outcome) == (Outcome.SCORED, Outcome.LOST)
+    assert results[2].reason.startswith("drained")
+    assert all(0 <= result.seconds < 60 for result in results.values())

@@ -8,8 +8,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from . import slots
 from .binaries import binary
@@ -135,6 +136,11 @@ class BuiltCluster(Cluster):
     def start_component(self, name: str) -> None:
         """Start a component that does not run, as it was started at first."""
         self.machine.start(name, self._commands()[name])
+
+    def configure_kubelet(self, **changes: Any) -> None:
+        """Write its configuration as the specification has it, with these fields changed; its next start reads it."""
+        changed = replace(self.spec, kubelet={**self.spec.kubelet, **changes})
+        (self.layout.root / "kubelet.json").write_text(files(self.layout, changed)["kubelet.json"])
 
     def wait_until_serving(self, *, seconds: float = 60) -> None:
         """Wait until the API server says it is ready."""

@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .waiting import ClusterError
 
@@ -31,6 +31,28 @@ class Faults:
         """Let the node come back, and wait until it is Ready with its GPUs."""
         self.cluster.start_component("kubelet")
         self.cluster.wait_until_ready()
+
+    def press_node(self) -> None:
+        """Let the kubelet believe that the node's memory is used up: it evicts a pod each ten seconds, and takes none.
+
+        `relieve_node` ends it; the taint on the node lasts for the kubelet's evictionPressureTransitionPeriod more.
+        """
+        self._restart_kubelet(evictionHard={"memory.available": "99%"})
+
+    def relieve_node(self) -> None:
+        """Undo press_node, and wait until pods may come again."""
+        self._restart_kubelet()
+        self.cluster.wait_for(
+            *("node", self.cluster.node),
+            until=lambda node: not any("memory-pressure" in taint["key"] for taint in node["spec"].get("taints", ())),
+            what="the end of the memory pressure",
+            seconds=90,
+        )
+
+    def _restart_kubelet(self, **changes: Any) -> None:
+        self.stop_kubelet()
+        self.cluster.configure_kubelet(**changes)
+        self.start_kubelet()
 
     def delete_node(self) -> None:
         """Remove the node object under its running kubelet; `restore_node` brings it back."""
