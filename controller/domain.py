@@ -40,6 +40,28 @@ class Provenance(StrEnum):
     LOG = "log"
 
 
+class LostTo(StrEnum):
+    """What took a try away; a closed set, so that it can be counted."""
+
+    STOPPED = "stopped"
+    PREEMPTED = "preempted"
+    EVICTED = "evicted"
+    DRAINED = "drained"
+    NODE_LOST = "node_lost"
+    ADMISSION = "admission"
+    UNSCHEDULABLE = "unschedulable"
+    IMAGE = "image"
+    QUOTA = "quota"
+    CONFIG = "config"
+    DELETED = "deleted"
+    EXAMINER = "examiner"
+    UNKNOWN = "unknown"
+
+
+INTERRUPTIONS = frozenset({LostTo.STOPPED, LostTo.PREEMPTED})
+"""Taken away on purpose: by the controller's own end, or for work of higher priority. Nothing is broken."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamReport:
     """What the examiner measured; nll differences in nats, None where the exam did not get that far."""
@@ -71,12 +93,14 @@ class Score:
 class Result:
     """How an attempt ended. `reason` is one sentence, empty when scored; `seconds` is the executor's wall clock.
 
-    interrupted: lost because the controller itself stopped, which counts against nobody.
+    interrupted: lost because the controller itself stopped, or to work of higher priority; that counts against nobody.
+    lost_to: what took it away, where that is known.
     """
 
     outcome: Outcome
     reason: str = ""
     interrupted: bool = False
+    lost_to: LostTo | None = None
     score: Score | None = None
     exam: ExamReport | None = None
     seconds: float = 0.0
@@ -91,7 +115,8 @@ class Result:
 class Try:
     """One launch of an attempt. An infrastructure failure ends it with `lost`, its reason, and a next try.
 
-    interrupted: lost with its controller, so that it does not count against the most tries there may be.
+    interrupted: lost on purpose (INTERRUPTIONS), so that it does not count against the most tries there may be.
+    lost_to: what took it away; None where it was not lost, or by a version that did not say.
     dollars_per_hour: the price of its slot that applied when it ended; None before, and where none was booked.
     """
 
@@ -102,6 +127,12 @@ class Try:
     dollars_per_hour: float | None = None
     lost: str = ""
     interrupted: bool = False
+    lost_to: LostTo | None = None
+
+    @property
+    def cause(self) -> LostTo:
+        """What took this lost try away, also where its record does not say."""
+        return self.lost_to or (LostTo.STOPPED if self.interrupted else LostTo.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

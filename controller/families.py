@@ -11,10 +11,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 
 from controller import __version__
-from controller.domain import Outcome, Verdict
+from controller.domain import INTERRUPTIONS, LostTo, Outcome, Verdict
 from controller.prices import slot_size
 from controller.settings import Settings
-from controller.snapshot import LOSSES, Snapshot
+from controller.snapshot import Snapshot
 
 PREFIX = "autoresearch"
 TOKENS = ("input", "output", "cache_write", "cache_read")
@@ -33,10 +33,17 @@ def _counts(snapshot: Snapshot) -> Iterable[Metric]:
     tag = snapshot.settings.tag
     verdicts = {verdict.value: snapshot.verdicts.get(verdict, 0) for verdict in Verdict}
     outcomes = {outcome.value: snapshot.outcomes.get(outcome, 0) for outcome in Outcome}
-    losses = {reason: snapshot.losses.get(reason, 0) for reason in LOSSES}
     yield _counter("experiments", "Judged experiments by verdict, the baseline not counted.", "verdict", verdicts, tag)
     yield _counter("attempts", "Ended attempts by outcome.", "outcome", outcomes, tag)
-    yield _counter("tries_lost", "Tries that the infrastructure or a restart took away.", "reason", losses, tag)
+    losses = CounterMetricFamily(
+        f"{PREFIX}_tries_lost",
+        "Tries that the infrastructure took away, or somebody on purpose, by what it was.",
+        labels=["campaign", "reason", "cause"],
+    )
+    for cause in LostTo:
+        reason = "interrupted" if cause in INTERRUPTIONS else "infrastructure"
+        losses.add_metric([tag, reason, cause.value], snapshot.losses.get(cause, 0))
+    yield losses
     strategies = CounterMetricFamily(
         f"{PREFIX}_strategy_experiments",
         "Judged experiments by the way they were thought of, and verdict.",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from controller.domain import BASELINE, Attempt, Experiment, Outcome, Try, Verdict
+from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Try, Verdict
 from controller.judge import State
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, TryLost
 from controller.records import mean
 from controller.settings import Settings
 
-LOSSES = ("interrupted", "infrastructure")
 UNNAMED = "open"
 """Strategy of an edit whose agent names none and itself neither."""
 
@@ -29,7 +28,7 @@ class Snapshot:
     settings: Settings
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
-    losses: Mapping[str, int] = field(default_factory=dict)
+    losses: Mapping[LostTo, int] = field(default_factory=dict)
     seconds: Mapping[Outcome, float] = field(default_factory=dict)
     strategies: Mapping[tuple[str, Verdict], int] = field(default_factory=dict)
     state: State | None = None
@@ -58,7 +57,7 @@ class Tally:
     def __init__(self, experiments: Iterable[Experiment]) -> None:
         self.verdicts = dict.fromkeys(Verdict, 0)
         self.outcomes = dict.fromkeys(Outcome, 0)
-        self.losses = dict.fromkeys(LOSSES, 0)
+        self.losses = dict.fromkeys(LostTo, 0)
         self.seconds = dict.fromkeys(Outcome, 0.0)
         self.strategies: dict[tuple[str, Verdict], int] = {}
         self.extremes: tuple[float, float] | None = None
@@ -105,7 +104,7 @@ class Tally:
 
     def _lost(self, tried: Try) -> None:
         if tried.lost:
-            self.losses["interrupted" if tried.interrupted else "infrastructure"] += 1
+            self.losses[tried.cause] += 1
             self.seconds[Outcome.LOST] += tried.seconds
 
 

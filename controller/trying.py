@@ -83,7 +83,7 @@ class Trying:
         price = slot_price(self._settings, result.node)
         last = replace(attempt.tries[-1], seconds=result.seconds, dollars_per_hour=price)
         if result.outcome is Outcome.LOST and self._may_try_again(attempt, result):
-            lost = replace(last, lost=result.reason or "lost", interrupted=result.interrupted)
+            lost = replace(last, lost=result.reason or "lost", interrupted=result.interrupted, lost_to=result.lost_to)
             experiment = _with(experiment, replace(attempt, tries=(*attempt.tries[:-1], lost)))
             self._journal.record(experiment)
             self._observe(TryLost(experiment, event.id, result.reason))

@@ -77,11 +77,11 @@ WAITING = (
 FAULTS = (
     Panel(
         title="Lost tries per hour",
-        description="Taken away by the infrastructure (drain, preemption, lost node) or by a restart; each runs again.",
-        queries=(Query(expr=increase("tries_lost_total", "reason"), name="{{reason}}", draw="bars"),),
+        description="What took tries away; each runs again. Grey: a restart, or work of higher priority.",
+        queries=(Query(expr=increase("tries_lost_total", "cause"), name="{{cause}}", draw="bars"),),
         stacked=True,
         least=0,
-        colours={"infrastructure": RED, "interrupted": GREY},
+        colours={"stopped": GREY, "preempted": GREY, "node_lost": RED},
         width=8,
     ),
     Panel(

@@ -10,11 +10,25 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Result, Try, TryId, TryRequest, Verdict
+from controller.domain import (
+    BASELINE,
+    INTERRUPTIONS,
+    Attempt,
+    Experiment,
+    Judgement,
+    LostTo,
+    Outcome,
+    Result,
+    Try,
+    TryId,
+    TryRequest,
+    Verdict,
+)
 from controller.judge import make_judge
 from controller.memory import Memory
 from controller.metrics import Metrics
 from controller.notices import AttemptEnded, Concluded, Launched, TryLost
+from controller.records import decode, encode
 from controller.snapshot import Snapshot, Tally, strategy_of, take_snapshot
 from tests.scripted import InstantExecutor, campaign, scored, settings
 
@@ -185,12 +199,33 @@ def test_strategy_label_has_few_values(strategy: str, agent: str, name: str) -> 
     assert strategy_of(replace(experiment(1, strategy=strategy), agent=agent)) == name
 
 
+def test_lost_tries_are_counted_by_what_took_them_also_those_of_older_records() -> None:
+    tries = (
+        replace(tried(1, lost="lost with its node"), lost_to=LostTo.NODE_LOST),
+        replace(tried(2, lost="preempted"), lost_to=LostTo.PREEMPTED, interrupted=True),
+        replace(tried(3, lost="stopped"), interrupted=True),
+        tried(4, lost="of a version that gave no cause"),
+    )
+    read = decode(encode(experiment(1, attempt(*tries, tried(5)))))
+    metrics = Metrics(CHOSEN)
+    metrics.publish(shown(baseline(), read))
+
+    def lost(cause: LostTo) -> float | None:
+        reason = "interrupted" if cause in INTERRUPTIONS else "infrastructure"
+        return value(metrics, "tries_lost_total", reason=reason, cause=cause)
+
+    counted = {LostTo.NODE_LOST, LostTo.PREEMPTED, LostTo.STOPPED, LostTo.UNKNOWN}
+    assert {cause: lost(cause) for cause in LostTo} == {cause: float(cause in counted) for cause in LostTo}
+    assert b"lost_to" not in encode(experiment(1, attempt(tries[2], tries[3])))
+
+
 def test_series_exist_before_the_first_event_so_that_an_increase_misses_none() -> None:
     metrics = Metrics(CHOSEN)
 
     assert value(metrics, "experiments_total", verdict="reject") == 0
     assert value(metrics, "attempts_total", outcome="rejected") == 0
-    assert value(metrics, "tries_lost_total", reason="infrastructure") == 0
+    assert value(metrics, "tries_lost_total", reason="infrastructure", cause="node_lost") == 0
+    assert value(metrics, "tries_lost_total", reason="interrupted", cause="preempted") == 0
     assert value(metrics, "proposals_total", result="refused") == 0
     assert value(metrics, "phase_duration_seconds_count", phase="queue") == 0
     assert value(metrics, "spent_dollars", kind="model") == 0

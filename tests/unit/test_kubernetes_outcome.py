@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.domain import Outcome
+from controller.domain import LostTo, Outcome
 from controller.executor.kubernetes.outcome import PATIENCE, assess
 from controller.executor.kubernetes.verdict import FAULTS, Cause, Ended, Going, Observation
 
@@ -332,7 +332,29 @@ def test_jobs_deadline_without_a_place_is_never_started() -> None:
     unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}
     pod = {"metadata": {}, "status": {"phase": "Pending", "conditions": [unplaced]}}
 
-    assert how(make_job(("FailureTarget", "DeadlineExceeded")), pod).cause is Cause.NEVER_STARTED
+    verdict = how(make_job(("FailureTarget", "DeadlineExceeded")), pod)
+    assert (verdict.cause, verdict.lost_to) == (Cause.NEVER_STARTED, LostTo.UNSCHEDULABLE)
+    assert verdict.reason == "never started before its deadline: no GPU"
+
+
+@pytest.mark.parametrize(
+    ("pod", "event", "lost_to"),
+    [
+        ("ImagePullBackOff", None, LostTo.IMAGE),
+        ("CreateContainerConfigError", None, LostTo.CONFIG),
+        ("ContainerCreating", ("FailedMount", "hostPath type check failed"), LostTo.CONFIG),
+        ("ContainerCreating", ("FailedCreate", "exceeded quota: of another time"), LostTo.UNKNOWN),
+        (None, ("FailedCreate", "exceeded quota: q, requested: pods=1"), LostTo.QUOTA),
+        (None, ("FailedCreate", "violates PodSecurity"), LostTo.UNKNOWN),
+    ],
+)
+def test_try_that_never_started_is_lost_to_what_kept_it_waiting(
+    pod: str | None, event: tuple[str, str] | None, lost_to: LostTo
+) -> None:
+    waiting = make_pod({"waiting": {"reason": pod}}, phase="Pending") if pod else None
+    events = [{"reason": event[0], "message": event[1]}] if event else []
+
+    assert how(make_job(("FailureTarget", "DeadlineExceeded")), waiting, events=events).lost_to is lost_to
 
 
 def test_unschedulable_is_shown_with_the_schedulers_words() -> None:

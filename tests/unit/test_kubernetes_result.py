@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from controller.domain import Outcome, Provenance, Result, Score, TryId
+from controller.domain import LostTo, Outcome, Provenance, Result, Score, TryId
 from controller.executor.kubernetes.job import RECORDED
 from controller.executor.kubernetes.recording import build_event, recorded_patch
 from controller.executor.kubernetes.result import accelerator, conclude, label_values
-from controller.executor.kubernetes.verdict import Cause, Ended
+from controller.executor.kubernetes.verdict import FAULTS, LOSSES, Cause, Ended
 from controller.scores import UNREADABLE_LOG
 from controller.settings import Settings
 
@@ -39,6 +39,20 @@ def test_examined_score_is_sealed() -> None:
 
     assert (result.outcome, result.score) == (Outcome.SCORED, Score(value=0.9871, provenance=Provenance.SEALED))
     assert (result.seconds, result.node) == (12.0, "node-1")
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause not in FAULTS and cause is not Cause.FINISHED])
+def test_lost_try_says_to_what_and_only_preemption_is_on_purpose(cause: Cause) -> None:
+    known = None if cause is Cause.NEVER_STARTED else LOSSES[cause]
+    result = result_of(Ended(cause=cause, lost_to=None if known else LostTo.QUOTA))
+
+    assert (result.outcome, result.lost_to) == (Outcome.LOST, known or LostTo.QUOTA)
+    assert result.interrupted is (cause is Cause.PREEMPTED)
+
+
+@pytest.mark.parametrize("cause", FAULTS)
+def test_attempts_own_fault_is_lost_to_nothing(cause: Cause) -> None:
+    assert result_of(Ended(cause=cause)).lost_to is None
 
 
 def test_unreadable_exam_log_is_flagged_and_the_message_stands() -> None:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from controller.domain import LostTo
 from controller.executor.kubernetes.objects import (
     Object,
     attempt_statuses,
@@ -49,6 +50,9 @@ START_REASONS = frozenset({"StartError", "ContainerCannotRun"})
 
 SANDBOX_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
 """Events on a pod that no container status tells of."""
+
+OVER_QUOTA = "exceeded quota"
+"""How the API server says that there is no room now: a wait, nobody's fault."""
 
 FAILURES_ARE_TROUBLE = 4
 """Repetitions after which such an event is no hiccup: the kubelet's pauses double, so about ten seconds."""
@@ -120,9 +124,22 @@ def _deadline(pod: Object, whose: str) -> Ended:
 
 
 def _never_started(pod: Object, events: Sequence[Object]) -> Ended:
-    why = _waiting_for(pod) or last_message(events)
+    unplaced = condition_of(pod, "PodScheduled")
+    why = _waiting_for(pod) or (unplaced.get("message") if _is_false(unplaced) else "") or last_message(events)
     reason = f"never started before its deadline: {why}" if why else "never started before its deadline"
-    return _ended(pod, Cause.NEVER_STARTED, reason, trouble=_waiting_trouble(pod))
+    lost_to = _kept_waiting_by(pod, events)
+    return _ended(pod, Cause.NEVER_STARTED, reason, trouble=_waiting_trouble(pod), lost_to=lost_to)
+
+
+def _kept_waiting_by(pod: Object, events: Sequence[Object]) -> LostTo:
+    reasons = {reason for _, reason, _ in _waiting(pod)}
+    if reasons & IMAGE_REASONS:
+        return LostTo.IMAGE
+    if reasons & CONFIG_REASONS or any(event.get("reason") in SANDBOX_REASONS for event in events):
+        return LostTo.CONFIG
+    if _is_false(condition_of(pod, "PodScheduled")):
+        return LostTo.UNSCHEDULABLE
+    return LostTo.QUOTA if not pod and OVER_QUOTA in last_message(events) else LostTo.UNKNOWN
 
 
 # -- 3 ----------------------------------------------------------------------
@@ -133,7 +150,7 @@ def _disrupted(seen: Observation) -> Going | Ended | None:
     if condition.get("status") == "True" and not seen.crashed_first:
         return _disruption(seen, condition)
     placed = condition_of(seen.pod, "PodScheduled")
-    if placed.get("status") == "False" and not is_terminal(seen.pod) and not seen.pod_gone:
+    if _is_false(placed) and not is_terminal(seen.pod) and not seen.pod_gone:
         line = str(placed.get("message") or placed.get("reason") or "waits for a place")
         return Going(phase="unschedulable", since=created_at(seen.pod), line=line)
     return None
@@ -250,7 +267,7 @@ def _without_pod(seen: Observation) -> Going | Ended | None:
     if seen.pod:
         return Going(phase="terminating", since=created_at(seen.pod), line="the pod is gone, the Job has not said why")
     refusal = last_message(event for event in seen.events if event.get("reason") == "FailedCreate")
-    if "exceeded quota" in refusal:
+    if OVER_QUOTA in refusal:
         return Going(phase="quota", since=created_at(seen.job), line=refusal)
     trouble = f"the cluster refuses the pod: {refusal}" if refusal else ""
     return Going(phase="starting", since=created_at(seen.job), line=refusal, trouble=trouble)
@@ -290,6 +307,10 @@ def _waiting_trouble(pod: Object) -> str:
         if reason in CONFIG_REASONS:
             return f"container {name} cannot be made ({reason}): {message}"
     return ""
+
+
+def _is_false(condition: Object) -> bool:
+    return condition.get("status") == "False"
 
 
 def _ended(pod: Object, cause: Cause, reason: str = "", **details: Any) -> Ended:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.domain import Outcome, Provenance, Result, Score, TryId
-from controller.executor.kubernetes.verdict import FAULTS, Cause, Ended
+from controller.domain import INTERRUPTIONS, Outcome, Provenance, Result, Score, TryId
+from controller.executor.kubernetes.verdict import FAULTS, LOSSES, Cause, Ended
 from controller.phases import PhaseName
 from controller.scores import last_error, read_exam_report, read_log_score, read_summary, safe_tail
 from controller.settings import KubernetesSettings, Settings
@@ -22,9 +22,12 @@ PRODUCT_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", 
 def conclude(settings: Settings, id: TryId, ended: Ended, *, exam_log: str | None, train_log: bytes | None) -> Result:
     """The attempt's result. None stands for a log that could not be read."""
     text = safe_tail(train_log or b"", TAIL_BYTES)
+    lost_to = ended.lost_to or LOSSES.get(ended.cause)
     result = Result(
         outcome=FAULTS.get(ended.cause, Outcome.LOST),
         reason=ended.reason,
+        interrupted=lost_to in INTERRUPTIONS,
+        lost_to=lost_to,
         seconds=ended.seconds,
         phase_seconds=ended.phase_seconds,
         node=ended.node,

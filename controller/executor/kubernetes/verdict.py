@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from controller.domain import Outcome
+from controller.domain import LostTo, Outcome
 from controller.executor.kubernetes.objects import Object
 
 
@@ -39,6 +39,18 @@ FAULTS: Mapping[Cause, Outcome] = {
     Cause.DISK_LIMIT: Outcome.CRASHED,
 }
 """What is the attempt's own fault. `finished` is decided by the score; everything else took the try away."""
+
+LOSSES: Mapping[Cause, LostTo] = {
+    Cause.EXAMINER_ERROR: LostTo.EXAMINER,
+    Cause.CONFIG_ERROR: LostTo.CONFIG,
+    Cause.DELETED: LostTo.DELETED,
+    Cause.PREEMPTED: LostTo.PREEMPTED,
+    Cause.DRAINED: LostTo.DRAINED,
+    Cause.NODE_PRESSURE: LostTo.EVICTED,
+    Cause.NODE_LOST: LostTo.NODE_LOST,
+    Cause.ADMISSION_REJECTED: LostTo.ADMISSION,
+}
+"""What took the try away. `never_started` says itself what it waited for."""
 
 DISRUPTIONS: Mapping[str, Cause] = {
     "PreemptionByScheduler": Cause.PREEMPTED,
@@ -87,6 +99,7 @@ class Ended:
 
     seconds: from the kubelet's acknowledgement to the end, by the kubelet's clock.
     unfinished: its pod has not ended by itself and would hold its place: it must be told to.
+    lost_to: what took it away, where the cause alone does not say.
     """
 
     cause: Cause
@@ -99,3 +112,4 @@ class Ended:
     oom: str = ""
     unfinished: bool = False
     trouble: str = ""
+    lost_to: LostTo | None = None
