@@ -17,8 +17,8 @@ from controller.journal import Journal
 from controller.judge import Judge
 from controller.lab import Lab
 from controller.memory import Memory
-from controller.notices import Observer
-from controller.planner import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait, dollars_left, plan
+from controller.notices import Observer, Troubled
+from controller.planner import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait, dollars_limit, plan
 from controller.ports import Agent, Executor
 from controller.proposing import Proposing, Thought
 from controller.settings import Settings
@@ -36,7 +36,8 @@ class Campaign:
     """One campaign on one lab, whose lock the caller holds while `run` lasts.
 
     turned: called before each turn of the loop. dollars: what model calls have cost so far.
-    draw: chooses probe sets; unpredictable by default.
+    draw: chooses probe sets; unpredictable by default. wait_seconds: longest time between two turns.
+    trouble: what only an operator can mend now, of executor or agent; empty when there is nothing.
     """
 
     def __init__(
@@ -54,16 +55,20 @@ class Campaign:
         turned: Callable[[], None] = lambda: None,
         dollars: Callable[[], float] = lambda: 0.0,
         draw: random.Random | None = None,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._settings = settings
         self._executor = executor
         self._agent = agent
         self._judge = judge
         self._clock = clock
+        self._observe = observe
         self._turned = turned
         self._dollars = dollars
         self._events: queue.SimpleQueue[TryEnded | Thought | _Wake] = queue.SimpleQueue()
         self._stopping = ""
+        self._wait_seconds = wait_seconds
+        self.trouble = ""
         self._journal = Journal(lab, settings, judge=judge, task_files=task_files, clock=clock, observe=observe)
         self._trying = Trying(
             executor,
@@ -121,16 +126,22 @@ class Campaign:
             stopping=self._stopping,
             trouble=self._executor.trouble(),
             gains=memory.gains,
+            pace=self._proposing.pace(now),
             resting=self._proposing.resting(now),
+            unable=self._proposing.unable,
         )
 
     def _loop(self) -> Stop:
         while True:
+            view = self.view()
+            self._proposing.dollars_limit = dollars_limit(view, self._settings)
+            self._tell_trouble(view.trouble or self._proposing.trouble)
             self._turned()
-            action = plan(self.view(), self._settings)
+            action = plan(view, self._settings)
             match action:
                 case Stop():
-                    return self._explained(action)
+                    self._tell_trouble("")
+                    return action
                 case Wait():
                     self._take_in_what_happened()
                 case Launch():
@@ -142,13 +153,13 @@ class Campaign:
                 case Requeue():
                     self._journal.requeue(action)
                 case Propose():
-                    self._proposing.ask(dollars_left=dollars_left(self.view(), self._settings))
+                    self._proposing.ask()
                 case _:
                     assert_never(action)
 
     def _take_in_what_happened(self) -> None:
         try:
-            event = self._events.get(timeout=WAIT_SECONDS)
+            event = self._events.get(timeout=self._wait_seconds)
         except queue.Empty:
             return
         match event:
@@ -168,5 +179,9 @@ class Campaign:
             if isinstance(event, TryEnded):
                 self._trying.ended(event)
 
-    def _explained(self, action: Stop) -> Stop:
-        return Stop(self._proposing.trouble, failed=True) if self._proposing.trouble else action
+    def _tell_trouble(self, trouble: str) -> None:
+        """Say once that something waits for an operator, and that it is over; the lab tells commands that read it."""
+        self.trouble = trouble
+        if trouble != self._journal.trouble:
+            self._journal.tell_trouble(trouble)
+            self._observe(Troubled(trouble))

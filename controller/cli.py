@@ -102,9 +102,12 @@ def status(campaign: CampaignOption = None, lab_path: LabOption = None, as_json:
     from controller.report import summary
 
     facts = summary(experiments, settings, now=time.time(), dollars=_dollars(folder, settings))
+    trouble = Lab.open(folder.lab).trouble(settings.tag)
     if as_json:
-        out.print_json(json.dumps(facts.as_dict()))
+        out.print_json(json.dumps(facts.as_dict() | {"trouble": trouble}))
         return
+    if trouble:
+        out.print(f"paused: {trouble}", markup=False)
     out.print(facts.sentence(), markup=False)
     out.print(f"lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
 

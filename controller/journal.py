@@ -23,7 +23,10 @@ COMPACTED_EVERY = 50
 
 
 class Journal:
-    """One campaign's records. incumbent: the commit at the head of its branch. Not shared between threads."""
+    """One campaign's records; not shared between threads.
+
+    incumbent: the commit at the head of its branch. trouble: what the lab says that an operator must mend.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Journal:
         self._begin(task_files)
         self._lab.repair(self._tag)
         self.incumbent = self._lab.incumbent(self._tag)
+        self.trouble = self._lab.trouble(self._tag)
         self.memory = Memory(judge, self._lab.experiments(self._tag), settings)
 
     def _begin(self, task_files: Mapping[str, str]) -> None:
@@ -81,6 +85,11 @@ class Journal:
     def attach(self, path: str, text: str) -> None:
         """Keep a text with the campaign."""
         self._lab.attach(self._tag, path, text.encode(), at=self._clock())
+
+    def tell_trouble(self, trouble: str) -> None:
+        """Leave word in the lab of what only an operator can mend; empty when it is over."""
+        self._lab.tell_trouble(self._tag, trouble, at=self._clock())
+        self.trouble = trouble
 
     def admit(self, proposal: Proposal) -> Experiment:
         """Make a proposal the next experiment."""

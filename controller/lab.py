@@ -36,6 +36,7 @@ EXPERIMENT = "refs/experiments/{tag}/{number}"
 NOTES = "refs/notes/autoresearch/{tag}"
 ATTACHMENTS = "refs/attachments/{tag}"
 CALLS = "refs/calls/{tag}"
+TROUBLE = "trouble.txt"
 LOCK_POLL_SECONDS = 0.1
 
 
@@ -125,6 +126,10 @@ class Lab:
         with _translated(self.path):
             return gitstore.get(self._repository, ref=ATTACHMENTS.format(tag=tag), path=path)
 
+    def trouble(self, tag: str) -> str:
+        """What the running controller says that only an operator can mend; empty when there is nothing."""
+        return (self.attachment(tag, TROUBLE) or b"").decode()
+
     def attachments(self, tag: str, below: str) -> list[tuple[str, bytes]]:
         """All attached files below a folder, in order."""
         with _translated(self.path):
@@ -195,6 +200,12 @@ class Lab:
         """Keep a file with the campaign, durably."""
         with _translated(self.path):
             gitstore.put(self._repository, ref=ATTACHMENTS.format(tag=tag), changes={path: data}, at=at)
+
+    def tell_trouble(self, tag: str, trouble: str, *, at: float) -> None:
+        """Leave word for commands that only read the lab; empty takes it back."""
+        with _translated(self.path):
+            changes = {TROUBLE: trouble.encode() or None}
+            gitstore.put(self._repository, ref=ATTACHMENTS.format(tag=tag), changes=changes, at=at)
 
     def add_call(self, tag: str, proposal: int, line: bytes, *, at: float) -> None:
         """Append one line to a proposal's calls, durably."""

@@ -5,17 +5,19 @@ It holds no truth of its own: built again from the lab's experiments, it is the 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from controller.domain import BASELINE, Experiment, Outcome
 from controller.judge import Judge, State
+from controller.pipeline import NEWEST
 from controller.planner import AGAIN, Spent, candidate_of
 from controller.prices import slot_dollars
 from controller.settings import Settings
 
 
 class Memory:
-    """The campaign as the loop sees it."""
+    """The campaign as the loop sees it. uses: slot seconds of the newest judged proposals (`pipeline.Pace`)."""
 
     def __init__(self, judge: Judge, experiments: Sequence[Experiment], settings: Settings) -> None:
         self._judge = judge
@@ -25,6 +27,7 @@ class Memory:
         self.fingerprints: set[str] = {e.fingerprint for e in experiments}
         self.state: State | None = None
         self.gains: dict[str, float] = {}
+        self.uses: deque[float] = deque(maxlen=NEWEST)
         self.order = 0
         self._incumbent = BASELINE
         self.slot_seconds, self.runs = _slots(experiments)
@@ -76,12 +79,21 @@ class Memory:
             self.state = self._judge.begin(experiment.scores)
             self.gains[experiment.commit] = self.state.gain
         elif self.state is not None:
+            self._use(experiment)
             since = self.state.gain - self.gains.get(experiment.base, self.state.gain)
             candidate = candidate_of(experiment, gain_since=since)
             self.state = self._judge.conclude(self.state, candidate, judgement.verdict)
             if judgement.kept_as:
                 self._incumbent = experiment.number
                 self.gains[judgement.kept_as] = self.state.gain
+
+    def _use(self, experiment: Experiment) -> None:
+        """A second go on a newer incumbent belongs to a proposal that was counted already."""
+        seconds = sum(attempt.seconds for attempt in experiment.attempts)
+        if experiment.strategy.startswith(AGAIN) and self.uses:
+            self.uses[-1] += seconds
+        else:
+            self.uses.append(seconds)
 
 
 def _counts(experiment: Experiment) -> int:

@@ -57,5 +57,12 @@ class Refused:
     cost: Cost
 
 
-Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Something waits for an operator: one sentence; empty when that is over."""
+
+    reason: str
+
+
+Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused | Troubled
 Observer = Callable[[Notice], None]

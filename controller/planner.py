@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import assert_never
 
 from controller.domain import BASELINE, Attempt, Experiment, Outcome, Verdict
 from controller.judge import Assessment, Candidate, Decision, Judge, State
+from controller.pipeline import Pace, depth, most_in_flight, thinking_seconds
 from controller.prices import price_range, slot_size
 from controller.settings import Settings
 
@@ -42,7 +44,9 @@ class View:
     running: numbers of the experiments that have a try in flight (an experiment runs one try at a time,
     the baseline as many as there are slots).
     gains: sum of kept expected gains when each commit became the incumbent, in the metric's unit.
+    pace: how fast proposals come and are used up.
     resting: the agent asked to be left alone for a while.
+    unable: only an operator can help the agent; one question at a time finds out whether that has happened.
     """
 
     open: tuple[Experiment, ...]
@@ -56,7 +60,9 @@ class View:
     stopping: str = ""
     trouble: str = ""
     gains: Mapping[str, float] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
     resting: bool = False
+    unable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +142,34 @@ def plan(view: View, settings: Settings) -> Action:
 
 def may_launch(view: View, settings: Settings) -> bool:
     """Whether one more run fits the budget: spent, plus what runs and this one at the mean of runs so far."""
+    return _fits(view, settings, ahead=0, seconds=_mean_seconds(view, settings), proposals=0)
+
+
+def dollars_limit(view: View, settings: Settings) -> float:
+    """What model calls may cost in all, from the campaign's first one on, so that every run in flight can be paid.
+
+    In flight are also the runs of proposals that are ready or thought about: without its run none is worth its price.
+    """
+    budget = settings.budget
+    if budget.dollars is None:
+        return inf
+    runs = len(view.running) + _ready(view) + view.proposing
+    return budget.dollars - view.spent.slot_dollars - runs * _mean_dollars(view, settings)
+
+
+def _fits(view: View, settings: Settings, *, ahead: int, seconds: float, proposals: int) -> bool:
+    """Whether one more run fits the budget, after `ahead` others that do not run yet.
+
+    seconds: from now to its end. proposals: under way, whose cost is not known yet.
+    """
     budget, spent = settings.budget, view.spent
-    slot_hours = _committed_slot_hours(view, settings, more=1)
-    dollars = _committed_dollars(view, settings, more=1)
+    slot_hours = _committed_slot_hours(view, settings, more=ahead + 1)
+    dollars = _committed_dollars(view, settings, more=ahead + 1) + proposals * _mean_proposal_dollars(view)
     return (
-        (budget.hours is None or (spent.elapsed_seconds + _mean_seconds(view, settings)) / 3600 <= budget.hours)
+        (budget.hours is None or (spent.elapsed_seconds + seconds) / 3600 <= budget.hours)
         and (budget.gpu_hours is None or slot_hours <= budget.gpu_hours)
         and (budget.dollars is None or dollars <= budget.dollars)
     )
-
-
-def dollars_left(view: View, settings: Settings) -> float | None:
-    """Dollars that a proposal may still cost once everything in flight is paid; None without a limit."""
-    budget = settings.budget
-    if budget.dollars is None:
-        return None
-    return max(0.0, budget.dollars - _committed_dollars(view, settings, more=0))
 
 
 def _committed_slot_hours(view: View, settings: Settings, *, more: int) -> float:
@@ -176,6 +194,15 @@ def _mean_dollars(view: View, settings: Settings) -> float:
     spent, hours = view.spent, _mean_seconds(view, settings) / 3600
     least, most = price_range(settings)
     return max(spent.slot_dollars / spent.runs, hours * least) if spent.runs else hours * most
+
+
+def _mean_proposal_dollars(view: View) -> float:
+    return view.spent.dollars / view.spent.experiments if view.spent.experiments else 0.0
+
+
+def _ready(view: View) -> int:
+    """Experiments that wait for their first run."""
+    return sum(1 for e in view.open if e.number != BASELINE and not e.attempts)
 
 
 def _next_step(experiment: Experiment, view: View, settings: Settings) -> Action | None:
@@ -281,11 +308,16 @@ def _urgency(step: Launch | Rebase) -> tuple[int, int]:
 
 
 def _wants_proposal(view: View, settings: Settings) -> bool:
-    limit = settings.budget.experiments
-    room = limit is None or view.spent.experiments + view.proposing < limit
-    unlaunched = sum(1 for e in view.open if e.number != BASELINE and not e.attempts)
-    short = unlaunched + view.proposing < settings.executor.slots
-    return room and short and not view.exhausted and not view.resting and may_launch(view, settings)
+    limit, most = settings.budget.experiments, 1 if view.unable else most_in_flight(settings)
+    if view.exhausted or view.resting or view.proposing >= most:
+        return False
+    if limit is not None and view.spent.experiments + view.proposing >= limit:
+        return False
+    slots, seconds, ahead = settings.executor.slots, _mean_seconds(view, settings), _ready(view) + view.proposing
+    until_end = thinking_seconds(view.pace) + (1 + ahead // slots) * seconds
+    return ahead < depth(view.pace, slots=slots, run_seconds=seconds) and _fits(
+        view, settings, ahead=ahead, seconds=until_end, proposals=view.proposing
+    )
 
 
 def _wait_or_stop(view: View, settings: Settings, *, wanted: bool) -> Action:

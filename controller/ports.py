@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import Protocol
 
 from controller.domain import Cost, Experiment, Progress, Proposal, TryEnded, TryId, TryRequest
@@ -33,6 +34,8 @@ class ProposalRequest:
     number: place of the request in the campaign, so that an agent that draws at random draws anew.
     fingerprints: normalised programs that were tried already (`novelty.fingerprint`).
     pending: titles of proposals that wait or run and have no verdict yet.
+    dollars_limit: what the campaign's model calls may cost in all, those of the past included; asked before each
+    call, from any thread, since it falls while runs are launched.
     sigma: standard deviation of one run, None before the baseline is measured.
     """
 
@@ -51,7 +54,7 @@ class ProposalRequest:
     incumbent_level: float | None = None
     refused: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
-    dollars_left: float | None = None
+    dollars_limit: Callable[[], float] = lambda: inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ class WaitReason(StrEnum):
     BROKEN_STREAM = "broken_stream"
     ERROR = "error"
     REST = "rest"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ class Waiting:
 
 
 class Agent(Protocol):
-    """Proposes one edit at a time; called from a thread of its own, never twice at once for one slot."""
+    """Proposes one edit at a time; called from several threads at once where that keeps the slots busy."""
 
     name: str
 

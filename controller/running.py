@@ -137,7 +137,7 @@ class _Run:
                 tokens=calls.tokens,
                 elapsed_seconds=view.spent.elapsed_seconds,
                 turned_at=time.time(),
-                paused=bool(view.trouble) or self._failed,
+                paused=bool(self._campaign.trouble) or self._failed,
             )
         )
 
@@ -148,7 +148,7 @@ class _Run:
             lab=self._folder.lab,
             experiments=lambda: tuple(self._campaign.memory.experiments.values()),
             progress=self._executor.progress,
-            trouble=self._executor.trouble,
+            trouble=lambda: self._campaign.trouble,
             ready=lambda: self._over or self._executor.ready(),
             clock=time.time,
         )
@@ -205,7 +205,11 @@ def _claude(settings: Settings, booking: Booking) -> Agent:
     if key is None:
         raise AgentError("agent claude needs a key: set ANTHROPIC_API_KEY, or run with --set agent.kind=perturb")
     claude = ClaudeAgent(
-        settings.agent.claude, key=key, book=booking.book, needs_load_model=settings.task.score == "exam"
+        settings.agent.claude,
+        key=key,
+        book=booking.book,
+        booked=booking.cost.dollars,
+        needs_load_model=settings.task.score == "exam",
     )
     return FallbackAgent(claude, _perturb(settings)) if settings.agent.claude.fallback == "perturb" else claude
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from controller import terminal
 from controller.domain import BASELINE
 from controller.memory import Memory
-from controller.notices import AttemptEnded, Concluded, Notice, Refused, TryLost
+from controller.notices import AttemptEnded, Concluded, Notice, Refused, Troubled, TryLost
 from controller.ports import Executor
 from controller.settings import Settings
 
@@ -30,6 +30,7 @@ class Screen:
         self._err = err
         self._executor = executor
         self._titled = False
+        self._trouble = ""
 
     def before(self, memory: Memory) -> None:
         """Rows of what an earlier run already settled: the baseline and the newest few."""
@@ -52,6 +53,10 @@ class Screen:
                 self._err.print(f"     {experiment.number} runs again: {reason}", markup=False, style="bright_black")
             case Refused(reason, _):
                 self._err.print(f"     sent back: {reason}", markup=False, style="bright_black")
+            case Troubled(reason):
+                self._trouble = reason
+                said = f"paused: {reason}" if reason else "not paused any more"
+                self._err.print(f"     {said}", markup=False, style="yellow")
             case AttemptEnded() | _:
                 pass
 
@@ -69,6 +74,6 @@ class Screen:
     def _lines(self) -> Group:
         now = time.time()
         lines = [terminal.live(progress, now=now, settings=self._settings) for progress in self._executor.progress()]
-        if trouble := self._executor.trouble():
-            lines.append(f"paused: {trouble}")
+        if self._trouble:
+            lines.append(f"paused: {self._trouble}")
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))

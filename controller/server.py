@@ -94,7 +94,8 @@ def answer(path: str, *, accept: str, sources: Sources) -> Answer:
         case "/":
             return Answer(_page(sources).encode(), "text/html; charset=utf-8")
         case "/status.json":
-            return Answer(json.dumps(_summary(sources).as_dict()).encode(), "application/json")
+            facts = _summary(sources).as_dict() | {"trouble": sources.trouble()}
+            return Answer(json.dumps(facts).encode(), "application/json")
         case route if route.startswith("/experiments/"):
             return _experiment(route.removeprefix("/experiments/"), sources)
         case route if route.startswith("/lab.git/"):

@@ -185,6 +185,13 @@ class AgentSettings(Section):
 
     kind: Literal["perturb", "replay", "claude"] = "perturb"
     seed: int = Field(0, ge=0)
+    max_in_flight: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Most proposals thought about at once; as many are as keep the slots busy. "
+        "Empty: 16, or one per slot where there are more.",
+    )
     patches: Path | None = Field(None, description="Folder of patches for `replay`.")
     claude: ClaudeSettings = ClaudeSettings()
 

@@ -141,6 +141,7 @@ def campaign(
         brief="Lower it.\n",
         clock=_Clock(),
         observe=observe,
+        wait_seconds=0.02,
     )
 
 

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 
 from controller import novelty
@@ -76,8 +77,8 @@ class Laboratory:
 
     # -- the campaign -----------------------------------------------------------------------------------------------
 
-    def request(self, *, dollars_left: float | None = None, pending: tuple[str, ...] = ()) -> ProposalRequest:
-        """The next request for a proposal."""
+    def request(self, *, dollars_limit: float = inf, pending: tuple[str, ...] = ()) -> ProposalRequest:
+        """The next request for a proposal. dollars_limit: what all calls together may cost."""
         self.requests += 1
         return ProposalRequest(
             tag="test",
@@ -94,7 +95,7 @@ class Laboratory:
             sigma=SIGMA,
             incumbent_level=1.8,
             pending=pending,
-            dollars_left=dollars_left,
+            dollars_limit=lambda: dollars_limit,
         )
 
     def admit(self, proposal: Proposal, *, at: float) -> Experiment:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from controller.domain import BASELINE, ExamReport, Outcome, Result, TryRequest, Verdict
+from controller.domain import BASELINE, ExamReport, Outcome, Proposal, Result, TryRequest, Verdict
+from controller.errors import AgentError
 from controller.lab import Lab, kept
+from controller.notices import Admitted, Notice, Refused, Troubled
 from controller.planner import Stop
+from controller.ports import Abandoned, ProposalRequest
+from controller.proposing import TWIN
 from tests.scripted import InstantExecutor, NumberAgent, campaign, scored, settings
 
 
@@ -177,3 +183,94 @@ def test_proposals_are_refused_before_anything_runs(tmp_path: Path) -> None:
 
     assert ended.reason == "the agent has nothing left to propose"
     assert {r.id.experiment for r in executor.launched} == {BASELINE}
+
+
+@dataclass
+class Unpaid(NumberAgent):
+    """The third question and the four after it are refused, as long as nobody pays."""
+
+    refusals: int = 5
+    said: list[Notice] = field(default_factory=list)
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        answer = super().propose(request)
+        if 3 <= len(self.asked) < 3 + self.refusals:
+            raise AgentError("the account cannot pay: add credit")
+        return answer
+
+
+def test_agent_that_only_a_human_can_help_pauses_the_campaign_which_goes_on_afterwards(tmp_path: Path) -> None:
+    agent = Unpaid()
+    told: list[str] = []
+
+    def observe(notice: Notice) -> None:
+        agent.said.append(notice)
+        told.append(Lab.open(tmp_path / "lab.git").trouble("t"))
+
+    ended = campaign(tmp_path, InstantExecutor(noisy), agent=agent, observe=observe).run()
+
+    experiments = Lab.open(tmp_path / "lab.git").experiments("t")
+    troubles = [notice.reason for notice in agent.said if isinstance(notice, Troubled)]
+    paused = agent.said.index(Troubled("agent numbers: the account cannot pay: add credit"))
+    assert ended == Stop("6 experiments (budget)")
+    assert all(e.judgement for e in experiments)
+    assert troubles == ["agent numbers: the account cannot pay: add credit", ""]
+    assert told[paused] == "agent numbers: the account cannot pay: add credit", "for commands that only read"
+    assert told[-1] == ""
+    assert not any(isinstance(notice, Refused) for notice in agent.said), "nobody's proposal was at fault"
+
+
+def test_what_was_proposed_before_is_run_confirmed_and_judged_while_the_agent_cannot_work(tmp_path: Path) -> None:
+    class NeverPaid(NumberAgent):
+        def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+            answer = super().propose(request)
+            if len(self.asked) == 6:
+                ran.stop("seen enough")
+            if len(self.asked) > 2:
+                raise AgentError("the key was refused")
+            return answer
+
+    ran = campaign(tmp_path, InstantExecutor(noisy), agent=NeverPaid())
+    ended = ran.run()
+
+    experiments = Lab.open(tmp_path / "lab.git").experiments("t")
+    assert ended == Stop("seen enough")
+    assert len(experiments) == 3
+    assert all(e.judgement for e in experiments)
+    assert len(experiments[1].attempts) > 1, "its rerun went on"
+
+
+@dataclass
+class Alike(NumberAgent):
+    """The first four proposals are thought of together and are the same; later ones are new."""
+
+    together: Barrier = field(default_factory=lambda: Barrier(4))
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        first = request.number <= 4
+        answer = super().propose(replace(request, number=1) if first else request)
+        if first:
+            self.together.wait(timeout=20)
+        return answer
+
+
+def test_same_idea_thought_of_at_the_same_time_costs_no_run_and_is_nobodys_fault(tmp_path: Path) -> None:
+    executor, said = InstantExecutor(noisy), list[Notice]()
+    chosen = settings("executor.slots=4", "agent.max_in_flight=4")
+
+    ended = campaign(tmp_path, executor, agent=Alike(), chosen=chosen, observe=said.append).run()
+
+    assert ended == Stop("6 experiments (budget)")
+    assert [notice.reason for notice in said if isinstance(notice, Refused)] == [TWIN] * 3
+    assert len([notice for notice in said if isinstance(notice, Admitted)]) >= 6
+    firsts = [r.files["train.py"] for r in executor.launched if r.id.experiment and r.id.attempt == 1]
+    assert len(set(firsts)) == len(firsts)
+
+
+def test_fault_in_an_agents_thread_ends_the_campaign_with_it(tmp_path: Path) -> None:
+    class Broken(NumberAgent):
+        def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+            raise ZeroDivisionError("a fault of ours")
+
+    with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+        campaign(tmp_path, InstantExecutor(noisy), agent=Broken()).run()

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
 from typing import Any
 
 import pytest
@@ -55,8 +56,8 @@ class Bench:
     def __exit__(self, *error: Any) -> None:
         self.standin.__exit__(*error)
 
-    def propose(self, *, dollars_left: float | None = None) -> Proposal | Abandoned:
-        return self.agent.propose(self.laboratory.request(dollars_left=dollars_left))
+    def propose(self, *, dollars_limit: float = inf) -> Proposal | Abandoned:
+        return self.agent.propose(self.laboratory.request(dollars_limit=dollars_limit))
 
     @property
     def billed(self) -> float:
@@ -403,7 +404,7 @@ def test_a_proposal_that_takes_too_long_is_given_up() -> None:
 
 def test_no_call_is_started_that_could_cross_the_budget() -> None:
     with Bench() as bench:
-        abandoned = bench.propose(dollars_left=0.01)
+        abandoned = bench.propose(dollars_limit=0.01)
 
     assert isinstance(abandoned, Abandoned)
     assert abandoned.exhausted
@@ -414,7 +415,7 @@ def test_no_call_is_started_that_could_cross_the_budget() -> None:
 def test_a_budget_that_ends_within_a_proposal_is_not_crossed() -> None:
     left = 0.5
     with Bench(lambda _: call(("check", {})), calls_per_proposal=200) as bench:
-        abandoned = bench.propose(dollars_left=left)
+        abandoned = bench.propose(dollars_limit=left)
 
     assert isinstance(abandoned, Abandoned)
     assert "dollar budget" in abandoned.reason

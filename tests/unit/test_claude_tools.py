@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.agent.claude import history, tools
+from controller.agent.claude.board import Board
 from controller.agent.claude.draft import Draft, Misfit, read, replace_once
 from controller.domain import Proposal
 from tests.standin.laboratory import TASK, Laboratory
@@ -24,7 +25,7 @@ class Table:
         self.laboratory = laboratory or Laboratory({"train.py": TASK})
         request = self.laboratory.request()
         tried = history.Diffs().tried(request.experiments, request.notebook.diff)
-        self.desk = tools.Desk(request=request, tried=tried, needs_load_model=True)
+        self.desk = tools.Desk(request=request, tried=tried, needs_load_model=True, board=Board())
         self.draft = Draft.of(request.files)
 
     def run(self, name: str, arguments: object) -> tools.Step:

@@ -1,8 +1,8 @@
-"""While the first agent rests the second proposes; cost and troubles stay with whom they belong to."""
+"""While the first agent cannot propose the second does; cost and troubles stay with whom they belong to."""
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import dataclass, field
 
 from controller.agent.fallback import FallbackAgent
 from controller.domain import Cost, Proposal
@@ -35,28 +35,73 @@ class Overloaded(NumberAgent):
         return answer
 
 
+@dataclass
+class Unpaid(NumberAgent):
+    """Cannot work until somebody pays."""
+
+    paid: list[bool] = field(default_factory=list)
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        answer = super().propose(request)
+        if not self.paid:
+            raise AgentError("the key was refused")
+        return answer
+
+
+def proposer(answer: Proposal | Abandoned) -> str:
+    return answer.agent if isinstance(answer, Proposal) else answer.reason
+
+
 def test_second_proposes_while_the_first_rests_and_the_first_comes_back() -> None:
     now = [0.0]
     agent = FallbackAgent(Overloaded(name="first"), NumberAgent(name="second"), clock=lambda: now[0])
 
     during = [agent.propose(REQUEST), agent.propose(REQUEST)]
-    resting = agent.waiting
+    said = [waiting.text for waiting in agent.waiting]
     now[0] = 61.0
     after = agent.propose(REQUEST)
 
-    assert [w.reason for w in resting] == [WaitReason.REST]
-    assert resting[0].text == "overloaded; second stands in for first, asking again in 60 s"
-    assert agent.waiting == ()
-    assert [p.agent for p in during if isinstance(p, Proposal)] == ["second", "second"]
+    assert [proposer(p) for p in during] == ["second", "second"]
     assert during[0].cost.dollars == 1.0
-    assert isinstance(after, Proposal)
-    assert after.agent == "first"
+    assert said == ["overloaded; second stands in for first, asking again in 60 s"]
+    assert agent.waiting == ()
+    assert proposer(after) == "first"
 
 
-def test_what_only_a_human_can_mend_is_not_covered_up() -> None:
-    class Unpaid(NumberAgent):
-        def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
-            raise AgentError("the key was refused")
+def test_while_only_a_human_can_help_the_second_proposes_and_the_reason_is_told() -> None:
+    now, first = [0.0], Unpaid(name="first")
+    agent = FallbackAgent(first, NumberAgent(name="second"), clock=lambda: now[0])
 
-    with pytest.raises(AgentError, match="refused"):
-        FallbackAgent(Unpaid(), NumberAgent()).propose(REQUEST)
+    during = [proposer(agent.propose(REQUEST)) for _ in range(3)]
+    told = [(w.reason, w.text) for w in agent.waiting]
+
+    assert during == ["second"] * 3
+    assert len(first.asked) == 1, "one question finds out; the others go to the stand-in at once"
+    assert told == [(WaitReason.OPERATOR, "the key was refused; second stands in for first")]
+
+
+def test_first_is_asked_again_ever_more_rarely_and_comes_back_when_it_can() -> None:
+    now, first = [0.0], Unpaid(name="first")
+    agent = FallbackAgent(first, NumberAgent(name="second"), clock=lambda: now[0])
+    for _ in range(3600):
+        agent.propose(REQUEST)
+        now[0] += 1.0
+    asked_in_an_hour = len(first.asked)
+
+    first.paid.append(True)
+    now[0] += 301.0
+    back = agent.propose(REQUEST)
+
+    assert 10 < asked_in_an_hour < 20
+    assert proposer(back) == "first"
+    assert agent.waiting == ()
+
+
+def test_stand_in_without_ideas_does_not_end_a_campaign_whose_first_agent_will_be_back() -> None:
+    agent = FallbackAgent(Unpaid(), NumberAgent(proposals=0), clock=lambda: 0.0)
+
+    answer = agent.propose(REQUEST)
+
+    assert isinstance(answer, Abandoned)
+    assert not answer.exhausted
+    assert answer.retry_after > 0

@@ -14,7 +14,7 @@ from controller.errors import SettingsError
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.memory import Memory
-from controller.planner import View, dollars_left, may_launch
+from controller.planner import View, dollars_limit, may_launch
 from controller.prices import dollars_of, price_range, slot_dollars, slot_price
 from controller.settings import Settings, load_settings
 from tests.scripted import InstantExecutor, campaign, scored, settings
@@ -160,7 +160,7 @@ def test_runs_in_flight_count_at_the_mean_of_what_runs_have_cost(tmp_path: Path)
     chosen = priced(CLUSTER, "budget.dollars=10", "executor.slots=8")
     seen = view(chosen, runs=10, booked=3.0, running=4, folder=tmp_path)
 
-    assert dollars_left(seen, chosen) == pytest.approx(10 - 3.0 - 4 * 0.3)
+    assert dollars_limit(seen, chosen) == pytest.approx(10 - 3.0 - 4 * 0.3)
     assert may_launch(view(chosen, runs=30, booked=3.0, running=2, folder=tmp_path), chosen)
     assert not may_launch(view(chosen, runs=30, booked=3.0, running=3, folder=tmp_path), chosen)
 

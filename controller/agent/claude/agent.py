@@ -19,10 +19,11 @@ from pydantic import SecretStr
 from controller import money
 from controller.agent.claude import history, prompt, strategy, tools
 from controller.agent.claude.answers import Question
+from controller.agent.claude.board import Board
 from controller.agent.claude.conversation import Conversation, Ended, Limits, Surroundings
 from controller.agent.claude.ledger import Ledger
 from controller.agent.claude.models import Model, Models
-from controller.agent.claude.purse import Purse
+from controller.agent.claude.purse import Purse, Share
 from controller.agent.claude.wire import SILENCE_SECONDS, Wire
 from controller.domain import Proposal
 from controller.ports import Abandoned, ProposalRequest, Waiting
@@ -35,7 +36,8 @@ LONGEST_REST_SECONDS = 900.0
 class ClaudeAgent:
     """Proposes edits by asking Claude; safe to call from several threads, one proposal in each.
 
-    book: stores a call's record durably before it returns. needs_load_model: the task is scored by the exam.
+    book: stores a call's record durably before it returns. booked: dollars of calls before this process.
+    needs_load_model: the task is scored by the exam.
     stop: ends every wait and every call at once. wait: sleeps and says whether to stop; by default on `stop`.
     Raises SettingsError where a model's calls could not be priced.
     """
@@ -49,6 +51,7 @@ class ClaudeAgent:
         key: SecretStr,
         book: Callable[[money.CallRecord], None],
         needs_load_model: bool,
+        booked: float = 0.0,
         stop: Event | None = None,
         clock: Callable[[], float] = time.time,
         wait: Callable[[float], bool] | None = None,
@@ -72,8 +75,9 @@ class ClaudeAgent:
             stopped=self._stopping.is_set,
             random=random or Random(),
         )
-        self._purse = Purse()
-        self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices, purse=self._purse)
+        self._purse = Purse(booked)
+        self._board = Board()
+        self._ledger = partial(Ledger, book=book, clock=clock, new_id=new_id, prices=settings.prices)
         self._lock = Lock()
         self._waiting: dict[int, Waiting] = {}
         self._prompt_tokens = prompt.PROMPT_TOKENS
@@ -99,8 +103,9 @@ class ClaudeAgent:
         settings = self._settings
         way = self._way(request)
         name = settings.plateau_model if way == strategy.OTHER_MODEL and settings.plateau_model else settings.model
-        conversation = self._conversation(request, way=way, model=self._models.of(name))
-        with self._purse.opened(request.dollars_left):
+        model = self._models.of(name)
+        with self._purse.opened(request.dollars_limit) as share, self._board.joined() as others:
+            conversation = self._conversation(request, way=way, model=model, share=share, others=others)
             ended = conversation.run(agent=f"{self.name}/{name}", strategy=way)
         if isinstance(ended, Proposal):
             self._refused_in_a_row = 0
@@ -116,13 +121,15 @@ class ClaudeAgent:
             self._turn = turn + 1
         return strategy.in_turn(turn, other_model=self._settings.plateau_model is not None)
 
-    def _conversation(self, request: ProposalRequest, *, way: str, model: Model) -> Conversation:
+    def _conversation(
+        self, request: ProposalRequest, *, way: str, model: Model, share: Share, others: int
+    ) -> Conversation:
         settings = self._settings
         tried = self._diffs.tried(request.experiments, request.notebook.diff)
         definitions = tools.definitions()
         ttl = prompt.cache_ttl(request, setting=settings.cache_ttl)
         limit = min(self._prompt_tokens, model.opening_tokens)
-        told = prompt.build(request, tried, tools=definitions, way=way, ttl=ttl, limit=limit)
+        told = prompt.build(request, tried, tools=definitions, way=way, ttl=ttl, limit=limit, others=others)
         question = Question(
             model=model.name,
             max_tokens=model.max_tokens,
@@ -134,10 +141,10 @@ class ClaudeAgent:
         )
         return Conversation(
             question,
-            desk=tools.Desk(request=request, tried=tried, needs_load_model=self._needs_load_model),
+            desk=tools.Desk(request=request, tried=tried, needs_load_model=self._needs_load_model, board=self._board),
             limits=Limits(calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal),
             around=replace(self._around, notice=partial(self._notice, request.number)),
-            ledger=self._ledger(question, request),
+            ledger=self._ledger(question, request, share=share),
             estimate=max(self._models.wire.count(question) or 0, told.tokens),
         )
 

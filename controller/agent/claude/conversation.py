@@ -31,8 +31,6 @@ LAST_CALLS = 3
 CALLS_IN_A_REPLY = 10
 """Of tools: a cache mark looks back over some twenty blocks, two of which each call takes."""
 
-OTHERS_SECONDS = 30.0
-
 NO_TOOL = "You ended without a tool. Use the tools, and end with submit."
 CUT = "Your last reply was cut at its length limit, and nothing of it was carried out. Answer more briefly."
 
@@ -134,9 +132,9 @@ class Conversation:
     def _ask_once(self) -> Ended | tools.Submit | None:
         state = self._state
         question = replace(self._opening, messages=state.messages)
-        begun = self._ledger.begin(state.context)
+        begun = self._ledger.begin(state.context, give_up=self._out_of_time)
         if begun is None:
-            return self._out_of_money()
+            return self._stop_before_asking() or self._out_of_money()
         answer = self._around.wire.ask(question, give_up=self._out_of_time)
         self._write_down(answer, self._ledger.settle(begun, answer, input_tokens=state.context))
         match answer:
@@ -245,11 +243,8 @@ class Conversation:
         return Ended("the campaign is stopping") if stopped else None
 
     def _out_of_money(self) -> Ended:
-        """The budget is exhausted only if nothing was spent here, and no call beside it may bring money back."""
-        reason = "the next call could cross the dollar budget"
-        if self._ledger.alone:
-            return Ended(reason, exhausted=not self._ledger.cost.calls)
-        return Ended(reason, retry_after=OTHERS_SECONDS)
+        """The budget is exhausted only if nothing was spent here: what remains may do for a new conversation."""
+        return Ended("the next call could cross the dollar budget", exhausted=not self._ledger.cost.calls)
 
     def _out_of_time(self) -> bool:
         return self._around.stopped() or self._around.clock() >= self._deadline

@@ -22,12 +22,13 @@ class Misfit(Exception):
 class Draft:
     """Editable files as they were and as they are.
 
-    told: experiments whose likeness to this edit the model has been shown, so that it repeats them knowingly.
+    told: experiments (by number) and submissions of others (by program) whose likeness to this edit the model has
+    been shown, so that it repeats them knowingly.
     """
 
     base: Mapping[str, str]
     files: Mapping[str, str]
-    told: frozenset[int] = frozenset()
+    told: frozenset[int | str] = frozenset()
 
     @classmethod
     def of(cls, files: Mapping[str, str]) -> Draft:

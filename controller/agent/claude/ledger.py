@@ -13,7 +13,7 @@ from typing import assert_never
 
 from controller import money
 from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
-from controller.agent.claude.purse import Purse
+from controller.agent.claude.purse import Share
 from controller.agent.claude.untrusted import one_line
 from controller.domain import Cost
 from controller.ports import ProposalRequest
@@ -31,7 +31,7 @@ class Ledger:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         prices: money.Overrides,
-        purse: Purse,
+        share: Share,
     ) -> None:
         self._opening = opening
         self._request = request
@@ -39,7 +39,7 @@ class Ledger:
         self._clock = clock
         self._new_id = new_id
         self._prices = prices
-        self._purse = purse
+        self._share = share
         self._calls: list[money.CallRecord] = []
 
     @property
@@ -47,15 +47,13 @@ class Ledger:
         """What was booked so far."""
         return money.total(self._calls)
 
-    @property
-    def alone(self) -> bool:
-        """No other proposal holds money that may come back."""
-        return not self._purse.shared
+    def begin(self, input_tokens: int, *, give_up: Callable[[], bool]) -> money.CallRecord | None:
+        """Book a call that is about to start; None, and nothing booked, where it could cross the budget.
 
-    def begin(self, input_tokens: int) -> money.CallRecord | None:
-        """Book a call that is about to start; None, and nothing booked, where it could cross the budget."""
+        Waits where calls of other proposals may leave something over, until `give_up` says so.
+        """
         most = self._most(input_tokens)
-        if not self._purse.reserve(most):
+        if not self._share.reserve(most, give_up=give_up):
             return None
         model = self._opening.model
         begun = money.CallRecord(
@@ -82,7 +80,7 @@ class Ledger:
             usage=usage,
             raw=raw,
         )
-        self._purse.settle(most=begun.dollars, actual=ended.dollars)
+        self._share.settle(most=begun.dollars, actual=ended.dollars)
         return self._add(ended)
 
     def _most(self, input_tokens: int) -> float:

@@ -47,10 +47,11 @@ def build(
     way: str,
     ttl: Ttl,
     limit: int = PROMPT_TOKENS,
+    others: int = 0,
 ) -> Prompt:
-    """The opening with as much history as fits below `limit` tokens."""
+    """The opening with as much history as fits below `limit` tokens. others: proposals thought of at this moment."""
     for window in WINDOWS:
-        prompt = _build(request, tried, tools=tools, way=way, ttl=ttl, window=window)
+        prompt = _build(request, tried, tools=tools, way=way, ttl=ttl, window=window, others=others)
         if prompt.tokens < limit:
             break
     return prompt
@@ -82,6 +83,7 @@ def _build(
     way: str,
     ttl: Ttl,
     window: digest.Window,
+    others: int,
 ) -> Prompt:
     history = digest.build(request, tried, window=window)
     system = [_text(RULES), _marked(_text(f"<brief>\n{request.brief.strip()}\n</brief>"), ttl)]
@@ -89,7 +91,7 @@ def _build(
     opening = [
         *_mark_last(archive, ttl),
         _marked(_text(_files(request)), ttl),
-        _text(f"<news>\n{history.news}\n</news>\n\n{_task(request, way)}"),
+        _text(f"<news>\n{history.news}\n</news>\n\n{_task(request, way, others=others)}"),
     ]
     characters = sum(len(block["text"]) for block in (*system, *opening)) + len(str(tools))
     return Prompt(system=system, opening=opening, tokens=tokens_of(characters))
@@ -101,12 +103,24 @@ def _files(request: ProposalRequest) -> str:
     return "\n".join([*blocks, f"Files you can read with `read` but not change: {readable}."])
 
 
-def _task(request: ProposalRequest, way: str) -> str:
+def _task(request: ProposalRequest, way: str, *, others: int) -> str:
     better = "lower" if request.minimize else "higher"
     files = ", ".join(sorted(request.files))
     return (
         f"Propose the next experiment: edit {files} so that {request.metric} gets {better}. "
         f"The files above are the incumbent's.\nStrategy for this one ({way}): {strategy.INSTRUCTIONS[way]}"
+        f"{_apart(request, others)}"
+    )
+
+
+def _apart(request: ProposalRequest, others: int) -> str:
+    """Many that read the same at the same time would all think of the same: each begins somewhere else."""
+    if not others:
+        return ""
+    corner = digest.CATEGORIES[request.number % len(digest.CATEGORIES)]
+    return (
+        f"\n{others} more researchers think about this at the same moment, and none sees what the others do. So that "
+        f"you do not all submit the same, look at {corner} first, and elsewhere if nothing good is there."
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from controller import novelty
 from controller.agent.claude import digest, history
+from controller.agent.claude.board import Board, Submitted
 from controller.agent.claude.draft import Draft, Misfit, read, replace_once, write
 from controller.agent.claude.untrusted import fenced_log, one_line
 from controller.ports import ProposalRequest
@@ -102,11 +103,12 @@ TOOLS: Mapping[str, type[Input]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What lies before the researcher: the request, and its history with diffs."""
+    """What lies before the researcher: the request, its history with diffs, and what others submit meanwhile."""
 
     request: ProposalRequest
     tried: Sequence[history.Tried]
     needs_load_model: bool
+    board: Board
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,16 +196,15 @@ def _check(draft: Draft, desk: Desk) -> Step:
     changed = draft.diff
     if not changed:
         return Step(draft=draft, text="the draft changes nothing yet")
-    close = _near(draft, desk)
-    verdict = _refusal(draft, desk)
+    close = _close(draft, desk)
+    verdict = _refusal(draft, desk) or _taken(draft, desk)
     lines = [
         f"cannot be submitted: {verdict}" if verdict else "can be submitted",
         f"lines: {_count(changed, '+')} added, {_count(changed, '-')} removed",
-        *_resemblance(close),
+        *close.values(),
         _cut(changed),
     ]
-    told = draft.told | {tried.experiment.number for _, tried in close}
-    return Step(draft=replace(draft, told=told), text="\n".join(lines))
+    return Step(draft=replace(draft, told=draft.told | close.keys()), text="\n".join(lines))
 
 
 def _submit(call: Submit, draft: Draft, desk: Desk) -> Step:
@@ -213,11 +214,13 @@ def _submit(call: Submit, draft: Draft, desk: Desk) -> Step:
         raise Misfit("the draft changes nothing: edit a file first")
     if verdict := _refusal(draft, desk):
         raise Misfit(f"refused: {verdict}")
-    close = [pair for pair in _near(draft, desk) if pair[1].experiment.number not in draft.told]
-    if close:
-        told = draft.told | {tried.experiment.number for _, tried in close}
-        text = "\n".join(["not submitted yet:", *_resemblance(close), "submit again if you mean to repeat it"])
-        return Step(draft=replace(draft, told=told), text=text)
+    if close := {key: line for key, line in _close(draft, desk).items() if key not in draft.told}:
+        text = "\n".join(["not submitted yet:", *close.values(), "submit again if you mean to repeat it"])
+        return Step(draft=replace(draft, told=draft.told | close.keys()), text=text)
+    submission = Submitted(program=novelty.fingerprint(draft.files), title=call.title, edit=history.edit_of(draft.diff))
+    if not desk.board.submit(submission):
+        # Nothing is wrong with it, so it does not count as a submission that was turned down.
+        return Step(draft=draft, text=f"refused: {_taken(draft, desk)}", failed=True)
     return Step(draft=draft, text="submitted", submitted=call)
 
 
@@ -230,12 +233,28 @@ def _refusal(draft: Draft, desk: Desk) -> str | None:
     )
 
 
-def _near(draft: Draft, desk: Desk) -> list[tuple[float, history.Tried]]:
-    return history.near(history.edit_of(draft.diff), desk.tried)
+def _taken(draft: Draft, desk: Desk) -> str | None:
+    """That another has submitted this very program since the history was told, and what else was submitted."""
+    known, program = desk.request.fingerprints, novelty.fingerprint(draft.files)
+    news = [other for other in desk.board.submitted if other.program not in known]
+    if program not in {other.program for other in news}:
+        return None
+    titles = "; ".join(one_line(other.title, limit=90) for other in news)
+    return f"another researcher has submitted this very program meanwhile. Submitted so far: {titles}"
 
 
-def _resemblance(close: Sequence[tuple[float, history.Tried]]) -> list[str]:
-    return [f"{share:.0%} the same lines as {digest.line(tried)}" for share, tried in close]
+def _close(draft: Draft, desk: Desk) -> dict[int | str, str]:
+    """What the draft is like, in words: experiments by number, and what others submitted meanwhile by program."""
+    edit, known = history.edit_of(draft.diff), desk.request.fingerprints
+    close: dict[int | str, str] = {
+        tried.experiment.number: f"{share:.0%} the same lines as {digest.line(tried)}"
+        for share, tried in history.near(edit, desk.tried)
+    }
+    for other in desk.board.submitted:
+        share = history.likeness(edit, other.edit)
+        if share >= history.NEAR and other.program not in known:
+            close[other.program] = f"{share:.0%} the same lines as one submitted meanwhile: {one_line(other.title)}"
+    return close
 
 
 def _text_of(path: str, draft: Draft, desk: Desk) -> str:
