@@ -45,6 +45,12 @@ MODULES = (
     Module("pause", {"pause": "."}, minutes=1),
     Module("helm", {"helm": "helm.sh/helm/v4/cmd/helm"}, minutes=3),
     Module("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}, minutes=3),
+    Module("kube-router", {"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"}, minutes=3),
+    Module(
+        "prometheus-operator",
+        {"operator": "github.com/prometheus-operator/prometheus-operator/cmd/operator"},
+        minutes=4,
+    ),
     # A module of its own: it is built against other Kubernetes libraries than the rest.
     Module("kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, minutes=3),
     Module(
