@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ def resolves(host: str, port: int) -> bool:
 
 def network(asked: dict[str, Any]) -> tuple[bool, str]:
     """Nothing answers: API server, kubelet, cloud metadata, resolver, the world."""
-    trying = {f"{name} ({address})": (reaches, *split(address)) for name, address in asked["addresses"]}
-    trying |= {f"the resolver ({host}:53)": (resolves, host, 53) for host in asked["resolvers"]}
+    trying = {f"{name} ({address})": partial(reaches, *split(address)) for name, address in asked["addresses"]}
+    trying |= {f"the resolver ({host}:53)": partial(resolves, host, 53) for host in asked["resolvers"]}
     until = time.monotonic() + (WALLS_SECONDS if waits(asked["examiner"]) else 0)
     first = reached = open_among(trying, list(trying))
     while reached and time.monotonic() < until:
@@ -74,10 +75,10 @@ def split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def open_among(trying: Mapping[str, tuple[Callable[[str, int], bool], str, int]], names: list[str]) -> list[str]:
+def open_among(trying: Mapping[str, Callable[[], bool]], names: list[str]) -> list[str]:
     """Which of them answer, all asked at once."""
     with ThreadPoolExecutor(max_workers=32) as pool:
-        asking = {name: pool.submit(lambda check, host, port: check(host, port), *trying[name]) for name in names}
+        asking = {name: pool.submit(trying[name]) for name in names}
     return [name for name, answer in asking.items() if answer.result()]
 
 

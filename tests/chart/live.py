@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from select import select
 from typing import Any
 
@@ -23,6 +24,13 @@ from tests.chart.rendering import CHART, HelmError, Manifest
 from tests.cluster.harness import BuiltCluster, Cluster, wait_until
 from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.namespaces import NamespacePair, diagnosis
+from tests.cluster.harness.policies import enforce_policies
+
+PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm"), partial(binary, "kube-router")]
+"""What a test module with releases must have made before."""
+
+OUTSIDE_PORT = 18443
+"""Where the world begins: what the tests let the controller and the preparation reach on this machine."""
 
 PREPARE = ("--vocabulary", "512", "--sequence-length", "64", "--sequences", "128", "--probes", "64")
 """Data that is made in seconds and fits the bigram model."""
@@ -31,6 +39,7 @@ PREPARE = ("--vocabulary", "512", "--sequence-length", "64", "--sequences", "128
 def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
     """A small campaign of the bigram task, on one of the cluster's GPUs of no substance."""
     controller, trainer = (cluster.import_image(image) for image in (controller_image(), trainer_image()))
+    outside = {"cidrs": [f"{cluster.host_address}/32"], "ports": [OUTSIDE_PORT]}
     return {
         "image": _by_digest(controller),
         "trainerImage": {key: text for key, text in _by_digest(trainer).items() if key != "pullPolicy"},
@@ -57,7 +66,13 @@ def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
             "extraVolumeMounts": [{"name": "task", "mountPath": "/task", "readOnly": True}],
         },
         "lab": {"storageClass": "-", "size": "1Gi"},
-        "data": {"storageClass": "-", "size": "1Gi"},
+        "data": {"storageClass": "-", "size": "1Gi", "download": {"enabled": True, **outside}},
+        # As narrow as an operator who knows the addresses can make it.
+        "networkPolicy": {
+            "apiServer": {"cidrs": [f"{cluster.node_address}/32"], "ports": [6443]},
+            "model": outside,
+            "git": outside,
+        },
     }
 
 
@@ -118,6 +133,18 @@ class Release:
     def test(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`helm test`."""
         return self.try_helm("test", "autoresearch", "--timeout", "120s", *arguments)
+
+    @contextmanager
+    def page(self) -> Iterator[str]:
+        """The address of its page on this machine, by the command that the notes name."""
+        command = [self.cluster.kubectl_program, f"--kubeconfig={self.cluster.harness_kubeconfig}"]
+        command += [f"--namespace={self.own}", "port-forward", "service/autoresearch", ":8080"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as forwarding:
+            assert forwarding.stdout is not None
+            try:
+                yield "http://" + forwarding.stdout.readline().split()[2]
+            finally:
+                forwarding.terminate()
 
     def kubectl(self, *arguments: str, namespace: str | None = None) -> str:
         """kubectl in the release's namespace, or in another."""
@@ -182,9 +209,35 @@ class Release:
         return found | {name for name in listed.stdout.split() if self.own in name}
 
 
+def pod_like_an_attempt(release: Release, **changes: Any) -> Manifest:
+    """What the policy lets in; `changes` are laid over the pod's specification."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    images = release.values["trainerImage"]
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "serviceAccountName": "autoresearch-attempt",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [
+            {
+                "name": "train",
+                "image": f"{images['repository']}@{images['digest']}",
+                "imagePullPolicy": "Never",
+                "command": ["true"],
+                "securityContext": security,
+            }
+        ],
+    }
+    return spec | changes
+
+
 @contextmanager
 def a_release(cluster: BuiltCluster, **changes: Any) -> Iterator[Release]:
-    """A namespace with volumes and the task's files, ready to install into; removed at the end, whatever is left."""
+    """A namespace with volumes and the task's files, ready to install into; removed at the end, whatever is left.
+
+    From here on the cluster enforces network policies.
+    """
+    enforce_policies(cluster)
     tag = f"c{secrets.token_hex(3)}"
     release = Release(cluster, own=f"research-{tag}", values=_merged(values(cluster, tag), changes))
     folder = f"/var/tmp/{release.own}"
@@ -249,6 +302,12 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+class Door(socketserver.ThreadingTCPServer):
+    """Its port is free again at once."""
+
+    allow_reuse_address = True
+
+
 @contextmanager
 def reachable_from_pods(cluster: BuiltCluster, port: int) -> Iterator[str]:
     """The address under which pods reach a server that listens on this machine's loopback."""
@@ -264,9 +323,9 @@ def reachable_from_pods(cluster: BuiltCluster, port: int) -> Iterator[str]:
                             return
                         ends[source].sendall(data)
 
-    with socketserver.ThreadingTCPServer((cluster.host_address, 0), Connection) as door:
+    with Door((cluster.host_address, OUTSIDE_PORT), Connection) as door:
         thread = threading.Thread(target=door.serve_forever, args=(0.05,))
         thread.start()
-        yield f"{cluster.host_address}:{door.server_address[1]}"
+        yield f"{cluster.host_address}:{OUTSIDE_PORT}"
         door.shutdown()
         thread.join()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chart.installed import installed
 from tests.cluster.harness.fixtures import (
     buildable,
     built_cluster,
@@ -19,6 +20,7 @@ __all__ = [
     "built_cluster",
     "cluster",
     "fresh_cluster",
+    "installed",
     "namespaces",
     "pytest_collection_finish",
     "pytest_runtest_makereport",

@@ -7,20 +7,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.chart.images import controller_image, trainer_image
-from tests.chart.live import Release, a_release, reachable_from_pods
+from tests.chart.live import PREPARATIONS, Release, a_release, reachable_from_pods
 from tests.cluster.harness import BuiltCluster, Manifest, wait_until
-from tests.cluster.harness.binaries import binary
 from tests.standin.server import KEY, StandIn
 
-PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm")]
+__all__ = ["PREPARATIONS"]
 
 KILLS = 20
 IDLE_SECONDS = 5.0

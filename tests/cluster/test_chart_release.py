@@ -8,33 +8,21 @@ import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.chart.images import controller_image, trainer_image
-from tests.chart.live import Release, a_release
+from tests.chart.live import PREPARATIONS, Release, pod_like_an_attempt
 from tests.chart.rendering import CI, pods, render
-from tests.cluster.harness import BUSYBOX_IMAGE, BuiltCluster, Cluster, Manifest
-from tests.cluster.harness.binaries import binary
+from tests.cluster.harness import BUSYBOX_IMAGE, Cluster, Manifest
+from tests.cluster.harness.policies import policies_ignored
 
-PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm")]
+__all__ = ["PREPARATIONS"]
+
 OVERHEAD_SECONDS = 10.0
 """From install to the first score, beyond preparing the data and the attempt itself."""
-
-
-@pytest.fixture(scope="module")
-def installed(cluster: Cluster) -> Iterator[Release]:
-    """A release that runs; tests here may look at it and try to break out of it."""
-    if not isinstance(cluster, BuiltCluster):
-        pytest.skip("needs a cluster that the harness built: unset AUTORESEARCH_TEST_KUBECONFIG")
-    with a_release(cluster) as release:
-        release.install()
-        release.wait_ready()
-        yield release
 
 
 def moment(text: str) -> float:
@@ -43,13 +31,6 @@ def moment(text: str) -> float:
 
 def took(job: Manifest) -> float:
     return moment(job["status"]["completionTime"]) - moment(job["metadata"]["creationTimestamp"])
-
-
-def fetch(release: Release, path: str) -> str:
-    """A page of the controller, by its Service."""
-    address = release.get("service", "autoresearch")["spec"]["clusterIP"]
-    with urllib.request.urlopen(f"http://{address}:8080{path}", timeout=10) as reply:
-        return str(reply.read().decode())
 
 
 @pytest.mark.timeout(600)
@@ -87,18 +68,25 @@ def test_first_score_comes_soon_after_the_install(installed: Release) -> None:
 
 
 def test_people_can_look(installed: Release) -> None:
-    assert "alive" in fetch(installed, "/healthz")
-    assert installed.values["campaign"]["tag"] in fetch(installed, "/")
-    assert "autoresearch_build_info" in fetch(installed, "/metrics")
+    """By the command that the notes name."""
+
+    def fetch(path: str) -> str:
+        with urllib.request.urlopen(f"{page}{path}", timeout=10) as reply:
+            return str(reply.read().decode())
+
+    with installed.page() as page:
+        assert "alive" in fetch("/healthz")
+        assert installed.values["campaign"]["tag"] in fetch("/")
+        assert "autoresearch_build_info" in fetch("/metrics")
 
 
 @pytest.mark.timeout(600)
 def test_lab_can_be_cloned_from_the_service(installed: Release, tmp_path: Any) -> None:
     installed.wait_judged(1)
-    address = installed.get("service", "autoresearch")["spec"]["clusterIP"]
 
-    command = ["git", "clone", "--quiet", "--mirror", f"http://{address}:8080/lab.git", str(tmp_path / "lab.git")]
-    subprocess.run(command, check=True, timeout=60)
+    with installed.page() as page:
+        command = ["git", "clone", "--quiet", "--mirror", f"{page}/lab.git", str(tmp_path / "lab.git")]
+        subprocess.run(command, check=True, timeout=60)
     refs = subprocess.run(
         ["git", "-C", str(tmp_path / "lab.git"), "for-each-ref"], check=True, capture_output=True, text=True
     ).stdout
@@ -120,8 +108,7 @@ def test_controller_needs_little(installed: Release) -> None:
 def test_helm_test_passes_where_the_network_enforces_policies(installed: Release) -> None:
     installed.wait_judged(1)
 
-    with installed.cluster.enforce_network(installed.runs):
-        done = installed.test()
+    done = installed.test()
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     for line in ("ok   network", "ok   processes", "ok   data", "ok   exam", "ok   rights", "ok   accelerators"):
@@ -130,7 +117,8 @@ def test_helm_test_passes_where_the_network_enforces_policies(installed: Release
 
 @pytest.mark.timeout(600)
 def test_helm_test_fails_where_attempts_can_reach_the_cluster_and_says_so(installed: Release) -> None:
-    done = installed.test()
+    with policies_ignored(installed.cluster):
+        done = installed.test("--filter", "name=autoresearch-test-isolation")
 
     assert done.returncode != 0
     assert "FAIL network    this pod reached the Kubernetes API" in done.stderr
@@ -171,28 +159,6 @@ def test_helm_test_finds_altered_data(installed: Release) -> None:
 
 
 # -- the walls around attempts ------------------------------------------------------------------------------------
-
-
-def pod_like_an_attempt(release: Release, **changes: Any) -> Manifest:
-    """What the policy lets in; `changes` are laid over the pod's specification."""
-    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
-    images = release.values["trainerImage"]
-    spec: Manifest = {
-        "restartPolicy": "Never",
-        "serviceAccountName": "autoresearch-attempt",
-        "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [
-            {
-                "name": "train",
-                "image": f"{images['repository']}@{images['digest']}",
-                "imagePullPolicy": "Never",
-                "command": ["true"],
-                "securityContext": security,
-            }
-        ],
-    }
-    return spec | changes
 
 
 def container(release: Release, **changes: Any) -> list[Manifest]:
