@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from tests.chart.live import helm_on, said_by
-from tests.chart.rendering import CHART
+from tests.chart.rendering import CHART, OPERATOR, render
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest
 from tests.cluster.harness.binaries import binary
+from tests.cluster.prometheus_operator import GROUP, fetch_kinds, operator_kinds
 
-PREPARATIONS = [partial(binary, "helm")]
-OPERATOR = "monitoring.coreos.com"
+PREPARATIONS = [partial(binary, "helm"), fetch_kinds]
+
+EVERYTHING = CHART / "ci" / "everything-values.yaml"
 
 Notes = Callable[..., str]
 """(values) -> the notes of an install that is not carried out."""
@@ -151,27 +154,9 @@ def test_namespace_of_attempts_without_the_standard_is_noticed(cluster: Cluster,
         assert "Pod Security" not in notes(**values)
 
 
-def custom_resource(kind: str, plural: str) -> Manifest:
-    """A kind of the Prometheus operator, without its schema."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{OPERATOR}"},
-        "spec": {"group": OPERATOR, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
-
-
 def test_prometheus_that_would_not_select_the_monitor_is_noticed(cluster: Cluster, notes: Notes, place: str) -> None:
-    kinds = [
-        custom_resource("ServiceMonitor", "servicemonitors"),
-        custom_resource("PrometheusRule", "prometheusrules"),
-        custom_resource("Prometheus", "prometheuses"),
-    ]
     prometheus: Manifest = {
-        "apiVersion": f"{OPERATOR}/v1",
+        "apiVersion": f"{GROUP}/v1",
         "kind": "Prometheus",
         "metadata": {"name": "stack", "namespace": place},
         "spec": {"serviceMonitorSelector": {"matchLabels": {"release": "stack"}}},
@@ -179,16 +164,26 @@ def test_prometheus_that_would_not_select_the_monitor_is_noticed(cluster: Cluste
     warning = "Prometheus will not select the ServiceMonitor"
 
     assert "there is no Prometheus operator to tell about it" in notes()
-    with existing(cluster, *kinds):
-        for kind in kinds:
-            name = kind["metadata"]["name"]
-            cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    with operator_kinds(cluster):
         assert "metrics    ServiceMonitor autoresearch" in notes()
         with existing(cluster, prometheus):
             said = notes()
             assert f"{warning}: --set serviceMonitor.additionalLabels.release=stack" in said
             assert "prometheusRule.additionalLabels.release=stack" in said
             assert warning not in notes(serviceMonitor={"additionalLabels": {"release": "stack"}})
+
+        # The API server knows their schemas now, and takes every field of both.
+        on = {name: {"enabled": True} for name in ("serviceMonitor", "prometheusRule")}
+        rendered = render(on, EVERYTHING, namespace=place, apis=OPERATOR)
+        manifests = [manifest for manifest in rendered if GROUP in manifest["apiVersion"]]
+        assert {m["kind"] for m in manifests} == {"ServiceMonitor", "PrometheusRule"}
+        bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+        strictly = ("create", f"--namespace={place}", "--dry-run=server", "--validate=strict", "-f", "-")
+        done = cluster.try_kubectl(*strictly, stdin=bundle)
+        assert done.returncode == 0, done.stderr
+        # Which is not because it takes anything.
+        refused = cluster.try_kubectl(*strictly, stdin=bundle.replace('"scrapeTimeout"', '"scrapeTimeOut"'))
+        assert "scrapeTimeOut" in refused.stderr
 
 
 def test_installer_who_may_not_look_is_not_stopped(cluster: Cluster, place: str) -> None:
