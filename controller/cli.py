@@ -20,7 +20,7 @@ from controller.domain import BASELINE, Experiment
 from controller.errors import AutoresearchError, LabError, SettingsError
 from controller.folder import CampaignFolder, find, read_manifest, task_folder
 from controller.lab import Lab
-from controller.records import mean, results_tsv
+from controller.records import mean, results_tsv, wide_tsv
 from controller.settings import Settings, home_of_campaigns, load_settings
 
 app = typer.Typer(
@@ -66,13 +66,16 @@ def prepare(
     settings_file: SettingsOption = None,
     executor: ExecutorOption = None,
     overrides: SetOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="On a cluster: read the data again, though they were prepared before.")
+    ] = False,
 ) -> None:
     """Prepare the data: tokenizer, splits, probe sets and the manifest that seals them."""
     from controller.prepare import prepare_data
 
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()))
     settings = _settings(folder, settings_file, overrides, executor=executor)
-    prepare_data(folder, settings, say=lambda line: err.print(line, markup=False))
+    prepare_data(folder, settings, say=lambda line: err.print(line, markup=False), check=check)
     if settings.executor.kind == "local":
         out.print(f"  data    {terminal.data_line(read_manifest(folder.data))}")
 
@@ -108,16 +111,18 @@ def status(campaign: CampaignOption = None, lab_path: LabOption = None, as_json:
         return
     if trouble:
         out.print(f"paused: {trouble}", markup=False)
-    out.print(facts.sentence(), markup=False)
+    out.print(f"{facts.sentence()}\n{facts.costs()}", markup=False)
+    if facts.strategies:
+        out.print(terminal.yields_table(facts.strategies))
     out.print(f"lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
 
 
 @app.command()
 def log(campaign: CampaignOption = None, lab_path: LabOption = None, as_json: JsonOption = False) -> None:
-    """List every experiment with its verdict, score and expected gain."""
+    """List every experiment with its verdict, score, expected gain and cost."""
     _, settings, experiments = _read(campaign, lab_path)
     if as_json:
-        out.print_json(json.dumps([_as_json(e) for e in experiments]))
+        out.print_json(json.dumps([_as_json(e, settings) for e in experiments]))
         return
     out.print(terminal.table(experiments, settings))
 
@@ -139,7 +144,7 @@ def show(
         out.print((text or b"no transcript: this agent does not talk").decode(), markup=False)
         return
     if as_json:
-        out.print_json(json.dumps(_as_json(experiment) | {"diff": lab.diff(experiment)}))
+        out.print_json(json.dumps(_as_json(experiment, settings) | {"diff": lab.diff(experiment)}))
         return
     for block in terminal.experiment_blocks(experiment, settings):
         out.print(block)
@@ -184,10 +189,15 @@ def report(
 
 
 @app.command()
-def export(campaign: CampaignOption = None, lab_path: LabOption = None) -> None:
-    """Print results.tsv in upstream's five columns."""
+def export(
+    campaign: CampaignOption = None,
+    lab_path: LabOption = None,
+    wide: Annotated[bool, typer.Option("--wide", help="More columns: strategy, hours, dollars, ...")] = False,
+) -> None:
+    """Print results.tsv in upstream's five columns; with --wide, columns of our own behind them."""
     _, settings, experiments = _read(campaign, lab_path)
-    typer.echo(results_tsv(experiments, metric=settings.task.metric), nl=False)
+    table = wide_tsv(experiments, settings) if wide else results_tsv(experiments, metric=settings.task.metric)
+    typer.echo(table, nl=False)
 
 
 def _settings(
@@ -239,12 +249,14 @@ def _pick(experiments: list[Experiment], number: int) -> Experiment:
     return found
 
 
-def _as_json(experiment: Experiment) -> dict[str, Any]:
+def _as_json(experiment: Experiment, settings: Settings) -> dict[str, Any]:
+    from controller.prices import dollars_of
     from controller.records import encode
 
     record: dict[str, Any] = json.loads(encode(experiment))
     verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
-    return record | {"verdict": verdict, "score": mean(experiment.scores) if experiment.scores else None}
+    score = mean(experiment.scores) if experiment.scores else None
+    return record | {"verdict": verdict, "score": score, "dollars": dollars_of(experiment, settings)}
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from prometheus_client.metrics_core import Metric
 
 from controller import __version__
 from controller.domain import INTERRUPTIONS, LostTo, Outcome, Verdict
+from controller.ports import WaitReason
 from controller.prices import slot_size
 from controller.settings import Settings
-from controller.snapshot import Snapshot
+from controller.snapshot import ENDS, Snapshot
 
 PREFIX = "autoresearch"
 TOKENS = ("input", "output", "cache_write", "cache_read")
@@ -49,8 +50,9 @@ def _counts(snapshot: Snapshot) -> Iterable[Metric]:
         "Judged experiments by the way they were thought of, and verdict.",
         labels=["campaign", "strategy", "verdict"],
     )
-    for (strategy, verdict), count in snapshot.strategies.items():
-        strategies.add_metric([tag, strategy, verdict.value], count)
+    for each in snapshot.yields:
+        for verdict, count in each.verdicts.items():
+            strategies.add_metric([tag, each.strategy, verdict.value], count)
     yield strategies
 
 
@@ -72,7 +74,7 @@ def _scores(snapshot: Snapshot) -> Iterable[Metric]:
 
 def _money(snapshot: Snapshot) -> Iterable[Metric]:
     settings, tag = snapshot.settings, snapshot.settings.tag
-    size, kept = slot_size(settings), snapshot.verdicts.get(Verdict.KEEP, 0)
+    size, kept, judged = slot_size(settings), snapshot.verdicts.get(Verdict.KEEP, 0), sum(snapshot.verdicts.values())
     gpu_seconds = snapshot.slot_seconds * size
     dollars = {"model": snapshot.call_dollars, "gpu": snapshot.slot_dollars}
     tokens = {kind: snapshot.tokens.get(kind, 0) for kind in TOKENS}
@@ -83,12 +85,16 @@ def _money(snapshot: Snapshot) -> Iterable[Metric]:
     yield _gauge("spent_dollars", text, spent, ["campaign", "kind"])
     yield _counter("agent_tokens", "Tokens of model calls.", "kind", tokens, tag)
     yield _counter("gpu_seconds", f"Accelerator seconds of ended tries by outcome; {SLOT}.", "outcome", outcomes, tag)
-    per_keep = {
-        "dollars_per_keep": ("Dollars for each kept experiment.", sum(dollars.values())),
-        "gpu_seconds_per_keep": ("Accelerator seconds for each kept experiment.", gpu_seconds),
+    by_strategy: dict[tuple[str, ...], float] = {(tag, each.strategy): each.dollars for each in snapshot.yields}
+    text = "Dollars of a strategy's experiments: their proposals' model calls and their slots."
+    yield _gauge("strategy_spent_dollars", text, by_strategy, ["campaign", "strategy"])
+    ratios = {
+        "dollars_per_experiment": ("Dollars for each judged experiment.", sum(dollars.values()), judged),
+        "dollars_per_keep": ("Dollars for each kept experiment.", sum(dollars.values()), kept),
+        "gpu_seconds_per_keep": ("Accelerator seconds for each kept experiment.", gpu_seconds, kept),
     }
-    for name, (text, total) in per_keep.items():
-        yield _gauge(name, text, {(tag,): total / kept} if kept else {}, ["campaign"])
+    for name, (text, total, count) in ratios.items():
+        yield _gauge(name, text, {(tag,): total / count} if count else {}, ["campaign"])
     used = _used(snapshot, gpu_seconds / 3600, sum(dollars.values()))
     yield _gauge("budget_used_ratio", "Share of each limit of the budget that is used.", used, ["campaign", "limit"])
 
@@ -110,9 +116,9 @@ def _loop(snapshot: Snapshot) -> Iterable[Metric]:
         "slots": ("Tries that may run at once.", snapshot.settings.executor.slots),
         "slots_busy": ("Tries that run, or wait for a machine.", snapshot.running),
         "slots_wanted": ("Slots that the open experiments could use now, busy ones included.", snapshot.wanted),
-        "proposals_ready": ("Experiments that wait for a slot.", snapshot.waiting),
+        "proposals_ready": ("Experiments that wait for a slot.", snapshot.ready),
         "proposals_in_flight": ("Proposals that the agent is thinking of.", snapshot.proposing),
-        "paused": ("1 while only an operator can mend what stops launching.", int(snapshot.paused)),
+        "paused": ("1 while something waits that only an operator can mend.", int(snapshot.paused)),
         "train_budget_seconds": ("Wall seconds granted to one training.", snapshot.settings.budget.train_seconds),
         "try_limit_seconds": ("Wall seconds that all phases of one try may take.", _try_limit(snapshot.settings)),
     }
@@ -125,6 +131,12 @@ def _loop(snapshot: Snapshot) -> Iterable[Metric]:
     }
     for name, (text, value) in [*values.items(), *moments.items()]:
         yield _gauge(name, text, {} if value is None else {(tag,): value}, ["campaign"])
+    reasons = [waiting.reason for waiting in snapshot.waiting]
+    waits: dict[tuple[str, ...], float] = {(tag, reason.value): reasons.count(reason) for reason in WaitReason}
+    text = "Proposals that wait for the model API instead of being thought of, by what they wait for."
+    yield _gauge("proposals_waiting", text, waits, ["campaign", "reason"])
+    ended: dict[tuple[str, ...], float] = {(tag, reason): int(snapshot.ended == reason) for reason in ENDS}
+    yield _gauge("ended", "1 for the reason for which the campaign is over.", ended, ["campaign", "reason"])
     info = InfoMetricFamily(f"{PREFIX}_build", "Version of the controller.")
     info.add_metric([], {"version": __version__})
     yield info

@@ -116,6 +116,10 @@ class Metrics:
         """A watch heard something at this Unix time."""
         self._events.labels(self._settings.tag, resource).set(at)
 
+    def unwatched(self) -> None:
+        """Nothing is watched any more: a campaign that is over has no watch whose age could grow."""
+        self._events.clear()
+
     def _launched(self, experiment: Experiment, id: TryId) -> None:
         first = (id.attempt, id.number) == (1, 1)
         if first and experiment.number != BASELINE:

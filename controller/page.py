@@ -13,9 +13,11 @@ from string import Template
 
 from controller.chart import chart
 from controller.domain import BASELINE, Experiment, Progress
+from controller.ports import Waiting
 from controller.settings import Settings
 from controller.summary import Summary
-from controller.terminal import attempt_line, duration, exam_line, gain, shown_score
+from controller.terminal import attempt_line, cost_line, duration, exam_line, gain, origin_line, shown_score
+from controller.yields import Yield
 
 DIFF_LIMIT = 20_000
 LIVE_ROWS = 300
@@ -29,6 +31,7 @@ class Now:
     at: float
     progress: Sequence[Progress]
     trouble: str = ""
+    waiting: Sequence[Waiting] = ()
 
 
 def html(
@@ -42,6 +45,7 @@ def html(
 def live_page(experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, now: Now) -> str:
     """The same page while the campaign runs: it renews itself, and rows fetch what they unfold to."""
     running = "".join(_running_row(p, now=now.at, settings=settings) for p in now.progress)
+    running += "".join(f'<li class="waiting">the agent waits: {escape(each.text)}</li>' for each in now.waiting)
     running += f'<li class="trouble">paused: {escape(now.trouble)}</li>' if now.trouble else ""
     newest = experiments[-LIVE_ROWS:]
     return _page(newest, settings, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)
@@ -57,7 +61,9 @@ def details(experiment: Experiment, settings: Settings, *, diff: str, log: str) 
     parts = [
         f"<p>{escape(experiment.hypothesis)}</p>" if experiment.hypothesis else "",
         f"<p>{verdict}: {escape(judgement.reason)}</p>" if judgement else "",
+        f'<p class="origin">{escape(origin_line(experiment))}</p>' if experiment.number != BASELINE else "",
         f'<pre class="runs">{escape(attempts)}</pre>' if attempts else "",
+        f"<p>{escape(cost_line(experiment, settings))}</p>",
         f"<p>{escape(exam_line(exams[-1]))}</p>" if exams else "",
         f'<pre class="diff">{_diff_lines(cut)}</pre>' if cut else "",
         f"<p>end of the training's log</p><pre>{escape(log)}</pre>" if log else "",
@@ -78,6 +84,8 @@ def _page(
     return Template(_asset("report.html")).substitute(
         title=escape(f"autoresearch · {settings.tag}"),
         sentence=escape(facts.sentence()),
+        costs=escape(facts.costs()),
+        yields=_yields(facts.strategies),
         note=escape(facts.warning.replace("**", "")),
         style=_asset("page.css"),
         script=_asset("page.js"),
@@ -89,6 +97,19 @@ def _page(
         running=running,
         live="live" if live else "still",
     )
+
+
+def _yields(strategies: Sequence[Yield]) -> str:
+    """A row for each strategy; nothing where nobody has proposed anything."""
+    if not strategies:
+        return ""
+    rows = "".join(
+        f"<tr><th scope=row>{escape(each.strategy)}</th><td>{each.proposed}</td><td>{each.kept}</td>"
+        f"<td>{f'{each.gain:+.1f} σ' if each.kept else ''}</td><td>${each.dollars:.2f}</td></tr>"
+        for each in strategies
+    )
+    titles = "".join(f"<th scope=col>{title}</th>" for title in ("strategy", "proposed", "kept", "gain kept", "cost"))
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _html_row(experiment: Experiment, body: str) -> str:

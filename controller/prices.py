@@ -46,6 +46,11 @@ def slot_dollars(experiment: Experiment, settings: Settings) -> float:
     return dollars
 
 
+def slot_hours(experiment: Experiment, settings: Settings) -> float:
+    """Accelerator hours of all its tries; a slot without accelerators counts as one."""
+    return sum(attempt.seconds for attempt in experiment.attempts) * slot_size(settings) / 3600
+
+
 def dollars_of(experiment: Experiment, settings: Settings) -> float:
     """What one experiment cost: the model calls of its proposal, and its slots."""
     return experiment.cost.dollars + slot_dollars(experiment, settings)

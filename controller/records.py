@@ -11,11 +11,19 @@ from collections.abc import Iterable
 from pydantic import TypeAdapter
 
 from controller.domain import BASELINE, Experiment, Judgement, Outcome, Verdict
+from controller.prices import dollars_of, slot_hours
+from controller.settings import Settings
 
 FORMAT = 1
 """Format of lab and records; a lab with a higher number belongs to a newer version."""
 
 _ADAPTER = TypeAdapter(Experiment)
+
+WIDE = (
+    *("number", "verdict", "expected_gain_sigma", "runs", "agent", "strategy"),
+    *("gpu_hours", "model_dollars", "dollars"),
+)
+"""Columns behind upstream's; hours are of accelerators, a slot without any counts as one; dollars are all of them."""
 
 HEADER = "commit\tval_bpb\tmemory_gb\tstatus\tdescription"
 
@@ -54,6 +62,31 @@ def results_tsv(experiments: Iterable[Experiment], *, metric: str = "val_bpb") -
     """
     rows = [_row(experiment) for experiment in experiments if experiment.judgement and experiment.attempts]
     return "\n".join([HEADER.replace("val_bpb", metric), *rows]) + "\n"
+
+
+def wide_tsv(experiments: Iterable[Experiment], settings: Settings) -> str:
+    """The same rows with columns of our own behind upstream's: verdict, strategy, hours, dollars."""
+    ran = [experiment for experiment in experiments if experiment.judgement and experiment.attempts]
+    lines = results_tsv(ran, metric=settings.task.metric).splitlines()
+    more = [WIDE, *(_more(experiment, settings) for experiment in ran)]
+    return "".join("\t".join((line, *columns)) + "\n" for line, columns in zip(lines, more, strict=True))
+
+
+def _more(experiment: Experiment, settings: Settings) -> tuple[str, ...]:
+    judgement, hours = experiment.judgement, slot_hours(experiment, settings)
+    gain = judgement.expected_gain if judgement else None
+    values = (
+        str(experiment.number),
+        judgement.verdict.value if judgement else "",
+        "" if gain is None else f"{gain:.3f}",
+        str(len(experiment.attempts)),
+        experiment.agent,
+        experiment.strategy,
+        f"{hours:.4f}",
+        f"{experiment.cost.dollars:.4f}",
+        f"{dollars_of(experiment, settings):.4f}",
+    )
+    return tuple(" ".join(value.split()) for value in values)
 
 
 def _row(experiment: Experiment) -> str:

@@ -12,9 +12,9 @@ from controller.domain import BASELINE, Experiment, Verdict
 from controller.errors import SettingsError
 from controller.page import Now, details, html, live_page
 from controller.settings import Settings
-from controller.snapshot import strategy_of
 from controller.summary import Summary, summary
 from controller.terminal import duration, gain, shown_score, what
+from controller.yields import Yield
 
 __all__ = ["Now", "Summary", "details", "html", "live_page", "markdown", "summary", "write_reports"]
 
@@ -52,10 +52,10 @@ def markdown(experiments: Sequence[Experiment], settings: Settings, *, facts: Su
         "## What did not",
         _list([e for e in judged if _verdict(e) is not Verdict.KEEP], none="Everything tried was kept."),
         "## Who proposed what",
-        _yields(judged),
+        _yields(facts.strategies),
         "## Cost",
-        f"{facts.slot_hours:.2f} slot-hours, ${facts.dollars:.2f}, {duration(facts.seconds)} on the clock, "
-        f"{_per_keep(facts)}.",
+        f"{facts.slot_hours:.2f} {facts.hours_are}, ${facts.dollars:.2f} (model ${facts.model_dollars:.2f}, "
+        f"GPUs ${facts.gpu_dollars:.2f}), {duration(facts.seconds)} on the clock. {facts.costs()}",
         "## Claims",
         "None. Gains above are the judge's estimates; a claim needs runs of its own on the holdout.",
     ]
@@ -72,25 +72,13 @@ def _noise(facts: Summary) -> str:
     )
 
 
-def _yields(judged: Sequence[Experiment]) -> str:
-    """A row for each strategy: what it proposed, what was kept, and what its proposals cost."""
-    groups: dict[str, list[Experiment]] = {}
-    for experiment in judged:
-        groups.setdefault(strategy_of(experiment), []).append(experiment)
+def _yields(strategies: Sequence[Yield]) -> str:
+    """A row for each strategy: what it proposed, what was kept, and what its experiments cost."""
     rows = [
-        f"| {name} | {len(group)} | {sum(_verdict(e) is Verdict.KEEP for e in group)} "
-        f"| {sum(e.judgement.expected_gain or 0 for e in group if e.judgement and _verdict(e) is Verdict.KEEP):+.1f} "
-        f"| {sum(e.cost.dollars for e in group):.2f} |"
-        for name, group in sorted(groups.items())
+        f"| {y.strategy} | {y.proposed} | {y.judged} | {y.kept} | {y.gain:+.1f} | {y.dollars:.2f} |" for y in strategies
     ]
-    return "\n".join(["| strategy | judged | kept | gain kept, σ | proposals, $ |", "|---|---|---|---|---|", *rows])
-
-
-def _per_keep(facts: Summary) -> str:
-    kept = facts.verdicts.get("keep", 0)
-    if not kept:
-        return "nothing kept"
-    return f"{facts.slot_hours / kept:.2f} slot-hours and ${facts.dollars / kept:.2f} for each kept edit"
+    titles = "| strategy | proposed | judged | kept | gain kept, σ | cost, $ |"
+    return "\n".join([titles, "|---|---|---|---|---|---|", *rows])
 
 
 def _list(experiments: Sequence[Experiment], *, none: str) -> str:

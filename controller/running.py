@@ -24,7 +24,7 @@ from controller.metrics import Metrics
 from controller.mirror import Mirror
 from controller.notices import Notice
 from controller.planner import Stop
-from controller.ports import Agent, Executor
+from controller.ports import Agent, Executor, Waiting, WaitReason
 from controller.prepare import prepare_data
 from controller.report import write_reports
 from controller.screen import Screen
@@ -34,6 +34,8 @@ from controller.snapshot import Tally, take_snapshot
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
+
+RESTING = Waiting(reason=WaitReason.REST, text="it asked to be left alone for a while")
 
 RETRY_SECONDS = 300.0
 """Between two goes at a campaign that stopped for something an operator can mend."""
@@ -64,13 +66,15 @@ class _Run:
     def __init__(self, folder: CampaignFolder, settings: Settings, *, lab: Lab, out: Console, err: Console) -> None:
         self._folder, self._settings, self._lab, self._out = folder, settings, lab, out
         self._told_to_stop = threading.Event()
-        self._failed = self._over = False
+        self._ended = self._trouble = ""
         self._began = time.time()
         self._metrics = Metrics(settings)
         self._executor = build_executor(folder, settings, self._metrics)
         self._booking = Booking(folder.lab, settings.tag)
-        self._screen = Screen(settings, out=out, err=err, executor=self._executor)
-        agent = build_agent(settings, self._booking)
+        self._agent = agent = build_agent(settings, self._booking)
+        self._screen = Screen(
+            settings, out=out, err=err, executor=self._executor, waiting=lambda: self._metrics.snapshot.waiting
+        )
         for warning in agent.check():
             err.print(f"  warning  {warning}", markup=False)
         self._campaign = Campaign(
@@ -86,7 +90,8 @@ class _Run:
             turned=self._publish,
             dollars=lambda: self._booking.cost.dollars,
         )
-        self._tally = Tally(self._campaign.memory.experiments.values())
+        self._tally = Tally(self._campaign.memory.experiments.values(), settings)
+        self._metrics.publish(take_snapshot(self._campaign.memory, self._tally, settings))
         remote = settings.lab.remote
         self._mirror = Mirror(folder.lab, remote, say=lambda line: err.print(line, markup=False)) if remote else None
         self._server = Server(self._sources()) if settings.server.enabled else None
@@ -103,14 +108,23 @@ class _Run:
 
     def linger(self, ended: Stop) -> bool:
         """Keep serving what was found; True when it is time to try again, False when told to end."""
-        self._failed, self._over = ended.failed, True
+        self._over(ended)
         retry_at = time.time() + RETRY_SECONDS if ended.failed else float("inf")
         with _on_signals(self._stop):
             while not self._told_to_stop.wait(1.0) and time.time() < retry_at:
-                self._publish()
+                self._metrics.publish(replace(self._metrics.snapshot, turned_at=time.time()))
         if self._server:
             self._server.close()
         return not self._told_to_stop.is_set()
+
+    def _over(self, ended: Stop) -> None:
+        """Say for good that nothing runs, waits or is watched, and that the campaign's clock stands."""
+        self._ended = "failure" if ended.failed else "agent" if self._campaign.view().exhausted else "budget"
+        self._trouble = ended.reason if ended.failed else ""
+        self._publish()
+        still = replace(self._metrics.snapshot, running=0, proposing=0, wanted=0, oldest_launch=None, waiting=())
+        self._metrics.publish(still)
+        self._metrics.unwatched()
 
     def _stop(self, reason: str) -> None:
         self._told_to_stop.set()
@@ -133,11 +147,13 @@ class _Run:
                 take_snapshot(self._campaign.memory, self._tally, self._settings),
                 running=len(view.running),
                 proposing=view.proposing,
+                waiting=(*self._agent.waiting, *((RESTING,) if view.resting and not view.unable else ())),
                 call_dollars=calls.dollars,
                 tokens=calls.tokens,
                 elapsed_seconds=view.spent.elapsed_seconds,
                 turned_at=time.time(),
-                paused=bool(self._campaign.trouble) or self._failed,
+                paused=bool(self._campaign.trouble) or self._ended == "failure",
+                ended=self._ended,
             )
         )
 
@@ -148,8 +164,8 @@ class _Run:
             lab=self._folder.lab,
             experiments=lambda: tuple(self._campaign.memory.experiments.values()),
             progress=self._executor.progress,
-            trouble=lambda: self._campaign.trouble,
-            ready=lambda: self._over or self._executor.ready(),
+            trouble=lambda: self._campaign.trouble or self._trouble,
+            ready=lambda: bool(self._ended) or self._executor.ready(),
             clock=time.time,
         )
 

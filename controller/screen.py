@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -14,7 +14,7 @@ from controller import terminal
 from controller.domain import BASELINE
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, Refused, Troubled, TryLost
-from controller.ports import Executor
+from controller.ports import Executor, Waiting
 from controller.settings import Settings
 
 REFRESHES_PER_SECOND = 4
@@ -24,11 +24,20 @@ ROWS_BEFORE = 10
 class Screen:
     """Turns notices into rows, and the executor's progress into live lines."""
 
-    def __init__(self, settings: Settings, *, out: Console, err: Console, executor: Executor) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        out: Console,
+        err: Console,
+        executor: Executor,
+        waiting: Callable[[], Sequence[Waiting]],
+    ) -> None:
         self._settings = settings
         self._out = out
         self._err = err
         self._executor = executor
+        self._waiting = waiting
         self._titled = False
         self._trouble = ""
 
@@ -74,6 +83,7 @@ class Screen:
     def _lines(self) -> Group:
         now = time.time()
         lines = [terminal.live(progress, now=now, settings=self._settings) for progress in self._executor.progress()]
+        lines += [f"agent waits  {waiting.text}" for waiting in self._waiting()]
         if self._trouble:
             lines.append(f"paused: {self._trouble}")
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))

@@ -23,6 +23,7 @@ from controller.errors import AutoresearchError, LabError, SettingsError
 from controller.lab import Lab, LabNotebook
 from controller.metrics import Metrics
 from controller.settings import Settings
+from controller.summary import Summary, summarise
 
 STALE_SECONDS = 60.0
 """A loop that has not turned for so long is stuck: it turns every second even when it only waits."""
@@ -111,13 +112,17 @@ def _health(sources: Sources) -> Answer:
     return _said("alive")
 
 
-def _summary(sources: Sources) -> report.Summary:
-    dollars = sources.metrics.snapshot.call_dollars
-    return report.summary(sources.experiments(), sources.settings, now=sources.clock(), dollars=dollars)
+def _summary(sources: Sources) -> Summary:
+    return summarise(sources.metrics.snapshot)
 
 
 def _page(sources: Sources) -> str:
-    now = report.Now(at=sources.clock(), progress=sources.progress(), trouble=sources.trouble())
+    now = report.Now(
+        at=sources.clock(),
+        progress=sources.progress(),
+        trouble=sources.trouble(),
+        waiting=sources.metrics.snapshot.waiting,
+    )
     return report.live_page(sources.experiments(), sources.settings, facts=_summary(sources), now=now)
 
 

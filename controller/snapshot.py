@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Try, Verdict
+from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Provenance, Try, Verdict
 from controller.judge import State
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, TryLost
+from controller.ports import Waiting
 from controller.records import mean
 from controller.settings import Settings
+from controller.yields import Yield, with_experiments
 
-UNNAMED = "open"
-"""Strategy of an edit whose agent names none and itself neither."""
+ENDS = ("budget", "agent", "failure")
+"""What a campaign ended by: all it was given is used, nothing is left to propose, or something must be mended."""
+
+WEAKEST_FIRST = (Provenance.LOG, Provenance.UNSEALED, Provenance.SEALED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +25,11 @@ class Snapshot:
     """The campaign at one moment, prepared by the loop for whoever scrapes or looks.
 
     seconds: slot seconds of ended tries by how their attempt ended, lost tries under `lost`.
-    strategies: judged experiments by (strategy, verdict). best: the best mean score of an experiment, which noise
-    flatters. wanted: slots that could be put to use now. oldest_launch: Unix time of the oldest try that runs.
+    best: the best mean score of an experiment, which noise flatters. provenance: the weakest of any score, as one
+    unsealed run makes the whole ranking unsealed. experiments: as the budget counts them; proposed: all of them.
+    wanted: slots that could be put to use now. oldest_launch: Unix time of the oldest try that runs.
+    running: tries; trying: numbers of the experiments that have one. waiting: what proposals wait for.
+    ended: one of ENDS once the campaign is over.
     """
 
     settings: Settings
@@ -30,36 +37,44 @@ class Snapshot:
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     losses: Mapping[LostTo, int] = field(default_factory=dict)
     seconds: Mapping[Outcome, float] = field(default_factory=dict)
-    strategies: Mapping[tuple[str, Verdict], int] = field(default_factory=dict)
+    yields: tuple[Yield, ...] = ()
     state: State | None = None
     baseline: float | None = None
     best: float | None = None
     holdout: float | None = None
     inflation: float | None = None
+    incumbent: int = BASELINE
+    provenance: Provenance | None = None
     slot_seconds: float = 0.0
     slot_dollars: float = 0.0
     experiments: int = 0
-    waiting: int = 0
+    proposed: int = 0
+    trying: tuple[int, ...] = ()
+    ready: int = 0
     wanted: int = 0
     oldest_launch: float | None = None
     running: int = 0
     proposing: int = 0
+    waiting: tuple[Waiting, ...] = ()
     call_dollars: float = 0.0
     tokens: Mapping[str, int] = field(default_factory=dict)
     elapsed_seconds: float = 0.0
     turned_at: float = 0.0
     paused: bool = False
+    ended: str = ""
 
 
 class Tally:
     """Counts of verdicts, outcomes and losses, kept current notice by notice."""
 
-    def __init__(self, experiments: Iterable[Experiment]) -> None:
+    def __init__(self, experiments: Iterable[Experiment], settings: Settings) -> None:
+        self._settings = settings
         self.verdicts = dict.fromkeys(Verdict, 0)
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.losses = dict.fromkeys(LostTo, 0)
         self.seconds = dict.fromkeys(Outcome, 0.0)
-        self.strategies: dict[tuple[str, Verdict], int] = {}
+        self.yields: dict[str, Yield] = {}
+        self.provenances: set[Provenance] = set()
         self.extremes: tuple[float, float] | None = None
         for experiment in experiments:
             self._judged(experiment)
@@ -92,25 +107,19 @@ class Tally:
         if experiment.number == BASELINE:
             return
         self.verdicts[verdict] += 1
-        strategy = strategy_of(experiment)
-        for each in Verdict:
-            self.strategies.setdefault((strategy, each), 0)
-        self.strategies[strategy, verdict] += 1
+        self.yields = with_experiments(self.yields, [experiment], self._settings)
 
     def _ended(self, attempt: Attempt) -> None:
         if attempt.result:
             self.outcomes[attempt.result.outcome] += 1
             self.seconds[attempt.result.outcome] += attempt.tries[-1].seconds
+            if attempt.result.score:
+                self.provenances.add(attempt.result.score.provenance)
 
     def _lost(self, tried: Try) -> None:
         if tried.lost:
             self.losses[tried.cause] += 1
             self.seconds[Outcome.LOST] += tried.seconds
-
-
-def strategy_of(experiment: Experiment) -> str:
-    """One of few names: what stands before the colon, as in `replay:0007-wider.patch`; else the agent's own."""
-    return experiment.strategy.partition(":")[0] or experiment.agent.partition("/")[0] or UNNAMED
 
 
 def take_snapshot(memory: Memory, tally: Tally, settings: Settings) -> Snapshot:
@@ -125,16 +134,20 @@ def take_snapshot(memory: Memory, tally: Tally, settings: Settings) -> Snapshot:
         outcomes=dict(tally.outcomes),
         losses=dict(tally.losses),
         seconds=dict(tally.seconds),
-        strategies=dict(tally.strategies),
+        yields=tuple(with_experiments(tally.yields, memory.open.values(), settings).values()),
         state=memory.state,
         baseline=mean(baseline) if baseline else None,
         best=_best(tally, settings),
         holdout=mean(holdouts) if holdouts else None,
         inflation=max(inflations, default=None),
+        incumbent=memory.incumbent.number,
+        provenance=next((p for p in WEAKEST_FIRST if p in tally.provenances), None),
         slot_seconds=memory.slot_seconds,
         slot_dollars=memory.slot_dollars,
         experiments=memory.spent().experiments,
-        waiting=sum(1 for e in memory.open.values() if e.number != BASELINE and not e.attempts),
+        proposed=len(memory.experiments) - 1,
+        trying=tuple(e.number for e in memory.open.values() if _is_tried(e)),
+        ready=sum(1 for e in memory.open.values() if e.number != BASELINE and not e.attempts),
         wanted=sum(_slots_wanted(e, settings) for e in memory.open.values()),
         oldest_launch=min(_launches(memory.open.values()), default=None),
     )
@@ -151,6 +164,11 @@ def _slots_wanted(experiment: Experiment, settings: Settings) -> int:
     """The baseline runs side by side, every other experiment one try at a time."""
     missing = settings.judge.baseline_runs - len(experiment.scores)
     return max(0, missing) if experiment.number == BASELINE else 1
+
+
+def _is_tried(experiment: Experiment) -> bool:
+    attempt = experiment.open_attempt
+    return bool(attempt and attempt.tries and not attempt.tries[-1].lost)
 
 
 def _launches(experiments: Iterable[Experiment]) -> Iterable[float]:

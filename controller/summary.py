@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from controller.domain import BASELINE, Experiment, Provenance, Verdict
 from controller.judge import make_judge
 from controller.memory import Memory
 from controller.prices import slot_size
-from controller.records import mean
 from controller.settings import Settings
+from controller.snapshot import Snapshot, Tally, take_snapshot
+from controller.yields import Yield
 
 MARKS = {
     Provenance.SEALED: "",
@@ -27,7 +27,11 @@ NAMED = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Where a campaign stands."""
+    """Where a campaign stands. Dollars and hours hold everything: baseline, lost tries, calls that led to nothing.
+
+    slot_hours: accelerator hours; a slot without accelerators counts as one. What is divided by experiments counts
+    judged ones; it is None as long as there is nothing to divide by.
+    """
 
     tag: str
     metric: str
@@ -41,8 +45,15 @@ class Summary:
     best_experiment: int
     slot_hours: float
     dollars: float
+    model_dollars: float
+    gpu_dollars: float
+    dollars_per_experiment: float | None
+    dollars_per_keep: float | None
+    gpu_hours_per_keep: float | None
+    strategies: tuple[Yield, ...]
     seconds: float
     provenance: str
+    hours_are: str
 
     def as_dict(self) -> dict[str, Any]:
         """For `status --json`."""
@@ -64,32 +75,56 @@ class Summary:
         start = f" (baseline {self.baseline:.4f})" if self.baseline is not None else ""
         counts = f"{self.verdicts.get('keep', 0)} kept of {self.experiments}"
         mark = {"log": " [unverified]", "unsealed": " [unsealed]"}.get(self.provenance, "")
-        return f"{now}; {best}{start}{mark}, {counts}, {self.slot_hours:.2f} slot-hours, ${self.dollars:.2f}."
+        return f"{now}; {best}{start}{mark}, {counts}, {self.slot_hours:.2f} {self.hours_are}, ${self.dollars:.2f}."
+
+    def costs(self) -> str:
+        """What an experiment cost, and a kept improvement; says so where there is none to divide by."""
+        if self.dollars_per_experiment is None:
+            return "No experiment has been judged yet, so none has a price."
+        each = f"${self.dollars_per_experiment:.2f} for each experiment"
+        if self.dollars_per_keep is None or self.gpu_hours_per_keep is None:
+            return f"{each}; nothing was kept, so an improvement has no price yet."
+        kept = f"${self.dollars_per_keep:.2f} and {self.gpu_hours_per_keep:.2f} {self.hours_are}"
+        return f"{each}, {kept} for each one kept."
 
 
 def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float, dollars: float) -> Summary:
-    """Fold the experiments into the facts that status, report and page show; `dollars` is what model calls cost."""
-    memory = _folded(_Folding(experiments, settings))
-    judged = [e for e in experiments if e.judgement and e.number != BASELINE]
-    reached = [e.judgement.verdict for e in judged if e.judgement]
-    verdicts = {verdict.value: reached.count(verdict) for verdict in Verdict}
-    running = [e.number for e in experiments if (a := e.open_attempt) and a.tries and not a.tries[-1].lost]
-    baseline, state = memory.experiments[BASELINE], memory.state
+    """Fold a lab's experiments; `dollars` is what model calls cost. Whoever runs the loop has a snapshot instead."""
+    judge = make_judge(settings.judge, minimize=settings.task.direction == "minimize")
+    snapshot = take_snapshot(Memory(judge, experiments, settings), Tally(experiments, settings), settings)
+    elapsed = now - experiments[BASELINE].proposed_at
+    return summarise(replace(snapshot, call_dollars=dollars, elapsed_seconds=elapsed))
+
+
+def summarise(snapshot: Snapshot) -> Summary:
+    """The facts of one moment; takes no time, however large the lab."""
+    settings, state, verdicts = snapshot.settings, snapshot.state, snapshot.verdicts
+    hours = snapshot.slot_seconds * slot_size(settings) / 3600
+    dollars = snapshot.call_dollars + snapshot.slot_dollars
+    judged, kept = sum(verdicts.values()), verdicts.get(Verdict.KEEP, 0)
+    cluster = settings.executor.kind == "kubernetes" and settings.executor.kubernetes.gpus > 0
     return Summary(
         tag=settings.tag,
         metric=settings.task.metric,
-        experiments=len(experiments) - 1,
-        verdicts=verdicts,
-        running=running,
-        baseline=mean(baseline.scores) if baseline.scores else None,
+        experiments=snapshot.proposed,
+        verdicts={verdict.value: verdicts.get(verdict, 0) for verdict in Verdict},
+        running=sorted(snapshot.trying),
+        baseline=snapshot.baseline,
         level=state.level if state else None,
         level_error=state.level_error if state else None,
         sigma=state.sigma if state else None,
-        best_experiment=memory.incumbent.number,
-        slot_hours=memory.slot_seconds * slot_size(settings) / 3600,
-        dollars=dollars + memory.slot_dollars,
-        seconds=now - baseline.proposed_at,
-        provenance=_provenance(experiments),
+        best_experiment=snapshot.incumbent,
+        slot_hours=hours,
+        dollars=dollars,
+        model_dollars=snapshot.call_dollars,
+        gpu_dollars=snapshot.slot_dollars,
+        dollars_per_experiment=dollars / judged if judged else None,
+        dollars_per_keep=dollars / kept if kept else None,
+        gpu_hours_per_keep=hours / kept if kept else None,
+        strategies=snapshot.yields,
+        seconds=snapshot.elapsed_seconds,
+        provenance=snapshot.provenance.value if snapshot.provenance else "",
+        hours_are="GPU-hours" if cluster else "slot-hours",
     )
 
 
@@ -103,30 +138,3 @@ def _running_sentence(tag: str, running: Sequence[int]) -> str:
     *most, last = map(str, running)
     subject = f"Experiments {', '.join(most)} and {last}" if most else f"Experiment {last}"
     return f"{subject} of {tag} {'are' if most else 'is'} running"
-
-
-class _Folding:
-    """The experiments of one moment, equal to those of another where each is the very same value."""
-
-    def __init__(self, experiments: Sequence[Experiment], settings: Settings) -> None:
-        self.experiments, self.settings = experiments, settings
-        self._key = (id(settings), tuple(map(id, experiments)))
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Folding) and self._key == other._key
-
-
-@lru_cache(maxsize=2)
-def _folded(folding: _Folding) -> Memory:
-    """The judge's view. Kept, since whoever watches asks every few seconds and verdicts are minutes apart."""
-    judge = make_judge(folding.settings.judge, minimize=folding.settings.task.direction == "minimize")
-    return Memory(judge, folding.experiments, folding.settings)
-
-
-def _provenance(experiments: Sequence[Experiment]) -> str:
-    """The weakest provenance of any score: one unsealed run makes the whole ranking unsealed."""
-    found = {a.result.score.provenance for e in experiments for a in e.attempts if a.result and a.result.score}
-    return next((p.value for p in (Provenance.LOG, Provenance.UNSEALED, Provenance.SEALED) if p in found), "")

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from controller.domain import BASELINE, Attempt, ExamReport, Experiment, Judgement, Progress, Provenance, Verdict
 from controller.judge import State
-from controller.prices import slot_dollars, slot_size
+from controller.prices import dollars_of, slot_dollars, slot_hours
 from controller.records import mean
 from controller.settings import Settings
+from controller.yields import Yield
 
 COLOURS = {Verdict.KEEP: "green", Verdict.DISCARD: "bright_black", Verdict.CRASH: "yellow", Verdict.REJECT: "red"}
 BAR = 24
@@ -110,7 +111,7 @@ def closing(
     """Why it stopped, what was tried, kept and spent; `dollars` is what model calls cost."""
     judged = [e for e in experiments if e.number != BASELINE and e.judgement]
     kept = sum(1 for e in judged if e.judgement and e.judgement.verdict is Verdict.KEEP)
-    hours = sum(a.seconds for e in experiments for a in e.attempts) * slot_size(settings) / 3600
+    hours = sum(slot_hours(e, settings) for e in experiments)
     dollars += sum(slot_dollars(e, settings) for e in experiments)
     unit = "CPU-h" if settings.executor.kind == "local" else "slot-h"
     return (
@@ -120,13 +121,16 @@ def closing(
 
 
 def table(experiments: Sequence[Experiment], settings: Settings) -> Table:
-    """All experiments, oldest first."""
+    """All experiments, oldest first; what each cost, where anything did."""
+    dollars = [dollars_of(experiment, settings) for experiment in experiments]
     result = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (("#", "right"), ("verdict", "left"), (settings.task.metric, "right"), ("gain", "left")):
         result.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
     result.add_column("lines", justify="right")
+    if any(dollars):
+        result.add_column("cost", justify="right", no_wrap=True)
     result.add_column("what", overflow="fold")
-    for experiment in experiments:
+    for experiment, cost in zip(experiments, dollars, strict=True):
         verdict = experiment.judgement.verdict if experiment.judgement else None
         colour = COLOURS.get(verdict, "") if verdict else "cyan"
         result.add_row(
@@ -135,9 +139,35 @@ def table(experiments: Sequence[Experiment], settings: Settings) -> Table:
             shown_score(experiment),
             gain(experiment),
             f"{experiment.line_change:+d}" if experiment.line_change else "",
+            *([f"${cost:.2f}"] if any(dollars) else []),
             Text(what(experiment) + _warning(experiment)),
         )
     return result
+
+
+def yields_table(strategies: Sequence[Yield]) -> Table:
+    """What each strategy proposed, what was kept of it, and what its experiments cost."""
+    result = Table(box=None, pad_edge=False, header_style="bold")
+    result.add_column("strategy", no_wrap=True)
+    for name in ("proposed", "kept", "gain kept", "cost"):
+        result.add_column(name, justify="right", no_wrap=True)
+    for each in strategies:
+        gained = f"{each.gain:+.1f} σ" if each.kept else ""
+        result.add_row(each.strategy, str(each.proposed), str(each.kept), gained, f"${each.dollars:.2f}")
+    return result
+
+
+def origin_line(experiment: Experiment) -> str:
+    """Who thought of it, and how."""
+    parts = {"proposed by": experiment.agent, "strategy": experiment.strategy, "expects": experiment.expected_effect}
+    return "  ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+
+def cost_line(experiment: Experiment, settings: Settings) -> str:
+    """What it cost: model calls of its proposal, slots of all its tries."""
+    cost, gpus, hours = experiment.cost, slot_dollars(experiment, settings), slot_hours(experiment, settings)
+    calls = f"${cost.dollars:.2f} for {cost.calls} model calls, " if cost.calls or cost.dollars else ""
+    return f"cost ${cost.dollars + gpus:.2f}: {calls}${gpus:.2f} for {hours:.3f} slot-hours"
 
 
 def attempt_line(attempt: Attempt, metric: str) -> str:
@@ -150,6 +180,8 @@ def attempt_line(attempt: Attempt, metric: str) -> str:
     phases = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in result.phase_seconds.items())
     reason = f"  {result.reason}" if result.reason else ""
     where = f"  on {result.node} ({result.accelerator})" if result.node else ""
+    price = attempt.tries[-1].dollars_per_hour if attempt.tries else None
+    where += f"  at ${price:.2f} an hour" if price else ""
     return (
         f"run {attempt.number}{tries}  seed {attempt.seed}  {result.outcome.value}{score}{reason}\n"
         f"      {phases}{where}"
@@ -172,11 +204,13 @@ def experiment_blocks(experiment: Experiment, settings: Settings) -> list[Text]:
     blocks = [Text(f"{experiment.number}  {experiment.title}", style="bold")]
     if experiment.hypothesis:
         blocks.append(Text(experiment.hypothesis))
-    agent = f"agent {experiment.agent}  " if experiment.agent else ""
-    blocks.append(Text(f"{agent}commit {experiment.commit[:12]}  base {experiment.base[:12]}", style="bright_black"))
+    origin = origin_line(experiment)
+    blocks += [Text(origin, style="bright_black")] if origin else []
+    blocks.append(Text(f"commit {experiment.commit[:12]}  base {experiment.base[:12]}", style="bright_black"))
     blocks += [Text(attempt_line(attempt, settings.task.metric)) for attempt in experiment.attempts]
     exams = [a.result.exam for a in experiment.attempts if a.result and a.result.exam]
     blocks += [Text(exam_line(exams[-1]))] if exams else []
+    blocks.append(Text(cost_line(experiment, settings)))
     if experiment.judgement:
         blocks.append(verdict_text(experiment.judgement))
     return blocks

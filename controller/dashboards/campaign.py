@@ -128,6 +128,12 @@ COURSE = (
             Query(expr=total("slots_wanted", "campaign"), name="wanted", draw="step", colour=AMBER),
             Query(expr=total("proposals_ready", "campaign"), name="proposals ready", draw="step", colour=BLUE),
             Query(expr=total("proposals_in_flight", "campaign"), name="agent at work", draw="step", colour="purple"),
+            Query(
+                expr=f"sum({total('proposals_waiting', 'reason')})",
+                name="agent waits for its API",
+                draw="step",
+                colour=RED,
+            ),
         ),
         least=0,
         width=8,

@@ -26,6 +26,7 @@ class Query:
 
     draw: edge and band are the lower and upper ends of a filled band, the lower one first.
     now: only its newest value is wanted, over the dashboard's whole range where the expression says `$__range`.
+    unit: of this column of a table, where it is not the panel's.
     """
 
     expr: str
@@ -33,6 +34,7 @@ class Query:
     draw: Draw = "line"
     colour: str = ""
     now: bool = False
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +176,9 @@ def _overrides(panel: Panel) -> Iterable[dict[str, Any]]:
             properties.append({"id": "custom.hideFrom", "value": {"legend": True, "tooltip": False, "viz": False}})
         if query.colour:
             properties.append(_fixed(query.colour))
+        if query.unit:
+            digits = [{"id": "unit", "value": query.unit}, {"id": "decimals", "value": 2}]
+            yield {"matcher": {"id": "byName", "options": query.name}, "properties": digits}
         if properties:
             yield {"matcher": {"id": "byFrameRefID", "options": chr(ord("A") + index)}, "properties": properties}
     for name, colour in panel.colours.items():

@@ -19,11 +19,14 @@ SPENDING = (
         height=6,
     ),
     Panel(
-        title="Cost of a kept edit",
-        description="Dollars for the model and for GPUs, divided by the number of kept edits.",
+        title="Cost of an experiment and of a kept edit",
+        description="Dollars for the model and for GPUs, divided by the judged experiments and by the kept edits.",
         kind="stat",
         unit="currencyUSD",
-        queries=(Query(expr=total("dollars_per_keep", "campaign"), name="dollars"),),
+        queries=(
+            Query(expr=total("dollars_per_experiment", "campaign"), name="experiment"),
+            Query(expr=total("dollars_per_keep", "campaign"), name="kept edit", colour=GREEN),
+        ),
         digits=2,
         empty="nothing kept yet",
         width=4,
@@ -136,7 +139,10 @@ AGENT = (
 PAID_FOR = (
     Panel(
         title="What each strategy brought",
-        description="Judged experiments by the way they were thought of: all, kept, and crashed or rejected.",
+        description=(
+            "Judged experiments by the way they were thought of: all, kept, and crashed or rejected; and dollars for "
+            "their proposals and their GPUs."
+        ),
         kind="table",
         queries=(
             Query(
@@ -157,6 +163,7 @@ PAID_FOR = (
                 name="failed",
                 now=True,
             ),
+            Query(expr=total("strategy_spent_dollars", "strategy"), name="dollars", now=True, unit="currencyUSD"),
         ),
         digits=0,
         width=12,

@@ -6,7 +6,7 @@ const rowOf = (number) => document.getElementById("e" + number);
 
 // What was last heard of each part, before anybody opened or filled it.
 function remember(page) {
-  for (const part of ["header", ".chart"]) sources.set(part, page.querySelector(part).outerHTML);
+  for (const part of ["header", ".chart", ".yields"]) sources.set(part, page.querySelector(part).outerHTML);
   for (const row of page.querySelectorAll("details")) sources.set(row.id, row.outerHTML);
 }
 async function fill(row) {
@@ -69,7 +69,7 @@ async function renew() {
   try {
     const reply = await fetch(location.pathname);
     const page = new DOMParser().parseFromString(await reply.text(), "text/html");
-    for (const part of ["header", ".chart"]) renewPart(part, page);
+    for (const part of ["header", ".chart", ".yields"]) renewPart(part, page);
     renewRows(page);
     document.body.classList.remove("stale");
   } catch { document.body.classList.add("stale"); }

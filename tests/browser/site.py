@@ -161,7 +161,9 @@ def serving(folder: Path) -> Iterator[Site]:
         brief="Lower it.\n",
         clock=time.time,
         observe=metrics.notice,
-        turned=lambda: metrics.publish(replace(take_snapshot(ran.memory, Tally(()), chosen), turned_at=time.time())),
+        turned=lambda: metrics.publish(
+            replace(take_snapshot(ran.memory, Tally((), chosen), chosen), turned_at=time.time())
+        ),
     )
     loop = threading.Thread(target=ran.run, name="loop")
     loop.start()

@@ -56,7 +56,36 @@ ADMITTED = ours("proposals_total", 'result="admitted"')
 FREE = 'kubelet_volume_stats_available_bytes{namespace="%s",persistentvolumeclaim="%s"}'
 SIZE = 'kubelet_volume_stats_capacity_bytes{namespace="%s",persistentvolumeclaim="%s"}'
 
+PROPOSING = ours("proposals_in_flight")
+LIMITED = ours("proposals_waiting", 'reason="rate_limit"')
+RESTING = ours("proposals_waiting", 'reason="rest"')
+TOKENS = ours("agent_tokens_total", 'kind="output"')
+SILENT = "Proposals of campaign mar8 wait for the model API, which has answered nothing for half an hour."
+
+OVER = {
+    **BUSY,
+    ours("slots_busy"): "2x20 0x200",
+    PROPOSING: "1x20 0x200",
+    ours("oldest_launch_timestamp_seconds"): "1000x20 stale",
+    ours("last_attempt_end_timestamp_seconds"): "0+60x20 1200x200",
+    ours("watch_last_event_timestamp_seconds", 'resource="pods"'): "0+60x20 stale",
+    ours("paused"): "0x200",
+    ours("ended", 'reason="budget"'): "0x20 1x200",
+    ours("budget_used_ratio", 'limit="dollars"'): "0.5x20 0.8x200",
+}
+"""A campaign that has used what it was given at minute 20, a rest too little for a run left, and is looked at since."""
+
 CASES = [
+    *(
+        Case(alert=alert, story=f"three hours after the end: {alert}", series=OVER, minute=200)
+        for alert in RULES
+        if alert not in ("AutoresearchDown", "AutoresearchLabFilling", "AutoresearchScoreRejected")
+    ),
+    *(
+        Case(alert=alert, story=f"soon after the end: {alert}", series=OVER, minute=27)
+        for alert in RULES
+        if alert not in ("AutoresearchDown", "AutoresearchLabFilling", "AutoresearchScoreRejected")
+    ),
     Case(
         alert="AutoresearchDown",
         story="gone after it was there",
@@ -284,6 +313,83 @@ CASES = [
     ),
     Case(
         alert="AutoresearchModelFailing",
+        story="rate limits for forty minutes",
+        series={**BUSY, PROPOSING: "2x200", LIMITED: "0x20 2x200", TOKENS: "0+900x20 18000x200"},
+        minute=61,
+        labels=WHOSE,
+        summary=SILENT,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="perturb stands in, and slots are busy",
+        series={**BUSY, RESTING: "0x20 1x200", TOKENS: "0+900x20 18000x200", ADMITTED: "0+1x200"},
+        minute=61,
+        labels=WHOSE,
+        summary=SILENT,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="a network that swallows everything: calls of two minutes, waits of one",
+        series={
+            **BUSY,
+            PROPOSING: "1x200",
+            ours("proposals_waiting", 'reason="unreachable"'): "0 0 1 " * 60,
+            TOKENS: "0x200",
+        },
+        minute=61,
+        labels=WHOSE,
+        summary=SILENT,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="rate limits between replies",
+        series={**BUSY, PROPOSING: "2x200", LIMITED: "1x200", TOKENS: "0 " * 20 + "800+800x8 " * 15},
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="a wait of five minutes, as the API had said",
+        series={**BUSY, PROPOSING: "1x200", LIMITED: "0x20 1x5 0x200", TOKENS: "0+900x20 18000x5 18000+900x200"},
+        minute=28,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="an agent that calls no model",
+        series={**BUSY, PROPOSING: "0x200", LIMITED: "0x200", TOKENS: "0x200"},
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="a controller that started ten minutes ago",
+        series={
+            PROPOSING: "_x50 1x60",
+            LIMITED: "_x50 1x60",
+            TOKENS: "_x50 0x60",
+            ours("loop_last_turn_timestamp_seconds"): "_x50 3000+60x60",
+        },
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
+        story="the campaign has ended while the API was away",
+        series={**OVER, LIMITED: "1x20 0x200", TOKENS: "0x200"},
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchNoProposals",
+        story="the API does not answer, which another alert tells",
+        series={
+            **BUSY,
+            ours("slots_busy"): "1x200",
+            PROPOSING: "1x200",
+            LIMITED: "1x200",
+            TOKENS: "0x200",
+            ADMITTED: "7x200",
+        },
+        minute=90,
+    ),
+    Case(
+        alert="AutoresearchNoProposals",
         story="asked all the time, no proposal, an idle slot",
         series={**BUSY, ours("slots_busy"): "1x200", ours("proposals_in_flight"): "1x200", ADMITTED: "7x200"},
         minute=60,
@@ -291,19 +397,19 @@ CASES = [
         summary="The agent of campaign mar8 has proposed nothing for 45 minutes, and GPUs are idle.",
     ),
     Case(
-        alert="AutoresearchModelFailing",
+        alert="AutoresearchNoProposals",
         story="slow thinking behind busy slots",
         series={**BUSY, ours("proposals_in_flight"): "1x200", ADMITTED: "7x200"},
         minute=60,
     ),
     Case(
-        alert="AutoresearchModelFailing",
+        alert="AutoresearchNoProposals",
         story="a proposal half an hour ago",
         series={**BUSY, ours("slots_busy"): "1x200", ours("proposals_in_flight"): "1x200", ADMITTED: "7x30 8x170"},
         minute=60,
     ),
     Case(
-        alert="AutoresearchModelFailing",
+        alert="AutoresearchNoProposals",
         story="a controller that started ten minutes ago",
         series={
             ours("slots_busy"): "_x50 0x60",
@@ -340,6 +446,14 @@ CASES = [
         alert="AutoresearchIdle",
         story="stopped at half the budget",
         series={**BUSY, ours("slots_busy"): "2x20 0x60"},
+        minute=60,
+        labels=WHOSE,
+        summary="Campaign mar8 does nothing although its budget has room.",
+    ),
+    Case(
+        alert="AutoresearchIdle",
+        story="nothing left to propose",
+        series={**OVER, ours("ended", 'reason="budget"'): "0x200", ours("ended", 'reason="agent"'): "0x20 1x200"},
         minute=60,
         labels=WHOSE,
         summary="Campaign mar8 does nothing although its budget has room.",

@@ -157,6 +157,22 @@ def test_rules_evaluate_and_an_honest_campaign_alarms_nobody(watched: Watched) -
     assert [rule["name"] for rule in rules_of(watched) if rule["state"] == "firing"] == []
 
 
+def test_campaign_that_is_over_says_so_and_shows_nothing_that_runs_or_grows(watched: Watched) -> None:
+    def newest(expr: str) -> list[list[float]]:
+        return watched.prometheus.series(expr, now=True)
+
+    assert newest('autoresearch_ended{reason="budget"}') == [[1.0]]
+    assert newest("sum(autoresearch_ended)") == [[1.0]]
+    assert newest("autoresearch_slots_busy + autoresearch_slots_wanted + autoresearch_proposals_in_flight") == [[0.0]]
+    assert newest("autoresearch_oldest_launch_timestamp_seconds") == []
+    assert newest("autoresearch_watch_last_event_timestamp_seconds") == []
+    seconds = json.loads(get(f"{watched.address}/status.json"))["seconds"]
+    turned = "autoresearch_loop_last_turn_timestamp_seconds"
+    before = newest(turned)[0][0]
+    wait_until(lambda: newest(turned)[0][0] > before + 2, what=lambda: "the loop turns", seconds=20)
+    assert json.loads(get(f"{watched.address}/status.json"))["seconds"] == seconds
+
+
 def rules_of(watched: Watched) -> list[dict[str, str]]:
     groups = watched.prometheus.ask("rules")["groups"]
     return [rule for group in groups for rule in group["rules"]]

@@ -29,7 +29,8 @@ from controller.memory import Memory
 from controller.metrics import Metrics
 from controller.notices import AttemptEnded, Concluded, Launched, TryLost
 from controller.records import decode, encode
-from controller.snapshot import Snapshot, Tally, strategy_of, take_snapshot
+from controller.snapshot import Snapshot, Tally, take_snapshot
+from controller.yields import strategy_of
 from tests.scripted import InstantExecutor, campaign, scored, settings
 
 CHOSEN = settings("budget.dollars=1000", "budget.gpu_dollars_per_hour=3600")
@@ -68,7 +69,7 @@ def baseline() -> Experiment:
 
 
 def shown(*experiments: Experiment) -> Snapshot:
-    return take_snapshot(Memory(JUDGE, experiments, CHOSEN), Tally(experiments), CHOSEN)
+    return take_snapshot(Memory(JUDGE, experiments, CHOSEN), Tally(experiments, CHOSEN), CHOSEN)
 
 
 def test_time_before_a_machine_took_the_try_is_queueing_and_what_phases_leave_over_is_starting() -> None:
@@ -103,11 +104,11 @@ def test_wait_for_a_slot_is_measured_once_for_each_experiment() -> None:
 def test_every_slot_second_is_booked_under_an_outcome_whether_counted_live_or_after_a_restart() -> None:
     lost = experiment(1, attempt(tried(1, seconds=4.0, lost="drained"), tried(2, seconds=20.0)))
     ended = replace(lost, attempts=(replace(lost.attempts[0], result=scored(1.9)),))
-    live = Tally([baseline()])
+    live = Tally([baseline()], CHOSEN)
     live.take(TryLost(replace(lost, attempts=(attempt(lost.attempts[0].tries[0]),)), TryId("t", 1, 1, 1), "drained"))
     live.take(AttemptEnded(ended, ended.attempts[0]))
 
-    restarted = Tally([baseline(), ended])
+    restarted = Tally([baseline(), ended], CHOSEN)
 
     assert live.seconds == restarted.seconds
     assert sum(live.seconds.values()) == Memory(JUDGE, [baseline(), ended], CHOSEN).slot_seconds
@@ -132,7 +133,7 @@ def test_counters_of_a_campaign_never_fall(tmp_path: Path) -> None:
         return scored(2.0 - request.id.experiment / 10 + request.seed % 97 / 1e4)
 
     ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=lambda notice: tally.take(notice))
-    tally = Tally(ran.memory.experiments.values())
+    tally = Tally(ran.memory.experiments.values(), CHOSEN)
     ran.run()
     turned()
 
@@ -182,7 +183,7 @@ def test_best_of_a_score_to_maximize_is_the_highest() -> None:
     better = experiment(1, attempt(tried(), result=scored(2.5)), verdict=Verdict.DISCARD)
     memory = Memory(make_judge(chosen.judge, minimize=False), [baseline(), better], chosen)
 
-    assert take_snapshot(memory, Tally([baseline(), better]), chosen).best == 2.5
+    assert take_snapshot(memory, Tally([baseline(), better], chosen), chosen).best == 2.5
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_scrape_of_ten_thousand_experiments_takes_less_than_50_ms() -> None:
     run = attempt(tried(seconds=20.0), result=scored(1.9))
     many = [experiment(n, run, verdict=Verdict.DISCARD, strategy="bolder") for n in range(1, 10_001)]
     lab = [baseline(), *many]
-    metrics, memory, tally = Metrics(CHOSEN), Memory(JUDGE, lab, CHOSEN), Tally(lab)
+    metrics, memory, tally = Metrics(CHOSEN), Memory(JUDGE, lab, CHOSEN), Tally(lab, CHOSEN)
 
     took = min(_seconds_of_a_scrape(metrics, memory, tally) for _ in range(5))
 
@@ -263,6 +264,16 @@ def test_experiment_without_a_score_of_its_own_does_not_show_the_one_before_it()
 
     assert value(metrics, "last_score", metric="val_bpb", verdict="discard") is None
     assert value(metrics, "last_score", metric="val_bpb", verdict="reject") is None
+
+
+def test_watch_that_is_over_has_no_age_that_could_grow() -> None:
+    metrics = Metrics(CHOSEN)
+    metrics.watched(resource="pods", at=1000.0)
+    assert value(metrics, "watch_last_event_timestamp_seconds", resource="pods") == 1000.0
+
+    metrics.unwatched()
+
+    assert value(metrics, "watch_last_event_timestamp_seconds", resource="pods") is None
 
 
 def test_every_metric_is_explained() -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
 
+import pytest
+
 from controller.chart import chart
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Try, Verdict
+from controller.judge import make_judge
+from controller.memory import Memory
+from controller.notices import AttemptEnded, Concluded
 from controller.report import Now, live_page, summary
+from controller.snapshot import Tally, take_snapshot
+from controller.summary import summarise
 from tests.scripted import scored, settings
 
 CHOSEN = settings()
@@ -34,10 +42,11 @@ def lab(experiments: int, *, sign: int = -1) -> list[Experiment]:
 
 def test_page_of_ten_thousand_experiments_can_be_asked_for_every_three_seconds() -> None:
     experiments = lab(10_000)
-    facts = summary(experiments, CHOSEN, now=0.0, dollars=0.0)
+    memory = Memory(make_judge(CHOSEN.judge, minimize=True), experiments, CHOSEN)
+    tally = Tally(experiments, CHOSEN)
 
     began = time.perf_counter()
-    facts = summary(tuple(experiments), CHOSEN, now=3.0, dollars=0.5)
+    facts = summarise(replace(take_snapshot(memory, tally, CHOSEN), call_dollars=0.5))
     page = live_page(experiments, CHOSEN, facts=facts, now=Now(at=3.0, progress=[]))
 
     assert time.perf_counter() - began < 0.5
@@ -55,6 +64,57 @@ def test_facts_are_new_as_soon_as_one_experiment_is() -> None:
 
     assert (before.verdicts["discard"], before.verdicts["keep"]) == (59, 1)
     assert (after.verdicts["discard"], after.verdicts["keep"]) == (58, 1)
+
+
+def test_facts_of_a_running_loop_are_those_of_its_lab_folded_anew() -> None:
+    experiments = lab(60)
+    judge = make_judge(CHOSEN.judge, minimize=True)
+    memory, tally = Memory(judge, experiments[:1], CHOSEN), Tally(experiments[:1], CHOSEN)
+    for experiment in experiments[1:]:
+        opened = replace(experiment, judgement=None)
+        memory.put(replace(opened, attempts=()))
+        memory.put(opened)
+        tally.take(AttemptEnded(opened, opened.attempts[0]))
+        memory.put(experiment)
+        tally.take(Concluded(experiment, judge.begin((2.0, 2.0, 2.0))))
+
+    live = summarise(replace(take_snapshot(memory, tally, CHOSEN), call_dollars=0.5, elapsed_seconds=7.0))
+
+    assert live == summary(experiments, CHOSEN, now=7.0, dollars=0.5)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "model_dollars", "words"),
+    [
+        pytest.param((), 0.1, "No experiment has been judged yet, so none has a price.", id="nothing judged"),
+        pytest.param(
+            (Verdict.DISCARD, Verdict.CRASH),
+            1.5,
+            "$1.50 for each experiment; nothing was kept, so an improvement has no price yet.",
+            id="nothing kept",
+        ),
+        pytest.param(
+            (Verdict.KEEP, Verdict.DISCARD, Verdict.KEEP, Verdict.REJECT),
+            1.0,
+            "$1.00 for each experiment, $2.00 and 0.75 slot-hours for each one kept.",
+            id="two kept",
+        ),
+    ],
+)
+def test_price_of_an_improvement_is_said_and_never_divided_by_nothing(
+    verdicts: tuple[Verdict, ...], model_dollars: float, words: str
+) -> None:
+    baseline, one = lab(1)
+    run = replace(one.attempts[0], tries=(replace(one.attempts[0].tries[0], seconds=1350.0, dollars_per_hour=2.0),))
+    judged = [
+        replace(one, number=n, attempts=(run,), judgement=Judgement(verdict=verdict, reason="", order=n + 1))
+        for n, verdict in enumerate(verdicts, start=1)
+    ]
+
+    facts = summary([baseline, *judged], CHOSEN, now=0.0, dollars=model_dollars)
+
+    assert facts.costs() == words
+    assert json.loads(json.dumps(facts.as_dict()))["gpu_dollars"] == pytest.approx(0.75 * len(judged))
 
 
 def test_labels_approach_their_dots_from_where_no_experiment_can_be() -> None:

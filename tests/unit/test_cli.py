@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -85,6 +86,15 @@ def test_campaign_from_first_run_to_reports(folder: Path) -> None:
     assert len(table) == 1 + 4
     assert table[1].split("\t")[2] == "2.0"
 
+    wide = [line.split("\t") for line in autoresearch("export", "--wide", "-C", folder).stdout.splitlines()]
+    assert ["\t".join(line[:5]) for line in wide] == table
+    assert wide[0][5:] == [
+        *("number", "verdict", "expected_gain_sigma", "runs", "agent", "strategy"),
+        *("gpu_hours", "model_dollars", "dollars"),
+    ]
+    assert wide[2][5:7] == ["1", log[1]["verdict"]]
+    assert wide[2][9] == "perturb"
+
     page = (folder / "report.html").read_text()
     assert page.count('class="dot') == 3 + len(log) - 1
     assert "unverified" in page
@@ -94,6 +104,33 @@ def test_campaign_from_first_run_to_reports(folder: Path) -> None:
     status = json.loads(autoresearch("status", "--json", "-C", folder).stdout)
     assert status["experiments"] == len(log) - 1
     assert status["provenance"] == "log"
+    assert status["strategies"][0]["strategy"] == "perturb"
+    assert status["strategies"][0]["proposed"] == len(log) - 1
+    assert (status["dollars_per_keep"] is None) == (status["verdicts"]["keep"] == 0)
+
+
+def test_dollars_are_told_everywhere_and_a_later_price_leaves_them_alone(folder: Path) -> None:
+    priced = ["--set", f"budget.gpu_dollars_by_pool={{'{platform.node()}': 36000}}"]
+    assert autoresearch("run", folder, *priced, "--set", "budget.experiments=2").returncode == 0
+
+    status = autoresearch("status", "-C", folder).stdout
+    facts = json.loads(autoresearch("status", "--json", "-C", folder).stdout)
+    log = json.loads(autoresearch("log", "--json", "-C", folder).stdout)
+    dollars = [
+        float(line.split("\t")[-1]) for line in autoresearch("export", "--wide", cwd=folder).stdout.splitlines()[1:]
+    ]
+
+    assert facts["dollars"] == pytest.approx(facts["slot_hours"] * 36000, rel=1e-6)
+    assert f"${facts['dollars'] / 2:.2f} for each experiment" in status
+    assert re.search(r"^perturb +2 ", status, flags=re.MULTILINE)
+    assert sum(row["dollars"] for row in log) == pytest.approx(facts["dollars"])
+    assert sum(dollars) == pytest.approx(facts["dollars"], abs=1e-3)
+    assert f"${log[1]['dollars']:.2f}" in autoresearch("log", "-C", folder).stdout
+    shown = autoresearch("show", "1", "-C", folder).stdout
+    assert "proposed by perturb  strategy perturb:" in shown
+    assert f"cost ${log[1]['dollars']:.2f}" in shown
+    assert "at $36000.00 an hour" in shown
+    assert f"${facts['dollars']:.2f}" in (folder / "report.md").read_text()
 
 
 def test_interrupt_stops_cleanly_and_the_next_run_goes_on(folder: Path) -> None:

@@ -18,6 +18,7 @@ from controller.campaign import Campaign
 from controller.domain import ExamReport, Outcome, Progress, Result, TryId, TryRequest
 from controller.errors import SettingsError
 from controller.metrics import Metrics
+from controller.ports import Waiting, WaitReason
 from controller.server import Server, Sources
 from controller.snapshot import Snapshot, Tally, take_snapshot
 from tests.scripted import InstantExecutor, campaign, scored, settings
@@ -65,7 +66,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     metrics = Metrics(CHOSEN)
     ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=metrics.notice)
     ran.run()
-    tally = Tally(ran.memory.experiments.values())
+    tally = Tally(ran.memory.experiments.values(), CHOSEN)
     metrics.publish(replace(take_snapshot(ran.memory, tally, CHOSEN), turned_at=time.time(), running=1))
     progress = Progress(
         id=TryId("t", 7, 1, 1), phase="train", started_at=time.time() - 5, phase_seconds=50, line="step 3"
@@ -117,7 +118,7 @@ def test_no_series_is_labelled_by_experiment_or_commit(site: Site) -> None:
         for name in sample.labels
     }
 
-    counted = {"verdict", "outcome", "reason", "kind", "limit", "phase", "result", "strategy"}
+    counted = {"verdict", "outcome", "reason", "kind", "limit", "phase", "result", "strategy", "cause"}
     assert labels <= {"campaign", "metric", "le", "version"} | counted
 
 
@@ -139,6 +140,42 @@ def test_page_says_what_matters_and_needs_no_outside_address(site: Site) -> None
     assert '<a href="#e7">7</a><span>train</span>' in page
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_page_says_what_strategies_brought_and_what_the_agent_waits_for(site: Site) -> None:
+    text = "rate_limit_error: <b>slow down</b>; asking again in 12 s"
+    waiting = Waiting(reason=WaitReason.RATE_LIMIT, text=text)
+    site.metrics.publish(replace(site.metrics.snapshot, waiting=(waiting,)))
+
+    _, page = site.get("/")
+    facts = json.loads(site.get("/status.json")[1])
+
+    assert "<th scope=row>numbers</th><td>6</td>" in page
+    assert f"${facts['dollars_per_experiment']:.2f} for each experiment" in page
+    assert "the agent waits: rate_limit_error: &lt;b&gt;slow down" in page
+    assert site.value("autoresearch_proposals_waiting", reason="rate_limit") == 1
+    assert site.value("autoresearch_proposals_waiting", reason="overloaded") == 0
+
+
+def test_status_and_metrics_tell_the_same_dollars_for_each_experiment_and_each_keep(site: Site) -> None:
+    facts = json.loads(site.get("/status.json")[1])
+
+    assert facts["dollars_per_keep"] == pytest.approx(facts["dollars"] / facts["verdicts"]["keep"])
+    assert facts["gpu_hours_per_keep"] == pytest.approx(facts["slot_hours"] / facts["verdicts"]["keep"])
+    assert site.value("autoresearch_dollars_per_keep") == pytest.approx(facts["dollars_per_keep"])
+    assert site.value("autoresearch_dollars_per_experiment") == pytest.approx(facts["dollars_per_experiment"])
+    spent = site.value("autoresearch_strategy_spent_dollars", strategy="numbers")
+    assert [each["dollars"] for each in facts["strategies"]] == [pytest.approx(spent)]
+    assert facts["dollars"] > facts["strategies"][0]["dollars"] > 0, "the baseline is no strategy's"
+
+
+def test_row_tells_who_proposed_how_and_what_it_cost(site: Site) -> None:
+    _, row = site.get("/experiments/1")
+
+    assert "proposed by numbers" in row
+    runs = row.count("seed ")
+    assert f"cost ${runs * 20 / 1800:.2f}: ${runs * 20 / 1800:.2f} for {runs * 20 / 3600:.3f} slot-hours" in row
+    assert "at $2.00 an hour" in row
 
 
 def test_untrusted_text_is_escaped_on_the_page_and_in_its_rows(site: Site) -> None:
