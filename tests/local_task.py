@@ -22,7 +22,7 @@ from controller.executor.local.folders import TryFolder
 from controller.settings import Settings, load_settings
 
 EXAM = Path(__file__).resolve().parent.parent / "trainer-image" / "exam"
-SUPERVISOR = ("__init__.py", "supervise.py", "artifact.py", "errors.py", "processes.py")
+SUPERVISOR = ("__init__.py", "supervise.py", "artifact.py", "errors.py", "processes.py", "walls.py")
 PATIENCE_S = 60.0
 
 TRAIN = """
