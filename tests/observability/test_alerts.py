@@ -426,7 +426,7 @@ CASES = [
         series={**BUSY, ours("paused"): "0x20 1x40"},
         minute=36,
         labels=WHOSE,
-        summary="Campaign mar8 launches nothing until an operator helps.",
+        summary="Campaign mar8 waits for an operator; at most a stand-in proposes meanwhile.",
     ),
     Case(
         alert="AutoresearchPaused",
@@ -434,7 +434,7 @@ CASES = [
         series={**BUSY, ours("slots_busy"): "0x80", ours("paused"): "0x20 1x4 0 1x4 0 1x4 0 1x4 0 1x4"},
         minute=42,
         labels=WHOSE,
-        summary="Campaign mar8 launches nothing until an operator helps.",
+        summary="Campaign mar8 waits for an operator; at most a stand-in proposes meanwhile.",
     ),
     Case(
         alert="AutoresearchPaused",
