@@ -2,10 +2,24 @@
 
 contract: what is refused. cache: prompt caching and its bill. faults: what goes wrong. stream: replies as server-sent
 events. server: all of it over HTTP, with a journal. researcher: proposes sensible edits of the CPU preset.
+plan: a researcher with ideas that a test wrote down.
 """
 
 from tests.standin.faults import Fault, random_faults
+from tests.standin.plan import Idea, PlannedResearcher
 from tests.standin.researcher import Researcher, Turn, call, say
 from tests.standin.server import KEY, Exchange, StandIn
 
-__all__ = ["KEY", "Exchange", "Fault", "Researcher", "StandIn", "Turn", "call", "random_faults", "say"]
+__all__ = [
+    "KEY",
+    "Exchange",
+    "Fault",
+    "Idea",
+    "PlannedResearcher",
+    "Researcher",
+    "StandIn",
+    "Turn",
+    "call",
+    "random_faults",
+    "say",
+]
