@@ -28,3 +28,11 @@ credentials to whoever asks.
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
 {{- end -}}
+
+{{- /* The pods that speak to the API server. */ -}}
+{{- define "autoresearch.guarded" -}}
+matchLabels:
+  {{- include "autoresearch.selectorLabels" . | nindent 2 }}
+matchExpressions:
+  - {key: app.kubernetes.io/component, operator: In, values: [controller, test]}
+{{- end -}}

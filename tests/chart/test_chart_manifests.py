@@ -397,6 +397,18 @@ def test_monitoring_is_made_only_where_the_operator_is(file: Path) -> None:
     assert not monitors & {m["kind"] for m in render(None, file)}
 
 
+def test_cilium_is_told_of_the_api_server_by_what_it_is() -> None:
+    """It takes no address for a node: the plain policy alone would cut the controller off from a server on one."""
+    ports = {"networkPolicy": {"apiServer": {"ports": [6443]}}}
+    manifests = render(ports, apis=["cilium.io/v2/CiliumNetworkPolicy"])
+
+    found = one(manifests, "CiliumNetworkPolicy")["spec"]
+    assert found["endpointSelector"] == one(manifests, "NetworkPolicy", "autoresearch")["spec"]["podSelector"]
+    reached = [{"ports": [{"protocol": "TCP", "port": "6443"}]}]
+    assert found["egress"] == [{"toEntities": ["kube-apiserver"], "toPorts": reached}]
+    assert not of_kind(render(), "CiliumNetworkPolicy")
+
+
 def test_operator_gets_monitor_and_rules_with_the_labels_it_selects_by() -> None:
     labels = {"release": "kube-prometheus-stack"}
     values = {"serviceMonitor": {"additionalLabels": labels}, "prometheusRule": {"additionalLabels": labels}}
