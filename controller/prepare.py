@@ -11,12 +11,17 @@ from controller.folder import CampaignFolder, task_folder
 from controller.settings import Settings
 
 
-def prepare_data(folder: CampaignFolder, settings: Settings, *, say: Callable[[str], None]) -> None:
-    """Run the task's prepare.py; an intact data folder is kept. Raises DataError with its last line."""
+def prepare_data(
+    folder: CampaignFolder, settings: Settings, *, say: Callable[[str], None], check: bool = False
+) -> None:
+    """Run the task's prepare.py; an intact data folder is kept. Raises DataError with its last line.
+
+    check: on a cluster, look at the data even where the Job that made them is still there.
+    """
     if settings.executor.kind == "kubernetes":
         from controller.executor.kubernetes.prepare import prepare_on_cluster
 
-        prepare_on_cluster(settings, say=say)
+        prepare_on_cluster(settings, say=say, check=check)
         return
     script = task_folder(settings) / "prepare.py"
     if not script.is_file():

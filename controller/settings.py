@@ -139,6 +139,7 @@ class KubernetesSettings(Section):
     extra_resources: Mapping[str, str] = Field(default_factory=dict, description="For example MIG slices.")
     kueue_queue: str | None = Field(None, description="Kueue's LocalQueue, which admits attempts as quota allows.")
     kueue_priority: str | None = Field(None, description="Kueue's WorkloadPriorityClass: whom it admits and preempts.")
+    prepare_disk: str = Field("50Gi", description="Most disk that preparing data may use beside its volume.")
     lease_seconds: float = Field(15, ge=3, description="After so long another controller may follow one that died.")
     follow: int = Field(8, ge=0, description="Training logs followed at once, for people; each holds a connection.")
     keep_succeeded_seconds: int = Field(3600, ge=0)

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from controller.domain import Outcome, TryId
+from controller.domain import LostTo, Outcome, Result, TryId
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, ClusterSpec, Manifest, wait_until
 from tests.cluster.harness.binaries import binary
@@ -191,8 +191,8 @@ def test_deleted_node_loses_the_try(laboratory: Laboratory, broken: BuiltCluster
 ENDS_WHEN_TOLD = "trap 'exit 1' TERM; while true; do sleep 0.1 & wait $!; done"
 
 
-def taken_away_then_scored(laboratory: Laboratory, one: Running) -> str:
-    """The try is lost and the attempt's second one is scored; returns why the first was lost."""
+def taken_away_then_scored(one: Running) -> Result:
+    """The try is lost and the attempt's second one is scored; returns how the first was lost."""
     lost = one.end(seconds=120)
     assert lost.result.outcome is Outcome.LOST
     one.executor.recorded(lost.id)
@@ -200,7 +200,7 @@ def taken_away_then_scored(laboratory: Laboratory, one: Running) -> str:
     one.launch(SCORES, id=second)
     end = one.end()
     assert (end.id, end.result.outcome) == (second, Outcome.SCORED)
-    return lost.result.reason
+    return lost.result
 
 
 def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
@@ -213,8 +213,9 @@ def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
         wait_until(lambda: not one.ends.empty(), what="the eviction", seconds=90)
         broken.faults.relieve_node()
 
-        reason = taken_away_then_scored(laboratory, one)
-        assert reason.startswith("node pressure: The node was low on resource: memory")
+        lost = taken_away_then_scored(one)
+        assert lost.reason.startswith("node pressure: The node was low on resource: memory")
+        assert (lost.lost_to, lost.interrupted) == (LostTo.EVICTED, False)
 
 
 def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
@@ -235,8 +236,9 @@ def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
         one.wait_for("train")
         broken.apply(urgent, namespace=laboratory.namespace)
 
-        reason = taken_away_then_scored(laboratory, one)
-        assert reason.startswith("preempted: default-scheduler: preempting to accommodate a higher priority pod")
+        lost = taken_away_then_scored(one)
+        assert lost.reason.startswith("preempted: default-scheduler: preempting to accommodate a higher priority pod")
+        assert (lost.lost_to, lost.interrupted) == (LostTo.PREEMPTED, True)
 
 
 @pytest.mark.parametrize("minutes", [-10, 10])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from controller.executor.kubernetes.prepare import prepare_on_cluster
 from tests.cluster.executor_task import SCORES, Laboratory, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, NamespacePair
 
+NAME = "ar-prepare-autoresearch-data"
+
 
 @pytest.fixture
 def laboratory(built_cluster: BuiltCluster, namespaces: NamespacePair) -> Iterator[Laboratory]:
@@ -20,21 +24,41 @@ def laboratory(built_cluster: BuiltCluster, namespaces: NamespacePair) -> Iterat
 
 
 def test_data_are_made_once_and_kept_and_attempts_find_them(laboratory: Laboratory) -> None:
-    said: list[str] = []
-    prepare_on_cluster(laboratory.settings("first"), say=said.append)
-    prepare_on_cluster(laboratory.settings("second"), say=said.append)
+    def prepare(**options: Any) -> tuple[list[str], str]:
+        said: list[str] = []
+        prepare_on_cluster(laboratory.settings("any"), say=said.append, **options)
+        return said, laboratory.cluster.get("job", NAME, f"--namespace={laboratory.namespace}")["metadata"]["uid"]
 
-    assert "  made /volume/data" in said
-    assert "  kept /volume/data" in said
+    made, first = prepare()
+    began = time.monotonic()
+    answered, second = prepare()
+    took = time.monotonic() - began
+    checked, third = prepare(check=True)
+
+    assert "  made /volume/data" in made
+    assert answered == [f"  prepared before by Job {NAME}; --check looks at the data again"]
+    assert took < 2
+    assert "  kept /volume/data" in checked
+    assert first == second != third
     with running(laboratory) as one:
         assert one.run(f"test -d /data/train || exit 9; {SCORES}").outcome is Outcome.SCORED
 
 
-def test_what_prepare_said_last_is_the_error(laboratory: Laboratory) -> None:
+def test_what_prepare_said_last_is_the_error_also_where_other_data_were_made_before(laboratory: Laboratory) -> None:
+    prepare_on_cluster(laboratory.settings("right", kubernetes={"data_folder": "other"}), say=print)
     settings = laboratory.settings("wrong", task={"prepare": ["hf:nowhere"]})
 
     with pytest.raises(DataError, match=r"prepare exited with 2: PrepareError: hf:nowhere is no source"):
         prepare_on_cluster(settings, say=print)
+
+
+def test_preparation_of_other_data_for_the_same_claim_is_not_taken_for_this_one(laboratory: Laboratory) -> None:
+    stuck = laboratory.settings("stuck", kubernetes={"image": "localhost/nowhere:1"})
+    with pytest.raises(ClusterError, match=r"image localhost/nowhere:1 cannot be had"):
+        prepare_on_cluster(stuck, say=print, patience=2)
+
+    with pytest.raises(ClusterError, match=r"prepares other data for this claim: wait for its end, or delete it"):
+        prepare_on_cluster(laboratory.settings("other"), say=print)
 
 
 def test_missing_image_ends_the_command_with_its_reason(laboratory: Laboratory) -> None:

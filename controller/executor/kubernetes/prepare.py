@@ -1,11 +1,14 @@
 """`autoresearch prepare --executor kubernetes`: a Job that runs the task's own prepare.py on the data volume.
 
-It may be repeated at any time: prepare.py keeps a folder that is intact, a Job that still runs is joined, and
-one that ended makes way for the next. It prepares nothing itself, and never sees the data.
+It may be repeated at any time. A Job that was done with the same recipe (image, command, claim) and is still there
+answers at once; one that still runs is joined, and any other that ended makes way for the next, whose prepare.py keeps
+a folder that is intact. It prepares nothing itself, and never sees the data.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 
@@ -15,11 +18,13 @@ from controller.executor.kubernetes.job import (
     COMPONENT,
     MANAGED_BY,
     MANAGER,
+    PREFIX,
     Manifest,
     container_security,
     pod_baseline,
 )
 from controller.executor.kubernetes.logs import read_tail
+from controller.executor.kubernetes.objects import condition_of
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
 from controller.phases import TASK
@@ -28,23 +33,37 @@ from controller.settings import Settings
 
 Say = Callable[[str], None]
 
+RECIPE = f"{PREFIX}recipe"
+ROLE = f"{PREFIX}role"
+"""By this label a NetworkPolicy may let this pod, and no attempt, fetch data from outside."""
+
 VOLUME = "/volume"
 LONGEST_SECONDS = 6 * 3600
-KEPT_SECONDS = 3600
+KEPT_SECONDS = 7 * 24 * 3600
+"""How long a Job that is done can answer for its data: a controller that starts again need not read them all."""
+
+DISK_REQUEST = "1Gi"
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 60.0
 
 
-def prepare_on_cluster(settings: Settings, *, say: Say, patience: float = PATIENCE_SECONDS) -> None:
+def prepare_on_cluster(
+    settings: Settings, *, say: Say, check: bool = False, patience: float = PATIENCE_SECONDS
+) -> None:
     """Fill the data volume, or find it filled. Raises DataError with prepare.py's words, or ClusterError.
 
+    check: look at the data themselves even where a Job that made them is still there.
     patience: seconds that trouble such as a missing image may last; the Job is then left to look at.
     """
     if not settings.executor.kubernetes.image:
         raise ClusterError("executor.kubernetes.image is not set: name the trainer image that holds prepare.py")
     client = connect(settings.executor.kubernetes)
     try:
-        job = _create(client, build_prepare_job(settings), say)
+        manifest = build_prepare_job(settings)
+        if not check and _is_done(client, manifest):
+            say(f"  prepared before by Job {manifest['metadata']['name']}; --check looks at the data again")
+            return
+        job = _create(client, manifest, say)
         _report(client, job, _wait(client, job, say, patience=patience), say)
     finally:
         client.close()
@@ -53,9 +72,10 @@ def prepare_on_cluster(settings: Settings, *, say: Say, patience: float = PATIEN
 def build_prepare_job(settings: Settings) -> Manifest:
     """The Job. Its pod may look names up and write the volume, which no attempt may; it has no GPU."""
     cluster = settings.executor.kubernetes
-    # By this label a NetworkPolicy may let this pod, and no attempt, fetch data from outside.
-    labels = {MANAGED_BY: MANAGER, COMPONENT: "prepare"}
+    labels = {MANAGED_BY: MANAGER, COMPONENT: "prepare", ROLE: "prepare"}
     amounts = {"cpu": cluster.cpu, "memory": cluster.memory}
+    command = ["python", "prepare.py", "--data", f"{VOLUME}/{cluster.data_folder}", *settings.task.prepare]
+    recipe = json.dumps([cluster.image, command, cluster.data_claim])
     pod = pod_baseline(cluster) | {
         "dnsPolicy": "ClusterFirst",
         "containers": [
@@ -63,16 +83,13 @@ def build_prepare_job(settings: Settings) -> Manifest:
                 "name": "prepare",
                 "image": cluster.image,
                 "imagePullPolicy": cluster.image_pull_policy,
-                "command": [
-                    "python",
-                    "prepare.py",
-                    "--data",
-                    f"{VOLUME}/{cluster.data_folder}",
-                    *settings.task.prepare,
-                ],
+                "command": command,
                 "workingDir": TASK,
                 "env": [{"name": "HOME", "value": "/tmp"}, {"name": "PYTHONUNBUFFERED", "value": "1"}],
-                "resources": {"requests": amounts, "limits": dict(amounts)},
+                "resources": {
+                    "requests": amounts | {"ephemeral-storage": DISK_REQUEST},
+                    "limits": amounts | {"ephemeral-storage": cluster.prepare_disk},
+                },
                 "securityContext": container_security(),
                 "volumeMounts": [{"name": "data", "mountPath": VOLUME}, {"name": "tmp", "mountPath": "/tmp"}],
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -88,7 +105,11 @@ def build_prepare_job(settings: Settings) -> Manifest:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"ar-prepare-{cluster.data_claim}"[:57].rstrip("-."), "labels": labels},
+        "metadata": {
+            "name": f"ar-prepare-{cluster.data_claim}"[:57].rstrip("-."),
+            "labels": labels,
+            "annotations": {RECIPE: hashlib.sha256(recipe.encode()).hexdigest()},
+        },
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": LONGEST_SECONDS,
@@ -97,6 +118,21 @@ def build_prepare_job(settings: Settings) -> Manifest:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
+
+
+def _is_done(client: Client, manifest: Manifest) -> bool:
+    found = _find(client, manifest["metadata"]["name"])
+    if not found or not _has_recipe_of(found, manifest):
+        return False
+    if condition_of(found, "Complete").get("status") == "True":  # its pod may be gone long since
+        return True
+    verdict = assess(_observe(client, found))
+    return isinstance(verdict, Ended) and verdict.cause is Cause.FINISHED
+
+
+def _has_recipe_of(found: Object, manifest: Manifest) -> bool:
+    said = found["metadata"].get("annotations", {}).get(RECIPE)
+    return bool(said == manifest["metadata"]["annotations"][RECIPE])
 
 
 def _create(client: Client, manifest: Manifest, say: Say) -> Object:
@@ -113,6 +149,8 @@ def _create(client: Client, manifest: Manifest, say: Say) -> Object:
                 raise
         found = _find(client, name)
         if found and isinstance(assess(_observe(client, found)), Going):
+            if not _has_recipe_of(found, manifest):
+                raise ClusterError(f"Job {name} prepares other data for this claim: wait for its end, or delete it")
             say(f"Job {name} runs already")
             return found
         if found:
