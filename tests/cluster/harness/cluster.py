@@ -97,22 +97,32 @@ class ForeignCluster(Cluster):
 
 
 class KindCluster(Cluster):
-    """A cluster made by kind, for machines where Docker runs."""
+    """A cluster made by kind, for machines where Docker runs. made: by us, so that `stop` deletes it."""
 
-    def __init__(self, name: str, kubeconfig: Path) -> None:
+    def __init__(self, name: str, kubeconfig: Path, *, made: bool) -> None:
         self.name = name
         self.kubeconfig = kubeconfig
+        self.made = made
 
     @classmethod
     def start(cls, name: str, *, kubeconfig: Path) -> KindCluster:
         """Create it, or use the one of that name which runs, and let its node pretend to have 4 GPUs."""
         kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-        if name not in _kind("get", "clusters").split():
-            _kind("create", "cluster", "--name", name, "--wait", "120s")
-        _kind("export", "kubeconfig", "--name", name, "--kubeconfig", str(kubeconfig))
-        cluster = cls(name, kubeconfig)
+        # Always by a kubeconfig of its own: without one kind would make this the current context of whoever tests.
+        place = ("--name", name, "--kubeconfig", str(kubeconfig))
+        made = name not in _kind("get", "clusters").split()
+        if made:
+            _kind("create", "cluster", *place, "--wait", "180s")
+        else:
+            _kind("export", "kubeconfig", *place)
+        cluster = cls(name, kubeconfig, made=made)
         set_gpus(cluster, 4, node=f"{name}-control-plane")
         return cluster
+
+    def stop(self) -> None:
+        """Delete it, unless it was there before."""
+        if self.made:
+            _kind("delete", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig))
 
     def import_image(self, image: Image) -> str:
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:

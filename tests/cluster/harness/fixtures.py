@@ -21,6 +21,7 @@ from .cache import announce
 from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around, required
 from .cluster import Cluster, ForeignCluster, KindCluster
 from .components import DEFAULT, ClusterSpec
+from .images import busybox_image
 from .namespaces import NamespacePair, create_pair, delete_pair, diagnosis
 from .packages import ensure_packages
 
@@ -68,8 +69,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         case Given(kubeconfig):
             yield _given(kubeconfig)
         case Kind():
-            name = f"autoresearch-tests-{_worker()}"
-            yield KindCluster.start(name, kubeconfig=ORPHANED_LOGS.with_name(f"{name}.kubeconfig"))
+            yield from _by_kind(f"autoresearch-tests-{_worker()}")
         case Built():
             yield from _shared(request.session)
         case Missing(reason):
@@ -80,7 +80,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def built_cluster(cluster: Cluster) -> BuiltCluster:
     """The shared cluster, for tests that look into its node; skips on clusters that the harness did not build."""
     if not isinstance(cluster, BuiltCluster):
-        pytest.skip("needs a cluster that the harness built: unset AUTORESEARCH_TEST_KUBECONFIG")
+        pytest.skip("needs a cluster that the harness built, and this one is kind's or AUTORESEARCH_TEST_KUBECONFIG's")
     return cluster
 
 
@@ -127,6 +127,15 @@ def _given(kubeconfig: Path) -> Cluster:
     """A kubeconfig of `up` belongs to a cluster of ours, with faults and images; any other to a foreign one."""
     ours = [layout for layout in slots.occupied() if kubeconfig.resolve() == layout.kubeconfig]
     return BuiltCluster.attach_to(ours[0]) if ours else ForeignCluster(kubeconfig)
+
+
+def _by_kind(name: str) -> Iterator[Cluster]:
+    one = KindCluster.start(name, kubeconfig=ORPHANED_LOGS.with_name(f"{name}.kubeconfig"))
+    try:
+        one.import_image(busybox_image())
+        yield one
+    finally:
+        one.stop()
 
 
 def _shared(session: pytest.Session) -> Iterator[Cluster]:
