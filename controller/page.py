@@ -13,7 +13,7 @@ from string import Template
 
 from controller.chart import chart
 from controller.domain import BASELINE, Experiment, Progress
-from controller.ports import Waiting
+from controller.ports import Waiting, WaitReason
 from controller.settings import Settings
 from controller.summary import Summary
 from controller.terminal import attempt_line, cost_line, duration, exam_line, gain, origin_line, shown_score
@@ -45,7 +45,8 @@ def html(
 def live_page(experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, now: Now) -> str:
     """The same page while the campaign runs: it renews itself, and rows fetch what they unfold to."""
     running = "".join(_running_row(p, now=now.at, settings=settings) for p in now.progress)
-    running += "".join(f'<li class="waiting">the agent waits: {escape(each.text)}</li>' for each in now.waiting)
+    waiting = [each.text for each in now.waiting if each.reason is not WaitReason.OPERATOR]  # that is a trouble
+    running += "".join(f'<li class="waiting">the agent waits: {escape(text)}</li>' for text in waiting)
     running += f'<li class="trouble">paused: {escape(now.trouble)}</li>' if now.trouble else ""
     newest = experiments[-LIVE_ROWS:]
     return _page(newest, settings, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)

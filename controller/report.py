@@ -50,7 +50,10 @@ def markdown(experiments: Sequence[Experiment], settings: Settings, *, facts: Su
         "## What held",
         _list([e for e in judged if _verdict(e) is Verdict.KEEP], none="Nothing was kept."),
         "## What did not",
-        _list([e for e in judged if _verdict(e) is not Verdict.KEEP], none="Everything tried was kept."),
+        _list(
+            [e for e in judged if _verdict(e) is not Verdict.KEEP],
+            none="Everything tried was kept." if judged else "Nothing was tried.",
+        ),
         "## Who proposed what",
         _yields(facts.strategies),
         "## Cost",
@@ -74,6 +77,8 @@ def _noise(facts: Summary) -> str:
 
 def _yields(strategies: Sequence[Yield]) -> str:
     """A row for each strategy: what it proposed, what was kept, and what its experiments cost."""
+    if not strategies:
+        return "Nobody has proposed anything."
     rows = [
         f"| {y.strategy} | {y.proposed} | {y.judged} | {y.kept} | {y.gain:+.1f} | {y.dollars:.2f} |" for y in strategies
     ]

@@ -75,7 +75,7 @@ class _Run:
         self._screen = Screen(
             settings, out=out, err=err, executor=self._executor, waiting=lambda: self._metrics.snapshot.waiting
         )
-        for warning in agent.check():
+        for warning in _warnings(agent, settings):
             err.print(f"  warning  {warning}", markup=False)
         self._campaign = Campaign(
             settings=settings,
@@ -211,6 +211,19 @@ def build_agent(settings: Settings, booking: Booking) -> Agent:
             return _claude(settings, booking)
         case _:
             return _perturb(settings)
+
+
+def _warnings(agent: Agent, settings: Settings) -> list[str]:
+    """What its operator should know of the agent. Raises AgentError where it cannot work and nobody could see it wait.
+
+    Whoever serves goes on: the loop meets the same error, pauses for it, and metrics, page and alerts tell.
+    """
+    try:
+        return agent.check()
+    except AgentError as error:
+        if not settings.server.enabled:
+            raise
+        return [str(error)]
 
 
 def _claude(settings: Settings, booking: Booking) -> Agent:

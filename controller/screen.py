@@ -14,7 +14,7 @@ from controller import terminal
 from controller.domain import BASELINE
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, Refused, Troubled, TryLost
-from controller.ports import Executor, Waiting
+from controller.ports import Executor, Waiting, WaitReason
 from controller.settings import Settings
 
 REFRESHES_PER_SECOND = 4
@@ -83,7 +83,7 @@ class Screen:
     def _lines(self) -> Group:
         now = time.time()
         lines = [terminal.live(progress, now=now, settings=self._settings) for progress in self._executor.progress()]
-        lines += [f"agent waits  {waiting.text}" for waiting in self._waiting()]
+        lines += [f"agent waits  {w.text}" for w in self._waiting() if w.reason is not WaitReason.OPERATOR]
         if self._trouble:
             lines.append(f"paused: {self._trouble}")
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))

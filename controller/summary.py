@@ -21,6 +21,7 @@ MARKS = {
 }
 
 
+CENT = 0.01
 NAMED = 4
 """So many running experiments are named in the sentence; of more it tells the number."""
 
@@ -82,10 +83,12 @@ class Summary:
         if self.dollars_per_experiment is None:
             return "No experiment has been judged yet, so none has a price."
         each = f"${self.dollars_per_experiment:.2f} for each experiment"
+        aside = self.dollars - sum(strategy.dollars for strategy in self.strategies)
+        rest = f" (${aside:.2f} in all for the baseline and calls without an experiment)" if aside >= CENT else ""
         if self.dollars_per_keep is None or self.gpu_hours_per_keep is None:
-            return f"{each}; nothing was kept, so an improvement has no price yet."
-        kept = f"${self.dollars_per_keep:.2f} and {self.gpu_hours_per_keep:.2f} {self.hours_are}"
-        return f"{each}, {kept} for each one kept."
+            return f"{each}{rest}; nothing was kept, so an improvement has no price yet."
+        kept = f"${self.dollars_per_keep:.2f} and {self.gpu_hours_per_keep:.3g} {self.hours_are}"
+        return f"{each}, {kept} for each one kept{rest}."
 
 
 def summary(experiments: Sequence[Experiment], settings: Settings, *, now: float, dollars: float) -> Summary:

@@ -160,7 +160,7 @@ def yields_table(strategies: Sequence[Yield]) -> Table:
 def origin_line(experiment: Experiment) -> str:
     """Who thought of it, and how."""
     parts = {"proposed by": experiment.agent, "strategy": experiment.strategy, "expects": experiment.expected_effect}
-    return "  ".join(f"{name} {value}" for name, value in parts.items() if value)
+    return " · ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
 def cost_line(experiment: Experiment, settings: Settings) -> str:

@@ -13,11 +13,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.campaign import Campaign
-from controller.domain import ExamReport, Outcome, Progress, Proposal, Provenance, Result, Score, TryEnded, TryRequest
+from controller.domain import (
+    Cost,
+    ExamReport,
+    Outcome,
+    Progress,
+    Proposal,
+    Provenance,
+    Result,
+    Score,
+    TryEnded,
+    TryRequest,
+)
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.metrics import Metrics
-from controller.ports import Abandoned, ProposalRequest
+from controller.notices import Notice
+from controller.ports import Abandoned, ProposalRequest, Waiting, WaitReason
 from controller.server import Server, Sources
 from controller.settings import Settings
 from controller.snapshot import Tally, take_snapshot
@@ -39,6 +51,10 @@ IDEAS = (
 )
 
 
+STRATEGIES = ("open", "bolder", "delete", "combine")
+WAITING = Waiting(reason=WaitReason.RATE_LIMIT, text="rate_limit_error: too many <b>tokens</b>; asking again in 41 s")
+
+
 class Researcher(NumberAgent):
     """NumberAgent with titles and hypotheses like those of real campaigns, one of them hostile."""
 
@@ -50,7 +66,9 @@ class Researcher(NumberAgent):
         title, hypothesis = IDEAS[request.number % len(IDEAS)]
         if request.number % 17 == 0:
             title, hypothesis = "<script>alert(1)</script>", "<img src=http://elsewhere.example/x onerror=alert(1)>"
-        return replace(proposal, title=title, hypothesis=hypothesis)
+        strategy = STRATEGIES[request.number // 7 % len(STRATEGIES)]
+        cost = Cost(dollars=0.01 * (request.number % 9), calls=3)
+        return replace(proposal, title=title, hypothesis=hypothesis, strategy=strategy, cost=cost)
 
 
 class HeldExecutor(InstantExecutor):
@@ -150,6 +168,11 @@ def serving(folder: Path) -> Iterator[Site]:
         "executor.slots=2",
     )
     executor, metrics = HeldExecutor(), Metrics(chosen)
+
+    def observe(notice: Notice) -> None:
+        tally.take(notice)
+        metrics.notice(notice)
+
     task = {"train.py": _task(), "program.md": "Lower it.\n"}
     ran = Campaign(
         settings=chosen,
@@ -160,11 +183,17 @@ def serving(folder: Path) -> Iterator[Site]:
         task_files=task,
         brief="Lower it.\n",
         clock=time.time,
-        observe=metrics.notice,
+        observe=observe,
         turned=lambda: metrics.publish(
-            replace(take_snapshot(ran.memory, Tally((), chosen), chosen), turned_at=time.time())
+            replace(
+                take_snapshot(ran.memory, tally, chosen),
+                turned_at=time.time(),
+                waiting=(WAITING,),
+                call_dollars=0.25 + sum(e.cost.dollars for e in ran.memory.experiments.values()),
+            )
         ),
     )
+    tally = Tally(ran.memory.experiments.values(), chosen)
     loop = threading.Thread(target=ran.run, name="loop")
     loop.start()
     server = Server(_sources(ran, executor, metrics, chosen, folder / "lab.git"))

@@ -46,6 +46,11 @@ def test_page_fits_its_window_and_can_be_read(
     assert "12 s of 20 s" in page.text(".running")
     assert "step 412" in page.text(".running")
     assert page.evaluate("document.querySelectorAll('.dot').length") > HELD
+    assert "the agent waits: rate_limit_error: too many <b>tokens</b>; asking again in 41 s" in page.text(".running")
+    assert "for each experiment" in page.text(".costs")
+    brought = page.text(".yields").split()
+    assert brought[:6] == ["strategy", "proposed", "kept", "gain", "kept", "cost"]
+    assert {"open", "bolder", "delete", "combine"} <= set(brought)
     faint = page.evaluate(FAINT_TEXTS)
     assert faint == []
 
@@ -57,7 +62,8 @@ FAINT_TEXTS = """(() => {
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const paper = light(getComputedStyle(document.body).backgroundColor);
   const faint = new Set();
-  for (const element of document.querySelectorAll("h1, p, li span, .legend span, .row span, .row a, .chart text")) {
+  const small = "h1, p, li span, .waiting, .yields :is(th, td), .legend span, .row span, .row a, .chart text";
+  for (const element of document.querySelectorAll(small)) {
     const style = getComputedStyle(element), ink = light(element.ownerSVGElement ? style.fill : style.color);
     const contrast = (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
     if (contrast < 4.5) faint.add(`${element.className?.baseVal ?? element.className} ${contrast.toFixed(2)}`);

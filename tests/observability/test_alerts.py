@@ -354,6 +354,17 @@ CASES = [
     ),
     Case(
         alert="AutoresearchModelFailing",
+        story="a refused key, which pauses the campaign and is told as that",
+        series={
+            **BUSY,
+            ours("proposals_waiting", 'reason="operator"'): "1x200",
+            TOKENS: "0x200",
+            ours("paused"): "1x200",
+        },
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
         story="an agent that calls no model",
         series={**BUSY, PROPOSING: "0x200", LIMITED: "0x200", TOKENS: "0x200"},
         minute=61,

@@ -90,13 +90,15 @@ def test_facts_of_a_running_loop_are_those_of_its_lab_folded_anew() -> None:
         pytest.param(
             (Verdict.DISCARD, Verdict.CRASH),
             1.5,
-            "$1.50 for each experiment; nothing was kept, so an improvement has no price yet.",
+            "$1.50 for each experiment ($1.50 in all for the baseline and calls without an experiment); "
+            "nothing was kept, so an improvement has no price yet.",
             id="nothing kept",
         ),
         pytest.param(
             (Verdict.KEEP, Verdict.DISCARD, Verdict.KEEP, Verdict.REJECT),
             1.0,
-            "$1.00 for each experiment, $2.00 and 0.75 slot-hours for each one kept.",
+            "$1.00 for each experiment, $2.00 and 0.75 slot-hours for each one kept "
+            "($1.00 in all for the baseline and calls without an experiment).",
             id="two kept",
         ),
     ],

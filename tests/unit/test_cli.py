@@ -10,10 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.observability.scraping import free_port
+from tests.standin import StandIn
 
 TRAIN = """\
 import os, time
@@ -127,7 +131,7 @@ def test_dollars_are_told_everywhere_and_a_later_price_leaves_them_alone(folder:
     assert sum(dollars) == pytest.approx(facts["dollars"], abs=1e-3)
     assert f"${log[1]['dollars']:.2f}" in autoresearch("log", "-C", folder).stdout
     shown = autoresearch("show", "1", "-C", folder).stdout
-    assert "proposed by perturb  strategy perturb:" in shown
+    assert "proposed by perturb · strategy perturb:" in shown
     assert f"cost ${log[1]['dollars']:.2f}" in shown
     assert "at $36000.00 an hour" in shown
     assert f"${facts['dollars']:.2f}" in (folder / "report.md").read_text()
@@ -147,6 +151,40 @@ def test_interrupt_stops_cleanly_and_the_next_run_goes_on(folder: Path) -> None:
     assert "stopped: interrupted" in out
     again = autoresearch("run", folder)
     assert "stopped: 3 experiments (budget)" in again.stdout
+
+
+def test_key_refused_at_the_start_pauses_whoever_serves_and_ends_whoever_does_not(folder: Path) -> None:
+    port = free_port()
+    with StandIn() as standin:
+        claude = f"agent={{kind: claude, claude: {{base_url: '{standin.url}', fallback: none}}}}"
+        command = [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", claude]
+        environment = os.environ | {"ANTHROPIC_API_KEY": "sk-ant-of-somebody-else"}
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+        served = [*command, "--set", f"server={{enabled: true, port: {port}}}"]
+        process = subprocess.Popen(
+            served, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        try:
+            wait_until(lambda: 'autoresearch_paused{campaign="c"} 1.0' in page_of(port, "/metrics"))
+            page = page_of(port, "/")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+
+    assert ended.returncode == 2
+    assert "check ANTHROPIC_API_KEY" in ended.stderr
+    assert "warning  the API refused the key" in err
+    assert "paused: agent claude: the API refused the key" in page
+    assert "the agent waits" not in page
+
+
+def page_of(port: int, path: str) -> str:
+    """What the controller serves; empty while it does not."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+            return str(reply.read().decode())
+    except OSError:
+        return ""
 
 
 def test_second_controller_is_told_who_holds_the_lab(folder: Path) -> None:
