@@ -47,7 +47,7 @@ def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
             "tag": tag,
             "task": {"folder": "/task", "probe_sets": 4, "prepare": [*PREPARE, "--probe-sets", "4"]},
             "budget": {"train_seconds": 20, "experiments": 2},
-            "judge": {"baseline_runs": 2, "max_runs": 2},
+            "judge": {"baseline_runs": 2, "max_runs": 1},
             "deadlines": {"image_pull": 60},
             "executor": {
                 "limits": {"artifact_gb": 0.1, "scratch_gb": 0.1},
