@@ -367,7 +367,6 @@ def save_model(model: GPT, artifact: Path) -> None:
 
 def load_model(artifact_dir: str | Path) -> GPT:
     """The trained module in eval mode, on the GPU if there is one: tokens (B, T) to float32 logits (B, T, V)."""
-    keep_freed_memory()
     config = Config(**json.loads(Path(artifact_dir, "config.json").read_text()))
     model = GPT(config)
     model.load_state_dict(torch.load(Path(artifact_dir, "weights.pt"), map_location="cpu", weights_only=True))

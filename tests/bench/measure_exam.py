@@ -34,9 +34,9 @@ sys.path.insert(0, str(TASK))
 
 from exam import integrity, protocol  # noqa: E402 - found just above
 from exam.dataset import ExamData  # noqa: E402 - found just above
-from exam.examine import Answers, Plan, draw_plan, weigh  # noqa: E402 - found just above
-from exam.examinee import Incarnation, Patience  # noqa: E402 - found just above
+from exam.incarnation import Incarnation, Patience  # noqa: E402 - found just above
 from exam.integrity import Limits, Measurements  # noqa: E402 - found just above
+from exam.marking import Answers, Plan, draw_plan, weigh  # noqa: E402 - found just above
 from exam.protocol import Deadline  # noqa: E402 - found just above
 from exam.scoring import nll  # noqa: E402 - found just above
 

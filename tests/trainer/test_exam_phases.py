@@ -17,8 +17,8 @@ import pytest
 import torch
 from exam import model
 from exam.dataset import ExamData
-from exam.examine import REPEATS, Answers, Plan, draw_plan, weigh
 from exam.integrity import Limits
+from exam.marking import REPEATS, Answers, Plan, draw_plan, weigh
 from exam.probe import answer
 from exam.rehearsal import Language, Rehearsal, Stage, examine, hold, make_data, probe
 from exam.result import LIMIT_BYTES, PREFIX, Report

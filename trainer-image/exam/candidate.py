@@ -27,11 +27,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exam import artifact, isolation, model, protocol
-from exam.errors import DataError, setting
+from exam.errors import EXIT_ARTIFACT, EXIT_DATA, DataError, setting
 from exam.processes import become_supervisor, kill_tree, reap
 
-EXIT_DATA = 2
-EXIT_ARTIFACT = 3
 EXIT_ALONE = 4  # the examiner never came, or went away
 CONNECT_SECONDS = 600.0
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+EXIT_DATA = 2  # the operator's fault: no verdict
+EXIT_ARTIFACT = 3  # training left nothing that can be used
+
 
 class ExamError(Exception):
     """Base of the exam's own errors; the message is one sentence for a person."""

@@ -19,11 +19,8 @@ import numpy.typing as npt
 
 from exam import artifact, isolation, model
 from exam.answers import LOGITS
-from exam.errors import DataError, setting
+from exam.errors import EXIT_ARTIFACT, EXIT_DATA, DataError, setting
 from exam.protocol import ITEM_BYTES, REPLY_LIMIT, Half, batch_rows
-
-EXIT_ARTIFACT = 3
-EXIT_DATA = 2
 
 
 def load_questions(folder: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

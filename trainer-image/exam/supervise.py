@@ -27,15 +27,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exam import artifact
-from exam.errors import DataError, number, setting
+from exam.errors import EXIT_ARTIFACT, EXIT_DATA, DataError, number, setting
 from exam.processes import become_supervisor, kill_tree, reap, signal_tree
 from exam.walls import await_walls
 
 GRACE_SECONDS = 5.0
 OUTPUT_BYTES = 5 << 20
 EXIT_OVERRAN = 124
-EXIT_NO_ARTIFACT = 3
-EXIT_USAGE = 2
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
 
@@ -89,7 +87,7 @@ def exit_code(ending: Ending, fault: str | None) -> int:
     if ending.overran:
         return EXIT_OVERRAN if fault else 0
     if ending.code == 0:
-        return EXIT_NO_ARTIFACT if fault else 0
+        return EXIT_ARTIFACT if fault else 0
     return ending.code if ending.code > 0 else 128 - ending.code
 
 
@@ -160,7 +158,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], started: floa
     """Run the command after `--`; returns the exit code described above."""
     if arguments[:1] != ["--"] or len(arguments) < 2:
         print("usage: python -m exam.supervise -- COMMAND ...", file=sys.stderr)
-        return EXIT_USAGE
+        return EXIT_DATA
     try:
         seconds = number(environment, "AUTORESEARCH_TRAIN_SECONDS")
         folder = Path(setting(environment, "AUTORESEARCH_ARTIFACT"))
@@ -170,7 +168,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], started: floa
         ending = run(arguments[1:], until=started + waited + seconds)
     except (DataError, FileNotFoundError) as error:
         print(f"supervise: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return EXIT_DATA
     fault = artifact.find_fault(folder, limit)
     _report(ending, fault, seconds)
     return exit_code(ending, fault)
