@@ -114,6 +114,13 @@ def test_a_pickle_is_never_opened_even_when_the_manifest_vouches_for_it(folder: 
             "not there",
             id="sequence",
         ),
+        pytest.param(
+            "probes/01/answers/sequences.npy",
+            "probe/answers/sequences.npy",
+            np.zeros(6, np.int32),
+            "asks a sequence twice",
+            id="sequence twice",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_named(

@@ -136,6 +136,8 @@ def _complaint(data: ExamData) -> str | None:
         return "a probe set needs at least two probes, each with a sequence and a cut"
     if data.probed.min() < 0 or data.probed.max() >= len(data.validation):
         return "a probe names a sequence that is not there"
+    if len(np.unique(data.probed)) != len(data.probed):
+        return "a probe set asks a sequence twice, so that its longer question holds the shorter one's label"
     if data.cuts.min() < 0 or data.cuts.max() >= data.validation.shape[1] - 1:
         return "a probe's cut lies outside its sequence"
     if not data.token_bytes[data.labels].all():
