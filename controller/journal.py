@@ -119,41 +119,42 @@ class Journal:
             self._lab.compact()
 
     def rebase(self, experiment: Experiment) -> None:
-        """Put an experiment that has not run on the incumbent, or discard it where its edit conflicts."""
-        files = self._merged(experiment)
-        if files is None:
-            reason = "its edit conflicts with what was kept before it ran"
-            self.conclude(Conclude(experiment, Verdict.DISCARD, reason))
+        """Put an experiment that has not run on the incumbent, or discard it where that makes nothing new."""
+        files = self._on_incumbent(experiment)
+        if isinstance(files, str):
+            self.conclude(Conclude(experiment, Verdict.DISCARD, f"never run: {files}"))
             return
-        self.memory.put(self._lab.rebase(self._tag, experiment, files, onto=self.incumbent, at=self._clock()))
+        program, now = novelty.fingerprint(files), self._clock()
+        moved = self._lab.rebase(self._tag, experiment, files, onto=self.incumbent, fingerprint=program, at=now)
+        self.memory.put(moved)
 
     def requeue(self, action: Requeue) -> None:
         """Admit an edit that was good on an older incumbent once more, on this one, and close the first go."""
         experiment = action.experiment
-        files = self._merged(experiment)
-        fate = "its edit conflicts with it" if files is None else "it is tried again there"
+        strategy, fate = f"{AGAIN}{experiment.number}", "it is tried again there"
+        if not any(e.strategy == strategy for e in self.memory.experiments.values()):
+            files = self._on_incumbent(experiment)
+            if isinstance(files, str):
+                fate = files
+            else:
+                self.admit(_again(experiment, files, base=self.incumbent, strategy=strategy))
         reason = f"{action.assessment.reason}, but the incumbent had moved: {fate}"
-        strategy = f"{AGAIN}{experiment.number}"
-        already = any(e.strategy == strategy for e in self.memory.experiments.values())
-        if files is not None and not already:
-            again = Proposal(
-                base=self.incumbent,
-                files=files,
-                title=experiment.title,
-                hypothesis=experiment.hypothesis,
-                agent=experiment.agent,
-                strategy=strategy,
-            )
-            self.admit(again)
         self.conclude(Conclude(experiment, Verdict.DISCARD, reason, action.assessment))
 
-    def _merged(self, experiment: Experiment) -> dict[str, str] | None:
-        return self._lab.merge(
+    def _on_incumbent(self, experiment: Experiment) -> dict[str, str] | str:
+        """The editable files with its edit on the incumbent, or why that is not worth a run."""
+        files = self._lab.merge(
             base=experiment.base,
             ours=self.incumbent,
             theirs=experiment.commit,
             paths=self._settings.task.editable,
         )
+        if files is None:
+            return "its edit conflicts with what was kept meanwhile"
+        # It may hold what was kept: then it stays as it is, and its own program is no other's.
+        if novelty.fingerprint(files) in self.memory.fingerprints - {experiment.fingerprint}:
+            return "on what was kept meanwhile its edit makes a program that was tried already"
+        return files
 
     def _judgement(self, action: Conclude) -> Judgement:
         assessment = action.assessment
@@ -167,3 +168,14 @@ class Journal:
             level=assessment.level if assessment else None,
             at=self._clock(),
         )
+
+
+def _again(experiment: Experiment, files: Mapping[str, str], *, base: str, strategy: str) -> Proposal:
+    return Proposal(
+        base=base,
+        files=files,
+        title=experiment.title,
+        hypothesis=experiment.hypothesis,
+        agent=experiment.agent,
+        strategy=strategy,
+    )

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Self, cast
 
 import pygit2
-from pygit2.enums import ConfigLevel, Option
+from pygit2.enums import ConfigLevel, FileMode, Option
 
-from controller import gitstore
+from controller import gitstore, merging
 from controller.domain import BASELINE, Experiment, Proposal, Verdict
 from controller.errors import LabError, LabInUse, Moved
 from controller.records import FORMAT, decode, encode
@@ -214,12 +214,22 @@ class Lab:
             known = gitstore.get(self._repository, ref=ref, path=path) or b""
             gitstore.put(self._repository, ref=ref, changes={path: known + line + b"\n"}, at=at)
 
-    def rebase(self, tag: str, experiment: Experiment, files: Mapping[str, str], *, onto: str, at: float) -> Experiment:
+    def rebase(
+        self,
+        tag: str,
+        experiment: Experiment,
+        files: Mapping[str, str],
+        *,
+        onto: str,
+        fingerprint: str,
+        at: float,
+    ) -> Experiment:
         """Put an experiment that has not run yet on another base, its record moving with it in one step."""
         with _translated(self.path):
             message = cast(pygit2.Commit, self._repository[experiment.commit]).message
             commit = self._commit(files, message=message, parent=onto, at=experiment.proposed_at)
-            moved = replace(experiment, commit=commit, base=onto, line_change=self._line_change(onto, commit))
+            change = self._line_change(onto, commit)
+            moved = replace(experiment, commit=commit, base=onto, fingerprint=fingerprint, line_change=change)
             changes = {_note(experiment): None, _note(moved): encode(moved)}
             gitstore.put(self._repository, ref=NOTES.format(tag=tag), changes=changes, at=at)
             self._show(tag, moved)
@@ -251,11 +261,15 @@ class Lab:
                 self.advance(tag, experiment)
 
     def merge(self, *, base: str, ours: str, theirs: str, paths: Sequence[str]) -> dict[str, str] | None:
-        """Three-way merge of the editable files; None on a conflict."""
+        """Three-way merge of the editable files; None where both sides changed the same line."""
         with _translated(self.path):
             ancestor, our, their = (cast(pygit2.Commit, self._repository[c]).tree for c in (base, ours, theirs))
             index = self._repository.merge_trees(ancestor, our, their)
-            if index.conflicts is not None:
+            settled = [self._settled(sides) for sides in index.conflicts or ()]
+            for path, text in filter(None, settled):
+                del index.conflicts[path]
+                index.add(pygit2.IndexEntry(path, self._repository.create_blob(text.encode()), FileMode.BLOB))
+            if not all(settled):
                 return None
             merged = cast(pygit2.Tree, self._repository[index.write_tree(self._repository)])
             return {path: cast(pygit2.Blob, merged[path]).data.decode() for path in paths if path in merged}
@@ -277,6 +291,15 @@ class Lab:
         who = gitstore.signature(at)
         parents: list[pygit2.Oid | str] = [parent] if parent else []
         return str(self._repository.create_commit(None, who, who, message, tree.id, parents))
+
+    def _settled(self, sides: Sequence[pygit2.IndexEntry | None]) -> tuple[str, str] | None:
+        """Path and text of a file that both sides changed; None where one removed it, or a line conflicts."""
+        entries = [side for side in sides if side]
+        if len(entries) < 3:
+            return None
+        base, ours, theirs = (cast(pygit2.Blob, self._repository[side.id]).data.decode() for side in entries)
+        text = merging.merged(base, ours, theirs)
+        return None if text is None else (str(entries[0].path), text)
 
     def _line_change(self, base: str, commit: str) -> int:
         stats = self._repository.diff(base, commit).stats

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
 from controller.domain import BASELINE, ExamReport, Outcome, Proposal, Result, TryRequest, Verdict
 from controller.errors import AgentError
 from controller.lab import Lab, kept
-from controller.notices import Admitted, Notice, Refused, Troubled
+from controller.notices import Admitted, Concluded, Notice, Refused, Troubled
 from controller.planner import Stop
 from controller.ports import Abandoned, ProposalRequest
 from controller.proposing import TWIN
@@ -274,3 +274,38 @@ def test_fault_in_an_agents_thread_ends_the_campaign_with_it(tmp_path: Path) -> 
 
     with pytest.raises(ZeroDivisionError, match="a fault of ours"):
         campaign(tmp_path, InstantExecutor(noisy), agent=Broken()).run()
+
+
+@dataclass
+class Overlapping(NumberAgent):
+    """The first sets K1 and K2; the second, which comes when that was kept, only K1, and was asked on the baseline."""
+
+    kept: Event = field(default_factory=Event)
+
+    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+        answer = super().propose(request)
+        if request.number > 2:
+            return Abandoned(reason="no more", exhausted=self.kept.wait(timeout=20))
+        assert isinstance(answer, Proposal)
+        text = request.files["train.py"].replace("K1 = 0", "K1 = 5")
+        if request.number == 1:
+            return replace(answer, files={"train.py": text.replace("K2 = 0", "K2 = 5")})
+        assert self.kept.wait(timeout=20)
+        return replace(answer, files={"train.py": text})
+
+    def observe(self, notice: Notice) -> None:
+        if isinstance(notice, Concluded) and notice.experiment.number == 1:
+            self.kept.set()
+
+
+def test_edit_that_the_incumbent_has_already_is_not_run(tmp_path: Path) -> None:
+    agent, executor = Overlapping(), InstantExecutor(noisy)
+
+    campaign(tmp_path, executor, agent=agent, chosen=settings("executor.slots=2"), observe=agent.observe).run()
+
+    first, second = Lab.open(tmp_path / "lab.git").experiments("t")[1:]
+    assert first.judgement is not None
+    assert first.judgement.verdict is Verdict.KEEP
+    assert second.judgement is not None
+    assert "a program that was tried already" in second.judgement.reason
+    assert {request.id.experiment for request in executor.launched} == {BASELINE, 1}

@@ -122,11 +122,21 @@ def test_rebase_moves_an_experiment_with_its_record(lab: Lab) -> None:
     merged = lab.merge(base=second.base, ours=head, theirs=second.commit, paths=["train.py"])
     assert merged == {"train.py": "A = 2\n\n\n\nB = 3\n"}
 
-    moved = lab.rebase("t", second, merged, onto=head, at=1e9)
+    moved = lab.rebase("t", second, merged, onto=head, fingerprint="moved", at=1e9)
 
     assert [e.number for e in lab.experiments("t")] == [0, 1, 2]
     assert lab.experiments("t")[2] == moved
     assert lab.source(moved.commit, "train.py") == "A = 2\n\n\n\nB = 3\n"
+
+
+def test_edits_of_neighbouring_lines_merge_and_both_are_there(tmp_path: Path) -> None:
+    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab.begin("t", {"train.py": "A = 1\nB = 1\n"}, fingerprint="f", settings="", at=1e9)
+    first, second = admit(lab, text="A = 2\nB = 1\n"), admit(lab, 2, text="A = 1\nB = 3\n")
+
+    merged = lab.merge(base=second.base, ours=first.commit, theirs=second.commit, paths=["train.py"])
+
+    assert merged == {"train.py": "A = 2\nB = 3\n"}
 
 
 def test_edits_of_the_same_line_conflict(lab: Lab) -> None:
