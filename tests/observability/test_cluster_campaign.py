@@ -25,6 +25,7 @@ PREPARATIONS = [scripted_image, partial(binary, "prometheus")]
 
 RULES = Path(__file__).resolve().parents[2] / "helm" / "rules" / "autoresearch.yaml"
 TAG = f"seen-{secrets.token_hex(3)}"
+PRICE = 36.0
 TRAIN = '''\
 WIDTH=20  # 1 to 90
 DEPTH=30  # 1 to 90
@@ -55,7 +56,13 @@ def prometheus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
         settings = laboratory.settings(
             TAG,
             task={"folder": str(folder / "task"), "readable": ()},
-            budget={"train_seconds": 5, "experiments": 3, "dollars": 50, "gpu_dollars_per_hour": 2},
+            budget={
+                "train_seconds": 5,
+                "experiments": 3,
+                "dollars": 50,
+                "gpu_dollars_per_hour": 2,
+                "gpu_dollars_by_pool": {node_name(cluster): PRICE},
+            },
             server={"enabled": True, "port": port},
         )
         (folder / "settings.yaml").write_text(dump_settings(settings))
@@ -68,14 +75,25 @@ def prometheus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
             wait_until(lambda: "stopped: " in log.read_text() or controller.poll() is not None, what=log.read_text)
             assert "stopped: 3 experiments (budget)" in log.read_text()
             wait_until(lambda: created(prometheus) == ended(prometheus), what=log.read_text, seconds=20)
+            wait_until(lambda: over(prometheus), what=log.read_text, seconds=20)
             yield prometheus
     delete_pair(cluster, pair)
+
+
+def node_name(cluster: Cluster) -> str:
+    """The node that attempts run on."""
+    return cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}").strip()
 
 
 def created(prometheus: Prometheus) -> list[list[float]]:
     """Jobs that were created, by the newest scrape."""
     counted = 'autoresearch_kube_api_request_duration_seconds_count{verb="create",resource="jobs",code="201"}'
     return prometheus.series(f"sum({counted})", now=True)
+
+
+def over(prometheus: Prometheus) -> bool:
+    """Whether the newest scrape knows that the campaign has ended."""
+    return prometheus.series("sum(autoresearch_ended)", now=True) == [[1.0]]
 
 
 def ended(prometheus: Prometheus) -> list[list[float]]:
@@ -100,3 +118,16 @@ def test_requests_and_queueing_are_those_of_the_jobs(prometheus: Prometheus) -> 
     assert created(prometheus) == ended(prometheus) != []
     assert len(watches) == 3
     assert all(0 <= age < 120 for ages in watches for age in ages)
+
+
+def test_tries_are_charged_at_the_price_of_the_node_that_they_ran_on(prometheus: Prometheus) -> None:
+    [[dollars]] = prometheus.series('autoresearch_spent_dollars{kind="gpu"}', now=True)
+    [[seconds]] = prometheus.series("sum(autoresearch_gpu_seconds_total)", now=True)
+
+    assert seconds > 0
+    assert dollars == pytest.approx(seconds / 3600 * PRICE)
+
+
+def test_watches_have_no_age_any_more_when_the_campaign_is_over(prometheus: Prometheus) -> None:
+    assert prometheus.series('autoresearch_ended{reason="budget"}', now=True) == [[1.0]]
+    assert prometheus.series("autoresearch_watch_last_event_timestamp_seconds", now=True) == []
