@@ -1,4 +1,4 @@
-"""What a data folder is made from, with the sizes that a preset suggests."""
+"""What a data folder is made from, the sizes that a preset suggests, and what an exam of such sizes costs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from corpus.tokenizer import SPECIAL_TOKENS
 PRESETS = {
     # Two cores and twenty seconds: small enough that probe and exam take a few seconds.
     "cpu": {"vocabulary": 2048, "sequence_length": 128, "sequences": 512, "probes": 512},
-    # One modern GPU and five minutes: upstream's vocabulary and context length.
-    "gpu": {"vocabulary": 8192, "sequence_length": 2048, "sequences": 2048, "probes": 2048},
+    # One modern GPU and five minutes: upstream's vocabulary and context length. As many sequences as two cores
+    # can score in 15 % of an attempt: the arithmetic is in docs/exam.md.
+    "gpu": {"vocabulary": 8192, "sequence_length": 2048, "sequences": 384, "probes": 384},
 }
 PROBE_SETS = 64  # the controller draws one for every attempt, so a retry meets fresh cuts
+REPEATS = 512  # as in exam/marking.py: asked again of a fresh process, or a quarter of all where that is less
+LOGITS_PER_SECOND = 0.65e9  # streamed over a socket and scored, by two shared cores: docs/benchmarks.md
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,17 @@ class Recipe:
     probe_count: int
     probe_sets: int
     seed: int
+
+    @property
+    def exam_logits(self) -> int:
+        """Logits of one exam: validation and holdout once, and a part of them again."""
+        pool = 2 * self.sequences
+        return (pool + max(2, min(REPEATS, pool // 4))) * self.sequence_length * self.vocabulary_size
+
+    @property
+    def exam_seconds(self) -> float:
+        """Seconds that two cores take to receive and score them; process starts and the model itself come on top."""
+        return self.exam_logits / LOGITS_PER_SECOND
 
     def complaint(self) -> str | None:
         """The first thing that makes this recipe impossible, or None."""
