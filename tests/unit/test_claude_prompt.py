@@ -64,8 +64,9 @@ def tried_of(request: ProposalRequest) -> list[history.Tried]:
     return history.Diffs().tried(request.experiments, request.notebook.diff)
 
 
-def build(request: ProposalRequest, *, limit: int = prompt.PROMPT_TOKENS) -> prompt.Prompt:
-    return prompt.build(request, tried_of(request), tools=tools.definitions(), way="open", ttl="1h", limit=limit)
+def build(request: ProposalRequest, *, limit: int = prompt.PROMPT_TOKENS, others: int = 0) -> prompt.Prompt:
+    defined = tools.definitions()
+    return prompt.build(request, tried_of(request), tools=defined, way="open", ttl="1h", limit=limit, others=others)
 
 
 def campaign(count: int, *, seed: int = 0) -> list[Experiment]:
@@ -279,3 +280,15 @@ def test_the_category_is_read_from_the_title(title: str) -> None:
 
     assert digest.category(experiment) == title.partition(":")[0]
     assert digest.category(replace(experiment, title="fix: something")) == "other"
+
+
+def test_proposals_that_are_thought_of_together_are_sent_to_different_corners_and_share_the_cached_part() -> None:
+    request = make_request(campaign(30))
+    alone = build(request)
+    together = [build(replace(request, number=number), others=number) for number in range(1, 9)]
+
+    tasks = [built.opening[-1]["text"] for built in together]
+    corners = {name for text in tasks for name in digest.CATEGORIES if f"look at {name} first" in text}
+    assert corners == set(digest.CATEGORIES)
+    assert "more researchers" not in alone.opening[-1]["text"]
+    assert all(built.opening[:-1] == alone.opening[:-1] for built in together)

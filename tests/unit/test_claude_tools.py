@@ -244,3 +244,45 @@ def test_a_search_needs_something_to_look_for() -> None:
     assert "#1" in table.run("search_history", {"words": "idea", "code": ""}).text
     assert "#1" in table.run("search_history", {"words": "", "code": "EMBEDDING_LR = 0.5"}).text
     assert table.run("search_history", {"words": "idea dropout", "code": ""}).text == "no experiment matches"
+
+
+def beside(table: Table) -> Table:
+    """Another conversation that began at the same moment, with the same board."""
+    other = Table(table.laboratory)
+    other.desk = replace(other.desk, request=table.desk.request, board=table.desk.board)
+    return other
+
+
+def test_what_another_submits_meanwhile_cannot_be_submitted_again_and_that_is_no_fault() -> None:
+    first = Table()
+    second = beside(first)
+    for table in (first, second):
+        table.run("replace", EDIT)
+    assert first.run("submit", SUBMISSION).submitted is not None
+
+    checked, refused = second.run("check", {}), second.run("submit", SUBMISSION)
+    second.run("replace", {"path": "train.py", "old": "WARMDOWN_RATIO = 0.6 ", "new": "WARMDOWN_RATIO = 0.7 "})
+
+    assert "cannot be submitted: another researcher has submitted this very program" in checked.text
+    assert refused.submitted is None
+    assert refused.failed
+    assert not refused.refused, "three refusals end a proposal"
+    assert "Submitted so far: raise it" in refused.text
+    assert second.run("submit", SUBMISSION).submitted is not None
+
+
+def test_likeness_to_what_another_submits_meanwhile_is_shown_before_it_counts() -> None:
+    first = Table()
+    second = beside(first)
+    edits = [EDIT, {"path": "train.py", "old": "WARMDOWN_RATIO = 0.6 ", "new": "WARMDOWN_RATIO = 0.7 "}]
+    for table in (first, second):
+        for edit in edits:
+            table.run("replace", edit)
+    second.run("replace", {"path": "train.py", "old": "MUON_MOMENTUM = 0.9 ", "new": "MUON_MOMENTUM = 0.95 "})
+    first.run("submit", SUBMISSION)
+
+    shown = second.run("submit", SUBMISSION)
+
+    assert shown.submitted is None
+    assert "67% the same lines as one submitted meanwhile: raise it" in shown.text
+    assert second.run("submit", SUBMISSION).submitted is not None

@@ -20,7 +20,8 @@ from controller import money
 from controller.agent.claude import history, prompt, strategy, tools
 from controller.agent.claude.answers import Question
 from controller.agent.claude.board import Board
-from controller.agent.claude.conversation import Conversation, Ended, Limits, Surroundings
+from controller.agent.claude.conversation import Conversation, Limits, Surroundings
+from controller.agent.claude.dialogue import Ended
 from controller.agent.claude.ledger import Ledger
 from controller.agent.claude.models import Model, Models
 from controller.agent.claude.purse import Purse, Share
