@@ -1,4 +1,4 @@
-"""`make bench`: what docs/benchmarks.md holds, or the parts named: loop exam lab watching kills judging cluster."""
+"""`make bench`: what docs/benchmarks.md holds; or parts: loop exam lab watching pipeline kills judging cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import kills, lab_of_ten_thousand, loop, watching
+from tests.bench import kills, lab_of_ten_thousand, loop, pipeline, watching
 
 HERE = Path(__file__).parent
 
@@ -49,6 +49,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "exam": script("measure_exam.py", "throughput"),
     "lab": in_folder(lab_of_ten_thousand.measure),
     "watching": in_folder(watching.measure),
+    "pipeline": in_folder(pipeline.measure),
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
     "cluster": cluster,
