@@ -320,7 +320,7 @@ def test_a_rate_limit_waits_as_long_as_it_is_told() -> None:
 
 
 def test_a_rate_limit_for_a_day_is_capped_and_hands_the_slot_back() -> None:
-    with Bench(faults=[Fault.RATE_LIMIT_FOR_A_DAY] * 9, seconds_per_proposal=900) as bench:
+    with Bench(faults=[Fault.RATE_LIMIT_FOR_A_DAY] * 9, seconds_per_proposal=900, fallback="none") as bench:
         abandoned = bench.propose()
 
     assert isinstance(abandoned, Abandoned)
@@ -330,12 +330,27 @@ def test_a_rate_limit_for_a_day_is_capped_and_hands_the_slot_back() -> None:
 
 
 def test_overload_backs_off_further_each_time() -> None:
-    with Bench(faults=[Fault.OVERLOADED] * 6) as bench:
+    with Bench(faults=[Fault.OVERLOADED] * 6, fallback="none") as bench:
         assert isinstance(bench.propose(), Proposal)
 
     bounds = [2, 4, 8, 16, 32, 60]
     assert len(bench.clock.waits) == 6
     assert all(bound / 2 <= wait <= bound for wait, bound in zip(bench.clock.waits, bounds, strict=True))
+
+
+def test_where_another_stands_in_a_conversation_waits_a_minute_and_not_a_quarter_of_an_hour() -> None:
+    with Bench(faults=[None, *[Fault.OVERLOADED] * 20]) as bench:
+        overloaded = bench.propose()
+    with Bench(faults=[Fault.RATE_LIMIT_FOR_A_DAY]) as bench:
+        limited = bench.propose()
+        waited = list(bench.clock.waits)
+
+    assert isinstance(overloaded, Abandoned)
+    assert isinstance(limited, Abandoned)
+    assert "another stands in" in overloaded.reason
+    assert 0 < overloaded.retry_after <= 60
+    assert limited.retry_after >= 300
+    assert waited == []
 
 
 def test_a_refusal_is_abandoned_with_its_category_and_rests_longer_each_time() -> None:
@@ -527,7 +542,7 @@ def test_a_stop_ends_a_wait_of_a_day_at_once() -> None:
     with StandIn(faults=[Fault.RATE_LIMIT_FOR_A_DAY] * 100) as standin:
         booked: list[CallRecord] = []
         agent = ClaudeAgent(
-            ClaudeSettings(base_url=standin.url),
+            ClaudeSettings(base_url=standin.url, fallback="none"),
             key=SecretStr(KEY),
             book=booked.append,
             needs_load_model=True,

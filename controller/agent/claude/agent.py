@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import inf
 from random import Random
 from threading import Event, Lock
 from uuid import uuid4
@@ -32,6 +33,9 @@ from controller.settings import ClaudeSettings
 
 REFUSED_REST_SECONDS = 30.0
 LONGEST_REST_SECONDS = 900.0
+
+STOOD_IN_SECONDS = 60.0
+"""So long a conversation waits where another agent stands in; then its slot is worth more than what it has cost."""
 
 
 class ClaudeAgent:
@@ -143,7 +147,11 @@ class ClaudeAgent:
         return Conversation(
             question,
             desk=tools.Desk(request=request, tried=tried, needs_load_model=self._needs_load_model, board=self._board),
-            limits=Limits(calls=settings.calls_per_proposal, seconds=settings.seconds_per_proposal),
+            limits=Limits(
+                calls=settings.calls_per_proposal,
+                seconds=settings.seconds_per_proposal,
+                waiting=STOOD_IN_SECONDS if settings.fallback == "perturb" else inf,
+            ),
             around=replace(self._around, notice=partial(self._notice, request.number)),
             ledger=self._ledger(question, request, share=share),
             estimate=max(self._models.wire.count(question) or 0, told.tokens),

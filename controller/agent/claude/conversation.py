@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from random import Random
 from typing import assert_never
 
@@ -29,10 +30,11 @@ INTERRUPTIONS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one proposal may use."""
+    """What one proposal may use. waiting: seconds of waiting in a row, where another stands in for those who wait."""
 
     calls: int
     seconds: float
+    waiting: float = inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Conversation:
             [dict(m) for m in opening.messages], desk=desk, transcript=self._transcript, context=estimate
         )
         self._asked = self._interruptions = self._failures = 0
+        self._waited = 0.0
 
     def run(self, *, agent: str, strategy: str) -> Proposal | tuple[Ended, Abandoned]:
         """Converse until there is a submission, or a reason why there is none. Raises AgentError."""
@@ -110,6 +113,7 @@ class Conversation:
             case Reply():
                 self._asked += 1
                 self._interruptions = self._failures = 0
+                self._waited = 0.0
                 return self._dialogue.heed(answer, left=self._limits.calls - self._asked)
             case Interrupted():
                 self._interruptions += 1
@@ -134,6 +138,9 @@ class Conversation:
         self._transcript.add("wait", seconds=round(seconds, 1), reason=reason)
         if around.clock() + seconds >= self._deadline:
             return Ended(f"waiting would outlast the proposal ({reason})", retry_after=seconds)
+        self._waited += seconds
+        if self._waited > self._limits.waiting:
+            return Ended(f"another stands in, for waiting would take too long ({reason})", retry_after=seconds)
         around.notice(Waiting(reason=kind, text=f"{one_line(reason)}; asking again in {seconds:.0f} s"))
         stopped = around.wait(seconds)
         around.notice(None)
