@@ -1,4 +1,4 @@
-"""The command line and the composition root: picks one agent, one executor, one judge, and runs them.
+"""The command line: reads settings and flags, runs a campaign, or tells what its lab says.
 
 Results go to stdout, progress to stderr. Bad input is one sentence and exit code 2; a traceback is a bug.
 """
@@ -22,6 +22,7 @@ from controller.folder import CampaignFolder, find, read_manifest, task_folder
 from controller.lab import Lab
 from controller.records import mean, results_tsv, wide_tsv
 from controller.settings import Settings, home_of_campaigns, load_settings
+from controller.tables import experiments_table, yields_table
 
 app = typer.Typer(
     add_completion=False,
@@ -113,7 +114,7 @@ def status(campaign: CampaignOption = None, lab_path: LabOption = None, as_json:
         out.print(f"paused: {trouble}", markup=False)
     out.print(f"{facts.sentence()}\n{facts.costs()}", markup=False)
     if facts.strategies:
-        out.print(terminal.yields_table(facts.strategies))
+        out.print(yields_table(facts.strategies))
     out.print(f"lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
 
 
@@ -124,7 +125,7 @@ def log(campaign: CampaignOption = None, lab_path: LabOption = None, as_json: Js
     if as_json:
         out.print_json(json.dumps([_as_json(e, settings) for e in experiments]))
         return
-    out.print(terminal.table(experiments, settings))
+    out.print(experiments_table(experiments, settings))
 
 
 @app.command()

@@ -15,21 +15,21 @@ from rich.console import Console
 from controller import terminal
 from controller.booking import Booking
 from controller.campaign import Campaign
+from controller.composition import build_agent, build_executor, warnings_of
 from controller.domain import BASELINE
-from controller.errors import AgentError
-from controller.folder import CampaignFolder, read_brief, read_manifest, task_files, task_folder
+from controller.folder import CampaignFolder, read_brief, read_manifest, task_files
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.metrics import Metrics
 from controller.mirror import Mirror
 from controller.notices import Notice
 from controller.planner import Stop
-from controller.ports import Agent, Executor, Waiting, WaitReason
+from controller.ports import Waiting, WaitReason
 from controller.prepare import prepare_data
 from controller.report import write_reports
 from controller.screen import Screen
 from controller.server import Server, Sources
-from controller.settings import Settings, read_secrets
+from controller.settings import Settings
 from controller.snapshot import Tally, take_snapshot
 
 SUCCESSION_SECONDS = 30.0
@@ -75,7 +75,7 @@ class _Run:
         self._screen = Screen(
             settings, out=out, err=err, executor=self._executor, waiting=lambda: self._metrics.snapshot.waiting
         )
-        for warning in _warnings(agent, settings):
+        for warning in warnings_of(agent, settings):
             err.print(f"  warning  {warning}", markup=False)
         self._campaign = Campaign(
             settings=settings,
@@ -181,81 +181,6 @@ class _Run:
         folder = self._folder
         page, _ = write_reports(experiments, settings, diff=self._lab.diff, folder=folder.path, dollars=dollars)
         self._out.print(f"chart {page} · lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
-
-
-def build_executor(folder: CampaignFolder, settings: Settings, metrics: Metrics) -> Executor:
-    """The executor that the settings name."""
-    if settings.executor.kind == "kubernetes":
-        from controller.executor.kubernetes import KubernetesExecutor
-
-        return KubernetesExecutor(settings, observe=metrics.requested)
-    from controller.executor.local import LocalExecutor
-
-    return LocalExecutor(
-        settings,
-        task_folder=task_folder(settings),
-        data_folder=folder.data.resolve(),
-        work_folder=folder.work.resolve(),
-        clock=time.time,
-    )
-
-
-def build_agent(settings: Settings, booking: Booking) -> Agent:
-    """The agent that the settings name. Raises AgentError or SettingsError where it cannot work."""
-    match settings.agent.kind:
-        case "replay":
-            from controller.agent.replay import ReplayAgent
-
-            return ReplayAgent(settings.agent)
-        case "claude":
-            return _claude(settings, booking)
-        case _:
-            return _perturb(settings)
-
-
-def _warnings(agent: Agent, settings: Settings) -> list[str]:
-    """What its operator should know of the agent. Raises AgentError where it cannot work and nobody could see it wait.
-
-    Whoever serves goes on: the loop meets the same error, pauses for it, and metrics, page and alerts tell.
-    """
-    try:
-        return agent.check()
-    except AgentError as error:
-        if not settings.server.enabled:
-            raise
-        return [str(error)]
-
-
-def _claude(settings: Settings, booking: Booking) -> Agent:
-    from controller.agent.claude import ClaudeAgent
-    from controller.agent.fallback import FallbackAgent
-
-    key = read_secrets().anthropic_api_key
-    if key is None:
-        raise AgentError("agent claude needs a key: set ANTHROPIC_API_KEY, or run with --set agent.kind=perturb")
-    claude = ClaudeAgent(
-        settings.agent.claude,
-        key=key,
-        book=booking.book,
-        booked=booking.cost.dollars,
-        needs_load_model=settings.task.score == "exam",
-    )
-    return FallbackAgent(claude, _perturb(settings)) if settings.agent.claude.fallback == "perturb" else claude
-
-
-def _perturb(settings: Settings) -> Agent:
-    from controller.agent.perturb import PerturbAgent
-
-    return PerturbAgent(settings.agent, accelerator=_trains_on_accelerator(settings))
-
-
-def _trains_on_accelerator(settings: Settings) -> bool:
-    """Whether trainings will find a GPU: perturb must change the constants that count there."""
-    if settings.executor.kind == "kubernetes":
-        return settings.executor.kubernetes.gpus > 0
-    from controller.executor.local.machine import look_around
-
-    return bool(look_around().accelerators)
 
 
 @contextmanager

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from controller.domain import BASELINE, Attempt, ExamReport, Experiment, Judgement, Progress, Provenance, Verdict
 from controller.judge import State
-from controller.prices import dollars_of, slot_dollars, slot_hours
+from controller.prices import slot_dollars, slot_hours
 from controller.records import mean
 from controller.settings import Settings
-from controller.yields import Yield
 
 COLOURS = {Verdict.KEEP: "green", Verdict.DISCARD: "bright_black", Verdict.CRASH: "yellow", Verdict.REJECT: "red"}
 BAR = 24
@@ -49,7 +47,7 @@ def baseline_line(experiment: Experiment, state: State, settings: Settings) -> s
     exams = [a.result.exam for a in experiment.attempts if a.result and a.result.exam]
     if exams and exams[-1].inflation is not None:
         text += f"   exam ok, inflation {exams[-1].inflation:.4f} ± {exams[-1].inflation_error or 0:.4f}"
-    return text + _warning(experiment)
+    return text + warning_of(experiment)
 
 
 def columns(settings: Settings) -> str:
@@ -63,7 +61,7 @@ def row(experiment: Experiment) -> Text:
     verdict = judgement.verdict if judgement else None
     text = Text(f"{experiment.number:>3}  ")
     text.append(f"{verdict.value if verdict else 'open':<8}", style=COLOURS.get(verdict, "") if verdict else "cyan")
-    text.append(f"  {shown_score(experiment):<9} {gain(experiment):<15}  {what(experiment)}{_warning(experiment)}")
+    text.append(f"  {shown_score(experiment):<9} {gain(experiment):<15}  {what(experiment)}{warning_of(experiment)}")
     return text
 
 
@@ -118,43 +116,6 @@ def closing(
         f"stopped: {reason} · {len(judged)} judged, {kept} kept · {duration(seconds)} · "
         f"${dollars:.2f} · {hours:.2f} {unit}"
     )
-
-
-def table(experiments: Sequence[Experiment], settings: Settings) -> Table:
-    """All experiments, oldest first; what each cost, where anything did."""
-    dollars = [dollars_of(experiment, settings) for experiment in experiments]
-    result = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("#", "right"), ("verdict", "left"), (settings.task.metric, "right"), ("gain", "left")):
-        result.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    result.add_column("lines", justify="right")
-    if any(dollars):
-        result.add_column("cost", justify="right", no_wrap=True)
-    result.add_column("what", overflow="fold")
-    for experiment, cost in zip(experiments, dollars, strict=True):
-        verdict = experiment.judgement.verdict if experiment.judgement else None
-        colour = COLOURS.get(verdict, "") if verdict else "cyan"
-        result.add_row(
-            str(experiment.number),
-            Text(verdict.value if verdict else "open", style=colour),
-            shown_score(experiment),
-            gain(experiment),
-            f"{experiment.line_change:+d}" if experiment.line_change else "",
-            *([f"${cost:.2f}"] if any(dollars) else []),
-            Text(what(experiment) + _warning(experiment)),
-        )
-    return result
-
-
-def yields_table(strategies: Sequence[Yield]) -> Table:
-    """What each strategy proposed, what was kept of it, and what its experiments cost."""
-    result = Table(box=None, pad_edge=False, header_style="bold")
-    result.add_column("strategy", no_wrap=True)
-    for name in ("proposed", "kept", "gain kept", "cost"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for each in strategies:
-        gained = f"{each.gain:+.1f} σ" if each.kept else ""
-        result.add_row(each.strategy, str(each.proposed), str(each.kept), gained, f"${each.dollars:.2f}")
-    return result
 
 
 def origin_line(experiment: Experiment) -> str:
@@ -228,7 +189,8 @@ def exam_line(exam: ExamReport) -> str:
         for name, value, error in parts
         if value is not None
     ]
-    hits = f"  hits {exam.hits} of {exam.probes} probes" if exam.hits is not None else ""
+    probes = f" of {exam.probes} probes" if exam.probes else ""
+    hits = f"  hits {exam.hits}{probes}" if exam.hits is not None else ""
     fault = f"  failed: {exam.test}" if exam.test else ""
     flag = f"  ({exam.flag})" if exam.flag else ""
     return f"exam  {'  '.join(shown)} nats{hits}{fault}{flag}"
@@ -253,7 +215,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
-def _warning(experiment: Experiment) -> str:
+def warning_of(experiment: Experiment) -> str:
     """How a score that nobody trusted vouches for is marked wherever it appears."""
     results = [a.result for a in experiment.attempts if a.result and a.result.score]
     provenances = {r.score.provenance for r in results if r.score}

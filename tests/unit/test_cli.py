@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.observability.scraping import free_port
-from tests.standin import StandIn
+from tests.standin import KEY, Fault, StandIn
 
 TRAIN = """\
 import os, time
@@ -158,7 +158,7 @@ def test_key_refused_at_the_start_pauses_whoever_serves_and_ends_whoever_does_no
     with StandIn() as standin:
         claude = f"agent={{kind: claude, claude: {{base_url: '{standin.url}', fallback: none}}}}"
         command = [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", claude]
-        environment = os.environ | {"ANTHROPIC_API_KEY": "sk-ant-of-somebody-else"}
+        environment = environment_with("sk-ant-of-somebody-else")
         ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
         served = [*command, "--set", f"server={{enabled: true, port: {port}}}"]
         process = subprocess.Popen(
@@ -176,6 +176,31 @@ def test_key_refused_at_the_start_pauses_whoever_serves_and_ends_whoever_does_no
     assert "warning  the API refused the key" in err
     assert "paused: agent claude: the API refused the key" in page
     assert "the agent waits" not in page
+
+
+def test_overload_that_lasts_is_told_by_reason_and_on_the_page_while_proposals_wait(folder: Path) -> None:
+    port = free_port()
+    with StandIn(faults=[Fault.OVERLOADED] * 1000) as standin:
+        claude = f"agent={{kind: claude, claude: {{base_url: '{standin.url}', fallback: none}}}}"
+        command = [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", claude]
+        command += ["--set", f"server={{enabled: true, port: {port}}}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_with(KEY))
+        waits = 'autoresearch_proposals_waiting{campaign="c",reason="overloaded"} 1.0'
+        try:
+            wait_until(lambda: waits in page_of(port, "/metrics"))
+            wait_until(lambda: "the agent waits: overloaded_error" in page_of(port, "/"))
+            metrics = page_of(port, "/metrics")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert 'autoresearch_paused{campaign="c"} 0.0' in metrics, "waiting is no trouble of an operator's"
+
+
+def environment_with(key: str) -> dict[str, str]:
+    """This process' own, with a key."""
+    return os.environ | {"ANTHROPIC_API_KEY": key}
 
 
 def page_of(port: int, path: str) -> str:
