@@ -62,6 +62,44 @@ def test_later_keys_come_in_the_order_of_their_time() -> None:
     assert done == ["first", "second"]
 
 
+def test_urgent_keys_come_first_and_each_key_once() -> None:
+    done: list[str] = []
+    queue = WorkQueue(done.append, threads=1, name="test")
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    queue.add("c", urgent=True)
+    queue.add("d", urgent=True)
+    queue.add("c")
+    queue.start()
+
+    eventually(lambda: len(done) >= 4)
+    queue.stop(5)
+    assert done == ["c", "d", "a", "b"]
+
+
+def test_urgent_news_of_a_key_that_is_being_worked_on_comes_next() -> None:
+    done: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(key: str) -> None:
+        done.append(key)
+        begun.set()
+        assert go_on.wait(10)
+
+    queue = WorkQueue(work, threads=1, name="test")
+    queue.add("a")
+    queue.add("b")
+    queue.start()
+    assert begun.wait(10)
+    queue.add("a", urgent=True)
+    queue.add("a")
+    go_on.set()
+
+    eventually(lambda: len(done) >= 3)
+    queue.stop(5)
+    assert done == ["a", "a", "b"]
+
+
 def test_bug_in_a_worker_reaches_the_thread_that_asks() -> None:
     def work(key: str) -> None:
         raise KeyError(key)

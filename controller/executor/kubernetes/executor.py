@@ -210,7 +210,7 @@ class KubernetesExecutor:
             if trial is None:
                 return
             trial.see_job(job, gone=gone)
-        self._queue.add(name)
+        self._have_looked_at(trial)
 
     def _pod_changed(self, pod: Object, gone: bool) -> None:
         name = job_of_pod(pod)
@@ -219,7 +219,12 @@ class KubernetesExecutor:
             if trial is None:
                 return
             trial.see_pod(pod, gone=gone, now=self._monotonic())
-        self._queue.add(name)
+        self._have_looked_at(trial)
+
+    def _have_looked_at(self, trial: RunningTry) -> None:
+        """Before anything else, as it may have ended; of one whose end is known there is no news."""
+        if trial.step in (Step.LAUNCH, Step.OBSERVE):
+            self._queue.add(trial.name, urgent=trial.step is Step.OBSERVE)
 
     def _event_changed(self, event: Object, gone: bool) -> None:
         about = str(event["involvedObject"].get("name", ""))

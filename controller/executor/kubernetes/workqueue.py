@@ -1,7 +1,8 @@
 """Keys that need looking at, handed to a few threads; the same key never to two of them at once.
 
 Level-triggered: a key that is added again while it waits is looked at once, and one that is added while it
-is being looked at is looked at again. It refuses to know what a key means.
+is being looked at is looked at again. Urgent keys come first, as news waits badly behind a thousand launches. It
+refuses to know what a key means.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ class WorkQueue:
         self._work = work
         self._clock = clock
         self._changed = threading.Condition()
+        self._urgent: dict[str, None] = {}
         self._ready: dict[str, None] = {}
         self._busy: set[str] = set()
-        self._again: set[str] = set()
+        self._again: dict[str, bool] = {}
         self._later: list[tuple[float, str]] = []
         self._stopping = False
         self._bug: Exception | None = None
@@ -44,10 +46,10 @@ class WorkQueue:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(timeout=max(0.0, deadline - self._clock()))
 
-    def add(self, key: str) -> None:
-        """Look at `key` soon."""
+    def add(self, key: str, *, urgent: bool = False) -> None:
+        """Look at `key` soon; at an urgent one before all others."""
         with self._changed:
-            self._add(key)
+            self._add(key, urgent=urgent)
 
     def add_after(self, key: str, seconds: float) -> None:
         """Look at `key` in `seconds`."""
@@ -60,10 +62,14 @@ class WorkQueue:
         if self._bug is not None:
             raise self._bug
 
-    def _add(self, key: str) -> None:
+    def _add(self, key: str, *, urgent: bool) -> None:
         if key in self._busy:
-            self._again.add(key)
-        else:
+            self._again[key] = urgent or self._again.get(key, False)
+        elif urgent:
+            self._ready.pop(key, None)
+            self._urgent[key] = None
+            self._changed.notify()
+        elif key not in self._urgent:
             self._ready[key] = None
             self._changed.notify()
 
@@ -81,9 +87,10 @@ class WorkQueue:
         with self._changed:
             while not self._stopping:
                 self._promote()
-                if self._ready:
-                    key = next(iter(self._ready))
-                    del self._ready[key]
+                waiting = self._urgent or self._ready
+                if waiting:
+                    key = next(iter(waiting))
+                    del waiting[key]
                     self._busy.add(key)
                     return key
                 self._changed.wait(self._until_next())
@@ -91,7 +98,7 @@ class WorkQueue:
 
     def _promote(self) -> None:
         while self._later and self._later[0][0] <= self._clock():
-            self._add(heapq.heappop(self._later)[1])
+            self._add(heapq.heappop(self._later)[1], urgent=False)
 
     def _until_next(self) -> float | None:
         return max(0.0, self._later[0][0] - self._clock()) if self._later else None
@@ -100,5 +107,4 @@ class WorkQueue:
         with self._changed:
             self._busy.discard(key)
             if key in self._again:
-                self._again.discard(key)
-                self._add(key)
+                self._add(key, urgent=self._again.pop(key))
