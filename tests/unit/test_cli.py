@@ -198,6 +198,24 @@ def test_overload_that_lasts_is_told_by_reason_and_on_the_page_while_proposals_w
     assert 'autoresearch_paused{campaign="c"} 0.0' in metrics, "waiting is no trouble of an operator's"
 
 
+def test_served_campaign_that_cannot_go_on_stays_and_says_why(folder: Path) -> None:
+    (folder.parent / "task" / "train.py").write_text("raise SystemExit('no accelerator here')\n")
+    port = free_port()
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder)]
+    command += ["--set", f"server={{enabled: true, port: {port}}}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: 'autoresearch_ended{campaign="c",reason="failure"} 1.0' in page_of(port, "/metrics"))
+        metrics, page = page_of(port, "/metrics"), page_of(port, "/")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+    assert 'autoresearch_paused{campaign="c"} 1.0' in metrics
+    assert 'autoresearch_slots_busy{campaign="c"} 0.0' in metrics
+    assert "paused: the unchanged code cannot be scored: no accelerator here" in page
+
+
 def environment_with(key: str) -> dict[str, str]:
     """This process' own, with a key."""
     return os.environ | {"ANTHROPIC_API_KEY": key}
