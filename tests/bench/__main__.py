@@ -32,7 +32,7 @@ def show(numbers: dict[str, float]) -> None:
 def cluster() -> None:
     """On a real cluster: turnaround, requests, a thousand attempts in flight, twenty kills of the controller's Pod.
 
-    Also Kueue, and a line that is dead for five minutes.
+    Also its cost with sixteen attempts, a Prometheus operator, Kueue, and a line that is dead for five minutes.
     """
     folder = HERE.parent / "cluster"
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "-m", "bench", str(folder)], check=True)
