@@ -25,6 +25,8 @@ from controller.settings import Settings
 from controller.trying import Trying
 
 WAIT_SECONDS = 1.0
+RETOLD_SECONDS = 300.0
+"""Trouble that goes on in other words, as a cluster's does at each of its tries, is told again so rarely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Campaign:
         self._events: queue.SimpleQueue[TryEnded | Thought | _Wake] = queue.SimpleQueue()
         self._stopping = ""
         self._wait_seconds = wait_seconds
-        self.trouble = ""
+        self._told = self.trouble = ""
+        self._told_at = 0.0
         self._journal = Journal(lab, settings, judge=judge, task_files=task_files, clock=clock, observe=observe)
         self._trying = Trying(
             executor,
@@ -181,7 +184,13 @@ class Campaign:
 
     def _tell_trouble(self, trouble: str) -> None:
         """Say once that something waits for an operator, and that it is over; the lab tells commands that read it."""
-        self.trouble = trouble
-        if trouble != self._journal.trouble:
-            self._journal.tell_trouble(trouble)
+        self.trouble, now = trouble, self._clock()
+        reworded = trouble != self._told and now >= self._told_at + RETOLD_SECONDS
+        news = reworded or bool(trouble) != bool(self._told)
+        if news:
+            self._told, self._told_at = trouble, now
+        # An executor that has lost its lease is not ready, and another controller may write by then.
+        if self._told != self._journal.trouble and self._executor.ready():
+            self._journal.tell_trouble(self._told)
+        if news:
             self._observe(Troubled(trouble))

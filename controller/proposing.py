@@ -15,7 +15,7 @@ from typing import Self, assert_never
 
 from controller import novelty
 from controller.domain import BASELINE, Proposal
-from controller.errors import AgentError
+from controller.errors import AutoresearchError
 from controller.journal import Journal
 from controller.notices import Admitted, Observer, Refused
 from controller.outage import Outage
@@ -118,7 +118,7 @@ class Proposing:
         self._threads.submit(self._think, request)
 
     def take_in(self, thought: Thought) -> None:
-        """Admit a proposal or send it back. Raises what the agent's thread raised, unless an operator can mend it."""
+        """Admit a proposal or send it back. What an operator can mend is waited for; a fault of ours is raised here."""
         asked, now = self._asked_at.pop(thought.request.number), self._clock()
         match thought.answer:
             case Proposal():
@@ -130,7 +130,7 @@ class Proposing:
                 # One that was sent away to come back later says nothing about how long thinking takes.
                 if not thought.answer.retry_after:
                     self._answers.append((now - asked, False))
-            case AgentError():
+            case AutoresearchError():
                 self._outage = self._outage.met(str(thought.answer), asked=asked, now=now)
             case BaseException():
                 raise thought.answer

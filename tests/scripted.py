@@ -128,6 +128,7 @@ def campaign(
     agent: NumberAgent | None = None,
     chosen: Settings | None = None,
     observe: Callable[[Notice], None] = lambda _: None,
+    turned: Callable[[], None] = lambda: None,
 ) -> Campaign:
     """A campaign on the lab in `folder`, made where there is none."""
     chosen = chosen or settings()
@@ -141,6 +142,7 @@ def campaign(
         brief="Lower it.\n",
         clock=_Clock(),
         observe=observe,
+        turned=turned,
         wait_seconds=0.02,
     )
 

@@ -309,3 +309,29 @@ def test_edit_that_the_incumbent_has_already_is_not_run(tmp_path: Path) -> None:
     assert second.judgement is not None
     assert "a program that was tried already" in second.judgement.reason
     assert {request.id.experiment for request in executor.launched} == {BASELINE, 1}
+
+
+def test_trouble_that_only_changes_its_words_is_told_once_and_not_written_without_the_lease(tmp_path: Path) -> None:
+    class Refused(InstantExecutor):
+        """A cluster that refuses pods in ever new words, and has lost its lease at first."""
+
+        looks = 0
+
+        def trouble(self) -> str:
+            self.looks += 1
+            return f"the cluster refuses the pod x-{self.looks}" if self.looks < 40 else ""
+
+        def ready(self) -> bool:
+            return self.looks > 20
+
+    said, written = list[Notice](), list[str]()
+
+    def turned() -> None:
+        written.append(Lab.open(tmp_path / "lab.git").trouble("t"))
+
+    campaign(tmp_path, Refused(noisy), observe=said.append, turned=turned).run()
+
+    assert [type(notice) for notice in said if isinstance(notice, Troubled)] == [Troubled, Troubled]
+    assert set(written[:15]) == {""}
+    assert "the cluster refuses the pod x-1" in written
+    assert written[-1] == ""
