@@ -6,6 +6,7 @@ writes here holds the lab's lock.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from threading import Lock
 
@@ -13,9 +14,13 @@ from pydantic import TypeAdapter
 
 from controller import money
 from controller.domain import Cost
+from controller.errors import LabError
 from controller.lab import Lab
 
 _ADAPTER = TypeAdapter(money.CallRecord)
+
+PATIENCE_SECONDS = (0.1, 0.4, 1.5, 3.0)
+"""Git's own housekeeping, which the loop starts, takes a folder or a lock away from under a writer for a moment."""
 
 
 class Booking:
@@ -31,9 +36,20 @@ class Booking:
     def book(self, call: money.CallRecord) -> None:
         """Write one record; it is on disk when this returns. Raises LabError."""
         with self._lock:
-            self._lab.add_call(self._tag, call.proposal, _ADAPTER.dump_json(call), at=call.at)
+            self._store(call)
             self._calls[call.id] = call
             self._cost = money.total(self._calls.values())
+
+    def _store(self, call: money.CallRecord) -> None:
+        line = _ADAPTER.dump_json(call)
+        for seconds in PATIENCE_SECONDS:
+            try:
+                self._lab.add_call(self._tag, call.proposal, line, at=call.at)
+            except LabError:
+                time.sleep(seconds)
+            else:
+                return
+        self._lab.add_call(self._tag, call.proposal, line, at=call.at)
 
     @property
     def cost(self) -> Cost:
