@@ -1,8 +1,9 @@
 """A whole campaign for real: text, torch, sandboxes, the sealed exam, the lab, and Claude's agent over HTTP.
 
 Only the model behind the API is scripted. The training that it improves is one that a user might bring: the task
-that ships, with AdamW's usual rate of 3e-4 for everything, a hundred times too little for a run of seconds. What is
-to be gained is then far beyond the noise, however few steps the load of a machine allows.
+that ships, with 1e-4 for every learning rate: usual where a trained model is tuned, hundreds of times too little for
+one that has seconds to start from nothing. What is to be gained is then far beyond the noise, however many steps the
+load of a machine allows.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from tests.standin import KEY, Idea, PlannedResearcher, StandIn
 from tests.trainer.conftest import TASK
 
 TIMID = {"MATRIX_LR": "0.04", "EMBEDDING_LR": "0.8", "UNEMBEDDING_LR": "0.03", "SCALAR_LR": "0.05"}
-"""Learning rates of the shipped CPU preset; the user's file has 0.0003 in place of each."""
+"""Learning rates of the shipped CPU preset; the user's file has 1e-4 in place of each."""
 
 FASTER = Idea(
     category="optimizer",
-    title="Learn embeddings and unembedding a hundred and more times faster",
-    hypothesis="Tables see few gradients each; at 3e-4 a run of seconds ends before they have moved.",
+    title="Learn embeddings and unembedding a thousand times faster",
+    hypothesis="Tables see few gradients each; at 1e-4 a run of seconds ends before they have moved.",
     expected_effect="lower by far more than the noise",
     edits=(
-        (" EMBEDDING_LR = 0.0003 ", " EMBEDDING_LR = 0.8 "),
-        (" UNEMBEDDING_LR = 0.0003 ", " UNEMBEDDING_LR = 0.03 "),
+        (" EMBEDDING_LR = 0.0001 ", " EMBEDDING_LR = 0.8 "),
+        (" UNEMBEDDING_LR = 0.0001 ", " UNEMBEDDING_LR = 0.03 "),
     ),
 )
 CAPPED = Idea(
@@ -66,7 +67,7 @@ def timid_task(folder: Path) -> Path:
     head, found, tail = (folder / "train.py").read_text().partition("# Two CPU cores")
     for name, rate in TIMID.items():
         assert f" {name} = {rate} " in tail
-        tail = tail.replace(f" {name} = {rate} ", f" {name} = 0.0003 ")
+        tail = tail.replace(f" {name} = {rate} ", f" {name} = 0.0001 ")
     (folder / "train.py").write_text(head + found + tail)
     return folder
 
@@ -137,7 +138,7 @@ def test_a_researchers_real_gain_is_kept_and_its_bad_idea_is_not(campaign: Campa
     kept = campaign.lab.source(head, "train.py").partition("# Two CPU cores")[2]
     assert " EMBEDDING_LR = 0.8 " in kept
     assert " LOGIT_SOFTCAP = 0.0 " in kept
-    assert (good.judgement.expected_gain or 0) > 5  # sigma
+    assert (good.judgement.expected_gain or 0) > 3  # sigma
     for before, after in [(baseline.scores, good.scores), (holdouts(baseline), holdouts(good))]:
         assert min(before) - max(after) > max(0.2, spread(*before), spread(*after)), (before, after)
     assert min(bad.scores) > max(good.scores)
