@@ -1,4 +1,4 @@
-"""The seal of a data folder: the hash of every file in it, and one identity over them all. Unseals nothing."""
+"""The seal of a data folder: the hash of every file in it, and one identity over them all."""
 
 from __future__ import annotations
 
