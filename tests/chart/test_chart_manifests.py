@@ -190,7 +190,7 @@ def test_controller_is_one_pod_that_is_replaced_and_never_doubled() -> None:
                             },
                             "readinessProbe": {
                                 "httpGet": {"path": "/readyz", "port": "http"},
-                                "periodSeconds": 5,
+                                "periodSeconds": 2,
                                 "timeoutSeconds": 5,
                             },
                         }
