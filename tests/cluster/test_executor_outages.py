@@ -64,6 +64,7 @@ def healed(broken: BuiltCluster) -> Iterator[None]:
 
 def scored_once(laboratory: Laboratory, one: Running, *, seconds: float = 120) -> bool:
     result = one.result(seconds=seconds)
+    print(f"{result.outcome} {result.reason}")
     return result.outcome is Outcome.SCORED and one.ends.empty() and len(laboratory.jobs(one.settings.tag)) == 1
 
 
@@ -137,7 +138,7 @@ def test_silent_line_is_noticed_and_what_happened_meanwhile_is_seen(
             what="the record",
             seconds=60,
         )
-        assert one.executor.trouble() == ""
+        wait_until(lambda: one.executor.trouble() == "", what="every watch to be heard again", seconds=60)
 
 
 def test_restart_of_the_kubelet_changes_nothing(laboratory: Laboratory, broken: BuiltCluster) -> None:

@@ -17,6 +17,8 @@ from controller.executor.kubernetes.job import RECORDED
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, SeenLines
 from controller.executor.kubernetes.orphans import find_orphans
+from controller.executor.kubernetes.outcome import assess
+from controller.executor.kubernetes.verdict import Cause, Ended, Going
 from controller.executor.kubernetes.workqueue import WorkQueue
 from tests.unit.kubernetes_api import Reply, ScriptedApi, client_of
 from tests.unit.test_kubernetes_watch import eventually
@@ -326,6 +328,23 @@ def test_time_of_an_ending_runs_by_our_own_clock_from_when_it_was_first_seen() -
         trial.see_pod(a_pod("p", deletionTimestamp="2030"), gone=False, now=now)
 
     assert trial.ending_since == 5.0
+
+
+def test_silence_says_something_only_while_we_hear() -> None:
+    """Seen on a real cluster: a line that was dead for five minutes made a pod look as if its node were."""
+    trial = make_try()
+    trial.job = a_job()
+    pod = a_pod("p", created="2026-11-24T07:30:00Z") | {"spec": {"activeDeadlineSeconds": 100}}
+    pod["status"]["startTime"] = "2026-11-24T07:30:00Z"
+    trial.see_pod(pod, gone=False, now=1000.0)
+
+    for heard in (900.0, 1010.0, 1159.0):
+        seen = trial.observation(heard=heard, events=())
+        assert isinstance(assess(seen), Going)
+        assert trial.patience(seen) == pytest.approx(1160.0 - max(heard, 1000.0))
+    lost = assess(trial.observation(heard=1161.0, events=()))
+    assert isinstance(lost, Ended)
+    assert lost.cause is Cause.NODE_LOST
 
 
 def test_pauses_double_up_to_a_minute_and_respect_the_servers_wish() -> None:

@@ -5,6 +5,7 @@ Changed under the executor's lock only. Everything in it can be found again in t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -12,7 +13,8 @@ from controller.domain import Result, TryRequest
 from controller.executor.kubernetes.client import Object
 from controller.executor.kubernetes.logs import Follower
 from controller.executor.kubernetes.objects import has_failed, is_disturbed, is_terminal
-from controller.executor.kubernetes.verdict import Ended, Going
+from controller.executor.kubernetes.outcome import PATIENCE
+from controller.executor.kubernetes.verdict import Ended, Going, Observation
 
 BACKOFF_SECONDS = (1.0, 60.0)
 
@@ -47,7 +49,7 @@ class RunningTry:
     crashed_first: bool = False
     ending_since: float | None = None
     started_since: float | None = None
-    watched: bool = False
+    look_at: float = 0.0
     retired: set[str] = field(default_factory=set)
     going: Going = field(default_factory=lambda: Going(phase="launching"))
     phase_at: float = 0.0
@@ -65,7 +67,7 @@ class RunningTry:
         if job["spec"].get("suspend") and self.pod and not is_terminal(self.pod):
             self.retired.add(self.pod["metadata"]["uid"])
             self.pod, self.pod_gone, self.ending_since = {}, False, None
-            self.started_since, self.watched, self.crashed_first = None, False, False
+            self.started_since, self.crashed_first = None, False
 
     def see_pod(self, pod: Object, *, gone: bool, now: float) -> None:
         """Take in what the watch on pods delivered; `now` by our own steady clock."""
@@ -83,6 +85,34 @@ class RunningTry:
             self.ending_since = None
         elif self.ending_since is None:
             self.ending_since = now
+
+    def observation(self, *, heard: float, events: Sequence[Object]) -> Observation:
+        """What is known of it. heard: until when, by our steady clock, the watches told us everything.
+
+        A pod that outlives its deadline without a word has lost its node, unless it is we who hear nothing.
+        """
+
+        def seconds(since: float | None) -> float:
+            return 0.0 if since is None else max(0.0, heard - since)
+
+        return Observation(
+            job=self.job,
+            job_gone=self.job_gone,
+            pod=self.pod,
+            pod_gone=self.pod_gone,
+            active_seconds=seconds(self.started_since),
+            ending_seconds=seconds(self.ending_since),
+            crashed_first=self.crashed_first,
+            events=events,
+        )
+
+    def patience(self, seen: Observation) -> float | None:
+        """Seconds after which silence itself says something, which no event will tell us; None where it never does."""
+        if self.ending_since is not None:
+            return PATIENCE - seen.ending_seconds
+        if self.started_since is not None:
+            return float(self.pod["spec"]["activeDeadlineSeconds"]) - seen.active_seconds + PATIENCE
+        return None
 
     def _is_older(self, pod: Object, *, gone: bool) -> bool:
         """A Job has one living pod at a time; only of two dead ones do the API servers' clocks have to tell."""

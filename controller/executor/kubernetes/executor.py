@@ -36,7 +36,7 @@ from controller.executor.kubernetes.launching import Conflict, launch, too_large
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, read_tail
 from controller.executor.kubernetes.orphans import find_orphans, put_away
-from controller.executor.kubernetes.outcome import PATIENCE, assess
+from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.recording import record
 from controller.executor.kubernetes.result import conclude
 from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
@@ -55,6 +55,9 @@ RECORD_SECONDS = 10.0
 """How long a stop waits for results to be marked in the cluster; what is not will be an orphan of the next start."""
 
 LOG_RETRIES = 4
+DEAF_SECONDS = 5.0
+"""How soon a try is looked at again of which nothing may have been heard because the line is dead."""
+
 TROUBLE_LASTS = 300.0
 """Seconds that a try's trouble outlives it, before another launch may find out whether it is over."""
 
@@ -308,26 +311,23 @@ class KubernetesExecutor:
         if isinstance(verdict, Ended):
             self._end(trial, verdict)
             return
-        if trial.ending_since is not None:
-            self._queue.add_after(trial.name, PATIENCE - seen.ending_seconds + 1.0)
-        elif trial.started_since is not None and not trial.watched:
-            trial.watched = True  # once: a silent node sends no event that would make us look again
-            deadline = float(trial.pod["spec"]["activeDeadlineSeconds"])
-            self._queue.add_after(trial.name, deadline - seen.active_seconds + PATIENCE + 1.0)
+        self._look_again(trial, seen)
         self._follow(trial)
 
     def _observation(self, trial: RunningTry) -> Observation:
         uids = (trial.uid, trial.pod["metadata"]["uid"] if trial.pod else "")
-        return Observation(
-            job=trial.job,
-            job_gone=trial.job_gone,
-            pod=trial.pod,
-            pod_gone=trial.pod_gone,
-            active_seconds=0.0 if trial.started_since is None else self._monotonic() - trial.started_since,
-            ending_seconds=0.0 if trial.ending_since is None else self._monotonic() - trial.ending_since,
-            crashed_first=trial.crashed_first,
-            events=self._caches.warnings(*uids),
-        )
+        heard = self._monotonic() - self._caches.lag()
+        return trial.observation(heard=heard, events=self._caches.warnings(*uids))
+
+    def _look_again(self, trial: RunningTry, seen: Observation) -> None:
+        """Come back when silence would say something, and again as long as it is only we who hear nothing."""
+        patience, now = trial.patience(seen), self._monotonic()
+        if patience is None:
+            return
+        at = now + max(patience + 1.0, DEAF_SECONDS)
+        if trial.look_at <= now or at < trial.look_at:
+            trial.look_at = at
+            self._queue.add_after(trial.name, at - now)
 
     def _follow(self, trial: RunningTry) -> None:
         """Follow training's log for people, as long as few do."""

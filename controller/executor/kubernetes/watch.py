@@ -78,7 +78,8 @@ class Reflector:
         self._synced = threading.Event()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._version = ""
-        self._heard = clock()
+        self._heard = self._knew_all = clock()
+        self._current = False
         self._listed = 0.0
         self._pause = 0.0
         self.counters = _Counters()
@@ -113,6 +114,11 @@ class Reflector:
         """Seconds since the API server last said anything, bookmarks included."""
         return self._clock() - self._heard
 
+    @property
+    def lag(self) -> float:
+        """Seconds since everything was known that had happened; the first words after a failure may be old news."""
+        return self._clock() - self._knew_all
+
     def find(self, key: str) -> tuple[Object, ...]:
         """Every object with this key; not to be changed."""
         with self._lock:
@@ -140,7 +146,8 @@ class Reflector:
         if self._listed and self._clock() - self._listed < RELIST_SECONDS:
             return
         self._replace(self._list())
-        self._listed = self._clock()
+        self._listed = self._knew_all = self._clock()
+        self._current = True
         self._synced.set()
         self.counters.relists += 1
 
@@ -181,8 +188,12 @@ class Reflector:
         self._touch()
         self._pause = 0.0
         self._version = found["metadata"]["resourceVersion"]
-        if event["type"] != "BOOKMARK":
+        if event["type"] == "BOOKMARK":  # comes after all that the server had to tell
+            self._current = True
+        else:
             self._store(found, gone=event["type"] == "DELETED")
+        if self._current:
+            self._knew_all = self._clock()
 
     def _refused(self, status: Mapping[str, Any]) -> None:
         if status.get("code") == 410:
@@ -191,6 +202,7 @@ class Reflector:
 
     def _failed(self, error: Exception) -> None:
         """Wait, longer each time and never in step with others. HTTP 410 only needs a new list."""
+        self._current = False
         if isinstance(error, Refused) and error.status == 410:
             self._listed = 0.0
             return
