@@ -263,7 +263,7 @@ def test_what_another_submits_meanwhile_cannot_be_submitted_again_and_that_is_no
     checked, refused = second.run("check", {}), second.run("submit", SUBMISSION)
     second.run("replace", {"path": "train.py", "old": "WARMDOWN_RATIO = 0.6 ", "new": "WARMDOWN_RATIO = 0.7 "})
 
-    assert "cannot be submitted: another researcher has submitted this very program" in checked.text
+    assert "cannot be submitted: another researcher has submitted this very edit" in checked.text
     assert refused.submitted is None
     assert refused.failed
     assert not refused.refused, "three refusals end a proposal"
@@ -286,3 +286,21 @@ def test_likeness_to_what_another_submits_meanwhile_is_shown_before_it_counts() 
     assert shown.submitted is None
     assert "67% the same lines as one submitted meanwhile: raise it" in shown.text
     assert second.run("submit", SUBMISSION).submitted is not None
+
+
+def test_an_edit_that_runs_is_not_submitted_again_on_another_incumbent_before_its_verdict() -> None:
+    laboratory = laboratory_with(("EMBEDDING_LR = 0.3 ", "EMBEDDING_LR = 0.5 "))
+    laboratory.experiments[1] = replace(laboratory.experiments[1], judgement=None)
+    laboratory.commits["moved"] = {"train.py": TASK + "moved = 1\n"}
+    laboratory.incumbent = "moved"
+    table = Table(laboratory)
+    table.run("replace", EDIT)
+
+    refused = [table.run("submit", SUBMISSION) for _ in range(2)]
+    laboratory.judge(laboratory.experiments[1], keep=False)
+    table.desk = replace(table.desk, tried=Table(laboratory).desk.tried)
+
+    assert all("#1 is this very edit and has no verdict yet" in step.text for step in refused)
+    assert not any(step.submitted or step.refused for step in refused)
+    assert "100% the same lines as #1 discard" in table.run("submit", SUBMISSION).text
+    assert table.run("submit", SUBMISSION).submitted is not None

@@ -214,13 +214,15 @@ def _submit(call: Submit, draft: Draft, desk: Desk) -> Step:
         raise Misfit("the draft changes nothing: edit a file first")
     if verdict := _refusal(draft, desk):
         raise Misfit(f"refused: {verdict}")
+    if taken := _taken(draft, desk):
+        # Nothing is wrong with it, so it does not count as a submission that was turned down.
+        return Step(draft=draft, text=f"refused: {taken}", failed=True)
     if close := {key: line for key, line in _close(draft, desk).items() if key not in draft.told}:
         text = "\n".join(["not submitted yet:", *close.values(), "submit again if you mean to repeat it"])
         return Step(draft=replace(draft, told=draft.told | close.keys()), text=text)
     submission = Submitted(program=novelty.fingerprint(draft.files), title=call.title, edit=history.edit_of(draft.diff))
     if not desk.board.submit(submission):
-        # Nothing is wrong with it, so it does not count as a submission that was turned down.
-        return Step(draft=draft, text=f"refused: {_taken(draft, desk)}", failed=True)
+        return Step(draft=draft, text="refused: another submits this very program right now", failed=True)
     return Step(draft=draft, text="submitted", submitted=call)
 
 
@@ -234,13 +236,17 @@ def _refusal(draft: Draft, desk: Desk) -> str | None:
 
 
 def _taken(draft: Draft, desk: Desk) -> str | None:
-    """That another has submitted this very program since the history was told, and what else was submitted."""
-    known, program = desk.request.fingerprints, novelty.fingerprint(draft.files)
+    """That this very edit is under way, on whatever incumbent, so that its verdict is worth waiting for.
+
+    Another has submitted it since the history was told, or it waits or runs.
+    """
+    known, program, edit = desk.request.fingerprints, novelty.fingerprint(draft.files), history.edit_of(draft.diff)
     news = [other for other in desk.board.submitted if other.program not in known]
-    if program not in {other.program for other in news}:
-        return None
-    titles = "; ".join(one_line(other.title, limit=90) for other in news)
-    return f"another researcher has submitted this very program meanwhile. Submitted so far: {titles}"
+    if any(other.program == program or other.edit == edit for other in news):
+        titles = "; ".join(one_line(other.title, limit=90) for other in news)
+        return f"another researcher has submitted this very edit meanwhile. Submitted so far: {titles}"
+    under_way = (t.experiment for t in desk.tried if t.experiment.judgement is None and t.edit == edit)
+    return next((f"#{e.number} is this very edit and has no verdict yet: propose another" for e in under_way), None)
 
 
 def _close(draft: Draft, desk: Desk) -> dict[int | str, str]:
