@@ -32,8 +32,7 @@ PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm"), partia
 OUTSIDE_PORT = 18443
 """Where the world begins: what the tests let the controller and the preparation reach on this machine."""
 
-PREPARE = ("--source", "/text", "--vocabulary", "512", "--sequence-length", "64")
-PREPARE += ("--sequences", "128", "--probes", "64")
+PREPARE = tuple("--source /text --vocabulary 512 --sequence-length 64 --sequences 128 --probes 64".split())
 """Data that is made in seconds and fits the bigram model."""
 
 
