@@ -73,7 +73,7 @@ def run(options: argparse.Namespace, recipe: Recipe) -> None:
     manifest = read_manifest(options.data)
     for split, counts in manifest["splits"].items():
         print(f"{split + ':':<12}" + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
-    print(f"{'exam:':<12}{recipe.exam_logits / 1e9:,.1f} G logits, about {recipe.exam_seconds:,.0f} s on two cores")
+    print(f"{'exam:':<12}{recipe.exam_logits / 1e9:.3g} G logits, about {recipe.exam_seconds:.3g} s on two cores")
     print(f"{'identity:':<12}{manifest['identity']}")
 
 

@@ -125,6 +125,13 @@ def test_damage_is_named_and_repaired(data_folder: Path, text_folder: Path, tmp_
     assert manifest_of(tmp_path / "data") == manifest_of(data_folder)
 
 
+def test_the_command_tells_what_an_exam_of_its_sizes_takes(data_folder: Path, text_folder: Path) -> None:
+    # 24 sequences twice, a quarter of these again, 32 tokens each, over 512 logits; .65 G logits/s.
+    said = run_prepare(data_folder, source=text_folder).stdout
+
+    assert "exam:       0.000983 G logits, about 0.00151 s on two cores\n" in said
+
+
 def test_an_intact_folder_is_kept_and_says_so(data_folder: Path, text_folder: Path) -> None:
     before = (data_folder / "manifest.json").stat()
 
