@@ -32,7 +32,10 @@ PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm"), partia
 OUTSIDE_PORT = 18443
 """Where the world begins: what the tests let the controller and the preparation reach on this machine."""
 
-PREPARE = tuple("--source /text --vocabulary 512 --sequence-length 64 --sequences 128 --probes 64".split())
+PREPARE = (
+    *("--source", "/text", "--vocabulary", "512", "--sequence-length", "64"),
+    *("--sequences", "128", "--probes", "64"),
+)
 """Data that is made in seconds and fits the bigram model."""
 
 
