@@ -135,6 +135,14 @@ class Served:
             return str(reply.read().decode())
 
     @property
+    def answers(self) -> bool:
+        """Whether it listens, which it does once its lab is there."""
+        try:
+            return bool(self.get("/healthz"))
+        except OSError:
+            return False
+
+    @property
     def trouble(self) -> str:
         return str(json.loads(self.get("/status.json"))["trouble"])
 
@@ -149,8 +157,7 @@ class Served:
 
     @property
     def judged(self) -> list[Experiment]:
-        lab = self.folder / "lab.git"
-        experiments = Lab.open(lab).experiments("claude") if lab.exists() else []
+        experiments = Lab.open(self.folder / "lab.git").experiments("claude")
         return [e for e in experiments if e.number != BASELINE and e.judgement]
 
     def judged_by(self, agent: str, *, after: int = 0) -> bool:
@@ -172,6 +179,7 @@ def test_a_key_refused_in_the_middle_is_told_everywhere_and_the_campaign_goes_on
     with StandIn(faults=refused_while(broken)) as standin:
         process = start(tmp_path, standin, experiments=300, port=port, fallback=fallback)
         try:
+            wait_until(lambda: served.answers, seconds=60, what="the campaign to listen")
             wait_until(lambda: served.judged_by("claude"), seconds=120, what="a verdict on Claude's first proposal")
             assert (served.trouble, served.paused) == ("", 0.0)
 
