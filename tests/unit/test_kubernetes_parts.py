@@ -330,21 +330,21 @@ def test_time_of_an_ending_runs_by_our_own_clock_from_when_it_was_first_seen() -
     assert trial.ending_since == 5.0
 
 
-def test_silence_says_something_only_while_we_hear() -> None:
-    """Seen on a real cluster: a line that was dead for five minutes made a pod look as if its node were."""
+def test_silence_says_something_once_the_deadline_and_patience_are_over() -> None:
     trial = make_try()
     trial.job = a_job()
     pod = a_pod("p", created="2026-11-24T07:30:00Z") | {"spec": {"activeDeadlineSeconds": 100}}
     pod["status"]["startTime"] = "2026-11-24T07:30:00Z"
     trial.see_pod(pod, gone=False, now=1000.0)
 
-    for heard in (900.0, 1010.0, 1159.0):
-        seen = trial.observation(heard=heard, events=())
+    for now in (1010.0, 1159.0):
+        seen = trial.observation(now=now, events=())
         assert isinstance(assess(seen), Going)
-        assert trial.patience(seen) == pytest.approx(1160.0 - max(heard, 1000.0))
-    lost = assess(trial.observation(heard=1161.0, events=()))
+        assert trial.patience(seen) == pytest.approx(1160.0 - now)
+    seen = trial.observation(now=1161.0, events=())
+    lost = assess(seen)
     assert isinstance(lost, Ended)
-    assert lost.cause is Cause.NODE_LOST
+    assert (lost.cause, trial.patience(seen)) == (Cause.NODE_LOST, -1.0)
 
 
 def test_pauses_double_up_to_a_minute_and_respect_the_servers_wish() -> None:

@@ -64,9 +64,7 @@ class Watched:
 
 
 @contextmanager
-def watching(
-    *replies: Reply, read_seconds: float = 30, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Watched]:
+def watching(*replies: Reply, read_seconds: float = 30) -> Iterator[Watched]:
     """A started reflector on an API server that answers so, lists and watches in the order in which they come."""
     api = ScriptedApi()
     api.answer("GET", "pods", *replies)
@@ -78,7 +76,6 @@ def watching(
             key=lambda one: str(one["metadata"]["name"]),
             changed=lambda one, gone: found[0].changed(one, gone),
             read_seconds=read_seconds,
-            clock=clock,
             labelSelector="a=b",
         )
         found.append(Watched(reflector, api))
@@ -190,18 +187,3 @@ def test_age_grows_while_nothing_is_heard() -> None:
 
         eventually(lambda: it.reflector.age > 0.05)
         assert it.reflector.age < 10
-
-
-@pytest.mark.parametrize("caught_up", [False, True])
-def test_first_words_after_a_failure_may_be_old_news_until_a_bookmark_says_that_this_was_all(caught_up: bool) -> None:
-    now = [1.0]
-    first = Reply(stream=[event("ADDED", pod("a", version=11))], cut=True)
-    again = [event("ADDED", pod("b", version=12))] + [event("BOOKMARK", pod("", version=99))] * caught_up
-    with watching(listed(), first, Reply(stream=again, silent=True), clock=lambda: now[0]) as it:
-        eventually(lambda: it.names == ["a"])
-        assert it.reflector.lag == 0.0
-        now[0] = 101.0
-        eventually(lambda: it.names == ["a", "b"])
-
-        eventually(lambda: it.reflector.age == 0.0)
-        eventually(lambda: it.reflector.lag == (0.0 if caught_up else 100.0))

@@ -86,14 +86,11 @@ class RunningTry:
         elif self.ending_since is None:
             self.ending_since = now
 
-    def observation(self, *, heard: float, events: Sequence[Object]) -> Observation:
-        """What is known of it. heard: until when, by our steady clock, the watches told us everything.
-
-        A pod that outlives its deadline without a word has lost its node, unless it is we who hear nothing.
-        """
+    def observation(self, *, now: float, events: Sequence[Object]) -> Observation:
+        """What is known of it; `now` by our own steady clock."""
 
         def seconds(since: float | None) -> float:
-            return 0.0 if since is None else max(0.0, heard - since)
+            return 0.0 if since is None else max(0.0, now - since)
 
         return Observation(
             job=self.job,
@@ -107,7 +104,7 @@ class RunningTry:
         )
 
     def patience(self, seen: Observation) -> float | None:
-        """Seconds after which silence itself says something, which no event will tell us; None where it never does."""
+        """Seconds until silence itself says something, which no event will tell us; None where it never does."""
         if self.ending_since is not None:
             return PATIENCE - seen.ending_seconds
         if self.started_since is not None:

@@ -77,10 +77,6 @@ class Caches:
         """Seconds since each watch last heard anything, bookmarks included."""
         return {reflector.plural: reflector.age for reflector in self._all}
 
-    def lag(self) -> float:
-        """For how many seconds Jobs or pods may have changed unseen; where nothing happens, up to a minute."""
-        return max(self._jobs.lag, self._pods.lag)
-
     def silence(self) -> str:
         """Says for how long the API server has said nothing, once that is longer than bookmarks explain."""
         oldest = max(self._all, key=lambda reflector: reflector.age)

@@ -24,10 +24,13 @@ from controller.errors import ClusterError
 from controller.executor.kubernetes.attempt import RunningTry, Step
 from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import (
+    JOBS,
+    PODS,
     Client,
     Object,
     Observe,
     Refused,
+    Resource,
     Unavailable,
     connect,
 )
@@ -55,9 +58,6 @@ RECORD_SECONDS = 10.0
 """How long a stop waits for results to be marked in the cluster; what is not will be an orphan of the next start."""
 
 LOG_RETRIES = 4
-DEAF_SECONDS = 5.0
-"""How soon a try is looked at again of which nothing may have been heard because the line is dead."""
-
 TROUBLE_LASTS = 300.0
 """Seconds that a try's trouble outlives it, before another launch may find out whether it is over."""
 
@@ -306,7 +306,13 @@ class KubernetesExecutor:
         with self._lock:
             seen = self._observation(trial)
             verdict = assess(seen)
-            if isinstance(verdict, Going):
+        if isinstance(verdict, Ended) and self._may_be_deaf(trial, seen):
+            self._ask(trial)
+            with self._lock:
+                seen = self._observation(trial)
+                verdict = assess(seen)
+        if isinstance(verdict, Going):
+            with self._lock:
                 trial.is_going(verdict, now=self._clock())
         if isinstance(verdict, Ended):
             self._end(trial, verdict)
@@ -316,15 +322,37 @@ class KubernetesExecutor:
 
     def _observation(self, trial: RunningTry) -> Observation:
         uids = (trial.uid, trial.pod["metadata"]["uid"] if trial.pod else "")
-        heard = self._monotonic() - self._caches.lag()
-        return trial.observation(heard=heard, events=self._caches.warnings(*uids))
+        return trial.observation(now=self._monotonic(), events=self._caches.warnings(*uids))
+
+    def _may_be_deaf(self, trial: RunningTry, seen: Observation) -> bool:
+        """Whether silence decided: that of a node and that of our own line to the API server sound alike."""
+        patience = trial.patience(seen)
+        return patience is not None and patience <= 0
+
+    def _ask(self, trial: RunningTry) -> None:
+        """Learn from the API server itself what the watches may have missed. Raises Unavailable while it is away."""
+        job = self._found(JOBS, trial.job)
+        pod = self._found(PODS, trial.pod) if trial.pod and not trial.pod_gone else trial.pod
+        with self._lock:
+            trial.see_job(job or trial.job, gone=job is None)
+            if trial.pod and not trial.pod_gone:
+                trial.see_pod(pod or trial.pod, gone=pod is None, now=self._monotonic())
+
+    def _found(self, resource: Resource, known: Object) -> Object | None:
+        try:
+            found = self._client.get(resource, known["metadata"]["name"])
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return None
+        return found if found["metadata"]["uid"] == known["metadata"]["uid"] else None
 
     def _look_again(self, trial: RunningTry, seen: Observation) -> None:
-        """Come back when silence would say something, and again as long as it is only we who hear nothing."""
+        """Come back when silence would say something: no event does."""
         patience, now = trial.patience(seen), self._monotonic()
         if patience is None:
             return
-        at = now + max(patience + 1.0, DEAF_SECONDS)
+        at = now + max(patience, 0.0) + 1.0
         if trial.look_at <= now or at < trial.look_at:
             trial.look_at = at
             self._queue.add_after(trial.name, at - now)

@@ -78,8 +78,7 @@ class Reflector:
         self._synced = threading.Event()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._version = ""
-        self._heard = self._knew_all = clock()
-        self._current = False
+        self._heard = clock()
         self._listed = 0.0
         self._pause = 0.0
         self.counters = _Counters()
@@ -114,11 +113,6 @@ class Reflector:
         """Seconds since the API server last said anything, bookmarks included."""
         return self._clock() - self._heard
 
-    @property
-    def lag(self) -> float:
-        """Seconds since everything was known that had happened; the first words after a failure may be old news."""
-        return self._clock() - self._knew_all
-
     def find(self, key: str) -> tuple[Object, ...]:
         """Every object with this key; not to be changed."""
         with self._lock:
@@ -146,8 +140,7 @@ class Reflector:
         if self._listed and self._clock() - self._listed < RELIST_SECONDS:
             return
         self._replace(self._list())
-        self._listed = self._knew_all = self._clock()
-        self._current = True
+        self._listed = self._clock()
         self._synced.set()
         self.counters.relists += 1
 
@@ -174,6 +167,7 @@ class Reflector:
         }
         with self._client.watch(self._resource, read_seconds=self._read_seconds, **query) as response:
             self._response = response
+            self._touch()
             if self._stopping.is_set():
                 return
             for line in lines(response):
@@ -188,12 +182,8 @@ class Reflector:
         self._touch()
         self._pause = 0.0
         self._version = found["metadata"]["resourceVersion"]
-        if event["type"] == "BOOKMARK":  # comes after all that the server had to tell
-            self._current = True
-        else:
+        if event["type"] != "BOOKMARK":
             self._store(found, gone=event["type"] == "DELETED")
-        if self._current:
-            self._knew_all = self._clock()
 
     def _refused(self, status: Mapping[str, Any]) -> None:
         if status.get("code") == 410:
@@ -202,7 +192,6 @@ class Reflector:
 
     def _failed(self, error: Exception) -> None:
         """Wait, longer each time and never in step with others. HTTP 410 only needs a new list."""
-        self._current = False
         if isinstance(error, Refused) and error.status == 410:
             self._listed = 0.0
             return
