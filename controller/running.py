@@ -180,7 +180,9 @@ class _Run:
             self._out.print(best, markup=False)
         folder = self._folder
         page, _ = write_reports(experiments, settings, diff=self._lab.diff, folder=folder.path, dollars=dollars)
-        self._out.print(f"chart {page} · lab {folder.lab} · go on with: autoresearch run {folder.path}", markup=False)
+        served = "a larger budget goes on from here"
+        further = served if settings.server.enabled else f"go on with: autoresearch run {folder.path}"
+        self._out.print(f"chart {page} · lab {folder.lab} · {further}", markup=False)
 
 
 @contextmanager
