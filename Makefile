@@ -19,7 +19,7 @@ $(READY): requirements/dev.txt
 	@touch $@
 
 demo: $(READY) ## run a real campaign on this machine: no key, no cluster, about ten minutes
-	@$(BIN)/autoresearch run demo
+	@$(BIN)/autoresearch run demo --set agent.seed=4
 
 test: $(READY) ## all tests; what cannot run here says so loudly
 	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 ROOMS = {
     "tests/cluster/test_chart_": "chart",
+    "tests/cluster/test_executor_images": "chart",
     "tests/observability/test_cluster_": "chart",
     "tests/cluster/test_executor_outages": "outages",
     "tests/cluster/test_executor_load": "outages",
-    "tests/cluster/test_cluster_harness": "outages",
-    "tests/cluster/": "executor",
+    "tests/cluster/test_executor_": "executor",
     "tests/trainer/": "training",
     "tests/redteam/": "training",
+    "tests/cluster/": "harness",
 }
 
 

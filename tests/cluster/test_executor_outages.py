@@ -155,7 +155,9 @@ def test_restart_of_the_kubelet_changes_nothing(laboratory: Laboratory, broken: 
 def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
     laboratory: Laboratory, broken: BuiltCluster
 ) -> None:
-    with running(laboratory) as one:
+    # Silence is believed when the pod's deadline is long over, so a short one.
+    short = {"train_grace": 10, "probe": 1, "examine": 1, "image_pull": 10}
+    with running(laboratory, budget={"train_seconds": 5}, deadlines=short) as one:
         request = one.launch(f"sleep 200; {SCORES}")
         one.wait_for("train")
         broken.faults.stop_kubelet()

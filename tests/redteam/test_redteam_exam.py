@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,13 +172,14 @@ def container(shared: Path) -> tuple[str, ...]:
 
 
 def can_contain() -> bool:
-    command = ["bwrap", "--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "true"]
+    namespaces = ("--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--tmpfs", "/tmp")
+    command = ["bwrap", *namespaces, sys.executable, "-c", ""]
     return (
         shutil.which("bwrap") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
     )
 
 
-@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces")
+@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces, and a checkout outside of /tmp")
 def test_memory_in_shared_files_is_gone_when_a_container_starts_again(
     hall: Hall, honest_score: float, shared: Path
 ) -> None:
@@ -199,7 +201,7 @@ def test_memory_in_shared_files_is_noticed_where_nothing_scrubs(hall: Hall) -> N
     assert test in {"restart", "spread", "inflation", "hits"}, explanation
 
 
-@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces")
+@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces, and a checkout outside of /tmp")
 def test_as_first_process_a_supervisor_cannot_be_killed_by_its_child(
     hall: Hall, honest_score: float, shared: Path
 ) -> None:

@@ -103,11 +103,13 @@ CONTAINER = [
 def can_contain() -> bool:
     return (
         shutil.which("bwrap") is not None
-        and subprocess.run([*CONTAINER, "true"], capture_output=True, check=False).returncode == 0
+        and subprocess.run([*CONTAINER, sys.executable, "-c", ""], capture_output=True, check=False).returncode == 0
     )
 
 
-IN_CONTAINER = pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces")
+IN_CONTAINER = pytest.mark.skipif(
+    not can_contain(), reason="needs bubblewrap with namespaces, and a checkout outside of /tmp"
+)
 
 LEFTOVERS = """
     import ctypes, os

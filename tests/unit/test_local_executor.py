@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -95,7 +96,8 @@ def test_candidate_is_started_again_in_a_fresh_sandbox_as_its_first_process(plac
 
     run_one(place, request)
 
-    assert place.logs(request)["candidate"].splitlines() == ["process 1 fresh True"] * 2
+    # A third start may be under way when the exam is over, and is ended.
+    assert place.logs(request)["candidate"].splitlines()[:2] == ["process 1 fresh True"] * 2
 
 
 def test_candidate_is_started_three_times_at_most(place: Place) -> None:
@@ -205,7 +207,8 @@ def test_deadline_kills_a_loop_that_ignores_term(place: Place, sandbox: str) -> 
 
     result = run_one(place, make_request(deaf), sandbox, "task.score=log", "deadlines.log_scored=1")
 
-    assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, "train was still running after 1 s and was killed")
+    assert result.outcome is Outcome.TIMED_OUT
+    assert re.fullmatch(r"train was still running after \d s and was killed", result.reason)
     assert result.log_tail == "deaf\n"
     assert result.seconds < 10
 
@@ -287,7 +290,8 @@ def test_examiner_past_its_deadline_loses_the_try(place: Place) -> None:
 
     result = run_one(place, make_request(), "deadlines.examine=1")
 
-    assert (result.outcome, result.reason) == (Outcome.LOST, "examine was still running after 1 s and was killed")
+    assert result.outcome is Outcome.LOST
+    assert re.fullmatch(r"examine was still running after \d s and was killed", result.reason)
 
 
 @pytest.mark.parametrize(
