@@ -1,7 +1,7 @@
 """The books of a campaign's model calls: every call written down durably before its reply is used.
 
-Calls come from agents' threads, so this keeps a ref and a repository handle of its own; the process that
-writes here holds the lab's lock.
+Calls come from agents' threads, so this keeps a ref of its own, and opens the lab anew for each of them; the process
+that writes here holds the lab's lock.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from controller.lab import Lab
 _ADAPTER = TypeAdapter(money.CallRecord)
 
 PATIENCE_SECONDS = (0.1, 0.4, 1.5, 3.0)
-"""Git's own housekeeping, which the loop starts, takes a folder or a lock away from under a writer for a moment."""
+"""Housekeeping by others takes a folder or a lock away from under a writer for a moment."""
 
 
 class Booking:
     """Books calls into the lab and knows what they cost so far; safe to use from several threads."""
 
     def __init__(self, lab: Path, tag: str) -> None:
-        self._lab = Lab.open(lab)
+        self._path = lab
         self._tag = tag
         self._lock = Lock()
-        self._calls = {call.id: call for call in read_calls(self._lab, tag)}
+        self._calls = {call.id: call for call in read_calls(Lab.open(lab), tag)}
         self._cost = money.total(self._calls.values())
 
     def book(self, call: money.CallRecord) -> None:
@@ -44,12 +44,16 @@ class Booking:
         line = _ADAPTER.dump_json(call)
         for seconds in PATIENCE_SECONDS:
             try:
-                self._lab.add_call(self._tag, call.proposal, line, at=call.at)
+                self._add(call.proposal, line, at=call.at)
             except LabError:
                 time.sleep(seconds)
             else:
                 return
-        self._lab.add_call(self._tag, call.proposal, line, at=call.at)
+        self._add(call.proposal, line, at=call.at)
+
+    def _add(self, proposal: int, line: bytes, *, at: float) -> None:
+        # A handle remembers packed refs, and may not notice that they were packed again within the same second.
+        Lab.open(self._path).add_call(self._tag, proposal, line, at=at)
 
     @property
     def cost(self) -> Cost:

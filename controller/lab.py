@@ -208,8 +208,8 @@ class Lab:
             gitstore.put(self._repository, ref=ATTACHMENTS.format(tag=tag), changes=changes, at=at)
 
     def add_call(self, tag: str, proposal: int, line: bytes, *, at: float) -> None:
-        """Append one line to a proposal's calls, durably."""
-        with _translated(self.path):
+        """Append one line to a proposal's calls, durably. Another thread may do so while the loop packs the lab."""
+        with _translated(self.path), self._housekeeping(fcntl.LOCK_SH):
             ref, path = CALLS.format(tag=tag), f"{proposal // 100:04d}/{proposal:06d}.jsonl"
             known = gitstore.get(self._repository, ref=ref, path=path) or b""
             gitstore.put(self._repository, ref=ref, changes={path: known + line + b"\n"}, at=at)
@@ -277,9 +277,20 @@ class Lab:
     def compact(self) -> None:
         """Pack loose objects and refs where git finds it worthwhile; a failure costs only speed."""
         command = ["git", "-C", str(self.path), "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"]
-        subprocess.run(command, check=False, capture_output=True, env={"PATH": os.defpath, "HOME": str(self.path)})
+        with _translated(self.path), self._housekeeping(fcntl.LOCK_EX):
+            subprocess.run(command, check=False, capture_output=True, env={"PATH": os.defpath, "HOME": str(self.path)})
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _housekeeping(self, share: int) -> Iterator[None]:
+        """Keep writers of other threads and `git gc` apart: while it packs a ref, a write of that ref can be lost."""
+        descriptor = os.open(self.path / "housekeeping.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, share)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _commit(self, files: Mapping[str, str], *, message: str, parent: str | None, at: float) -> str:
         tree = cast(pygit2.Commit, self._repository[parent]).tree if parent else None
