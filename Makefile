@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
 # Most of a cluster's time is waiting: more of them than processors.
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: help demo test test-unit lint fix bench images cluster lock clean
 

@@ -167,6 +167,8 @@ def _scheduler(layout: Layout, _spec: ClusterSpec) -> list[str]:
     return [
         f"--config={layout.root}/scheduler.json",
         *(f"--{use}kubeconfig={config}" for use in ("authentication-", "authorization-")),
+        # Seen once: a pod whose claim was bound while it was looked at is not looked at again for five minutes.
+        "--pod-max-in-unschedulable-pods-duration=20s",
     ]
 
 
