@@ -369,7 +369,7 @@ def test_cluster_dies_with_the_process_that_started_it(buildable: None) -> None:
 
     wait_until(lambda: not init.alive, what="the cluster's process 1 to follow its maker", seconds=20)
     slots.sweep()
-    assert list(traces(layout, namespaces=inside)) == []
+    wait_until(lambda: not list(traces(layout, namespaces=inside)), what="every trace of it to be gone", seconds=20)
 
 
 @pytest.mark.parametrize(
