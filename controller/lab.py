@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Self, cast
 
@@ -370,8 +371,12 @@ def _translated(path: Path) -> Iterator[None]:
         raise LabError(f"the lab {path} cannot be used: {error}; nothing recorded before is lost") from error
 
 
+@cache
 def _trust_only_the_repository() -> None:
-    """Ignore the user's git settings, which a HOME that cannot be read would turn into errors."""
+    """Ignore the user's git settings, which a HOME that cannot be read would turn into errors.
+
+    Once: these options belong to the whole process, and no other thread may use git while they change.
+    """
     for level in (ConfigLevel.GLOBAL, ConfigLevel.XDG, ConfigLevel.SYSTEM):
         pygit2.settings.search_path[level] = ""
     pygit2.option(Option.ENABLE_FSYNC_GITDIR, True)
