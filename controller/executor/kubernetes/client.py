@@ -117,6 +117,15 @@ class Client:
         """One object. Raises Refused with status 404 where there is none."""
         return self._json("get", resource.plural, "GET", self._path(resource, name))
 
+    def find(self, resource: Resource, name: str) -> Object | None:
+        """One object, or None where there is none."""
+        try:
+            return self.get(resource, name)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            return None
+
     def list(self, resource: Resource, **query: str) -> Object:
         """One page: `items`, and `metadata` with resourceVersion and perhaps continue."""
         return self._json("list", resource.plural, "GET", self._path(resource), query=query)

@@ -339,13 +339,8 @@ class KubernetesExecutor:
                 trial.see_pod(pod or trial.pod, gone=pod is None, now=self._monotonic())
 
     def _found(self, resource: Resource, known: Object) -> Object | None:
-        try:
-            found = self._client.get(resource, known["metadata"]["name"])
-        except Refused as refused:
-            if refused.status != 404:
-                raise
-            return None
-        return found if found["metadata"]["uid"] == known["metadata"]["uid"] else None
+        found = self._client.find(resource, known["metadata"]["name"])
+        return found if found and found["metadata"]["uid"] == known["metadata"]["uid"] else None
 
     def _look_again(self, trial: RunningTry, seen: Observation) -> None:
         """Come back when silence would say something: no event does."""

@@ -59,7 +59,7 @@ class Lease:
 
     def acquire(self) -> None:
         """Take it, or wait for a dead holder's to expire. Raises ClusterError when its holder is alive."""
-        found = self._read()
+        found = self._client.find(LEASES, self._name)
         if found is not None and self._is_anothers(found):
             found = self._wait_for_expiry(found)
         asked = self._clock()
@@ -95,14 +95,6 @@ class Lease:
             self._held["spec"]["holderIdentity"] = ""
             self._client.replace(LEASES, self._name, self._held)
 
-    def _read(self) -> Object | None:
-        try:
-            return self._client.get(LEASES, self._name)
-        except Refused as refused:
-            if refused.status != 404:
-                raise
-            return None
-
     def _is_anothers(self, lease: Object) -> bool:
         return lease["spec"].get("holderIdentity") not in ("", None, self._holder)
 
@@ -111,7 +103,7 @@ class Lease:
         deadline = self._clock() + float(seen["spec"].get("leaseDurationSeconds") or self._duration)
         while self._clock() < deadline:
             self._stopping.wait(POLL_SECONDS)
-            found = self._read()
+            found = self._client.find(LEASES, self._name)
             if found is None or not self._is_anothers(found):
                 return found
             if found["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
@@ -148,7 +140,7 @@ class Lease:
         except Refused as refused:
             if refused.status not in (404, 409):
                 raise
-            found = self._read()
+            found = self._client.find(LEASES, self._name)
             if found is not None and self._is_anothers(found):
                 self._taken = str(found["spec"]["holderIdentity"])
                 self._stopping.set()

@@ -121,7 +121,7 @@ def build_prepare_job(settings: Settings) -> Manifest:
 
 
 def _is_done(client: Client, manifest: Manifest) -> bool:
-    found = _find(client, manifest["metadata"]["name"])
+    found = client.find(JOBS, manifest["metadata"]["name"])
     if not found or not _has_recipe_of(found, manifest):
         return False
     if condition_of(found, "Complete").get("status") == "True":  # its pod may be gone long since
@@ -147,7 +147,7 @@ def _create(client: Client, manifest: Manifest, say: Say) -> Object:
         except Refused as refused:
             if refused.reason != "AlreadyExists":
                 raise
-        found = _find(client, name)
+        found = client.find(JOBS, name)
         if found and isinstance(assess(_observe(client, found)), Going):
             if not _has_recipe_of(found, manifest):
                 raise ClusterError(f"Job {name} prepares other data for this claim: wait for its end, or delete it")
@@ -157,15 +157,6 @@ def _create(client: Client, manifest: Manifest, say: Say) -> Object:
             client.delete(JOBS, name, uid=found["metadata"]["uid"])
         time.sleep(POLL_SECONDS)
     raise ClusterError(f"Job {name} of an earlier prepare does not go away: delete it")
-
-
-def _find(client: Client, name: str) -> Object:
-    try:
-        return client.get(JOBS, name)
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        return {}
 
 
 def _wait(client: Client, job: Object, say: Say, *, patience: float) -> Ended:
@@ -188,11 +179,12 @@ def _wait(client: Client, job: Object, say: Say, *, patience: float) -> Ended:
 
 def _observe(client: Client, job: Object) -> Observation:
     uid = job["metadata"]["uid"]
-    found = _find(client, job["metadata"]["name"])
-    gone = found.get("metadata", {}).get("uid") != uid
+    found = client.find(JOBS, job["metadata"]["name"])
+    if found and found["metadata"]["uid"] != uid:
+        found = None
     pods = client.list(PODS, labelSelector=f"batch.kubernetes.io/controller-uid={uid}")["items"]
     warnings = client.list(EVENTS, fieldSelector=f"type=Warning,involvedObject.uid={uid}")["items"]
-    return Observation(job=job if gone else found, job_gone=gone, pod=pods[-1] if pods else {}, events=warnings)
+    return Observation(job=found or job, job_gone=found is None, pod=pods[-1] if pods else {}, events=warnings)
 
 
 def _report(client: Client, job: Object, ended: Ended, say: Say) -> None:
