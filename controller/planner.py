@@ -6,7 +6,7 @@ It never sees a clock, a file or a thread, so that every order of events can be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import assert_never
@@ -153,7 +153,7 @@ def dollars_limit(view: View, settings: Settings) -> float:
     budget = settings.budget
     if budget.dollars is None:
         return inf
-    runs = len(view.running) + _ready(view) + view.proposing
+    runs = len(view.running) + ready(view.open) + view.proposing
     return budget.dollars - view.spent.slot_dollars - runs * _mean_dollars(view, settings)
 
 
@@ -200,9 +200,9 @@ def _mean_proposal_dollars(view: View) -> float:
     return view.spent.dollars / view.spent.experiments if view.spent.experiments else 0.0
 
 
-def _ready(view: View) -> int:
-    """Experiments that wait for their first run."""
-    return sum(1 for e in view.open if e.number != BASELINE and not e.attempts)
+def ready(experiments: Iterable[Experiment]) -> int:
+    """How many of these open experiments wait for their first run."""
+    return sum(1 for e in experiments if e.number != BASELINE and not e.attempts)
 
 
 def _next_step(experiment: Experiment, view: View, settings: Settings) -> Action | None:
@@ -313,7 +313,7 @@ def _wants_proposal(view: View, settings: Settings) -> bool:
         return False
     if limit is not None and view.spent.experiments + view.proposing >= limit:
         return False
-    slots, seconds, ahead = settings.executor.slots, _mean_seconds(view, settings), _ready(view) + view.proposing
+    slots, seconds, ahead = settings.executor.slots, _mean_seconds(view, settings), ready(view.open) + view.proposing
     until_end = thinking_seconds(view.pace) + (1 + ahead // slots) * seconds
     return ahead < depth(view.pace, slots=slots, run_seconds=seconds) and _fits(
         view, settings, ahead=ahead, seconds=until_end, proposals=view.proposing

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Provenance, Try, Verdict
 from controller.judge import State
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, TryLost
+from controller.planner import ready
 from controller.ports import Waiting
+from controller.prices import dollars_of
 from controller.records import mean
 from controller.settings import Settings
 from controller.yields import Yield, with_experiments
@@ -68,7 +71,7 @@ class Tally:
     """Counts of verdicts, outcomes and losses, kept current notice by notice."""
 
     def __init__(self, experiments: Iterable[Experiment], settings: Settings) -> None:
-        self._settings = settings
+        self.dollars_of = partial(dollars_of, settings=settings)
         self.verdicts = dict.fromkeys(Verdict, 0)
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.losses = dict.fromkeys(LostTo, 0)
@@ -107,7 +110,7 @@ class Tally:
         if experiment.number == BASELINE:
             return
         self.verdicts[verdict] += 1
-        self.yields = with_experiments(self.yields, [experiment], self._settings)
+        self.yields = with_experiments(self.yields, [experiment], dollars=self.dollars_of)
 
     def _ended(self, attempt: Attempt) -> None:
         if attempt.result:
@@ -134,7 +137,7 @@ def take_snapshot(memory: Memory, tally: Tally, settings: Settings) -> Snapshot:
         outcomes=dict(tally.outcomes),
         losses=dict(tally.losses),
         seconds=dict(tally.seconds),
-        yields=tuple(with_experiments(tally.yields, memory.open.values(), settings).values()),
+        yields=tuple(with_experiments(tally.yields, memory.open.values(), dollars=tally.dollars_of).values()),
         state=memory.state,
         baseline=mean(baseline) if baseline else None,
         best=_best(tally, settings),
@@ -147,7 +150,7 @@ def take_snapshot(memory: Memory, tally: Tally, settings: Settings) -> Snapshot:
         experiments=memory.spent().experiments,
         proposed=len(memory.experiments) - 1,
         trying=tuple(e.number for e in memory.open.values() if _is_tried(e)),
-        ready=sum(1 for e in memory.open.values() if e.number != BASELINE and not e.attempts),
+        ready=ready(memory.open.values()),
         wanted=sum(_slots_wanted(e, settings) for e in memory.open.values()),
         oldest_launch=min(_launches(memory.open.values()), default=None),
     )

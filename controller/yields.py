@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.domain import BASELINE, Experiment, Verdict
-from controller.prices import dollars_of
-from controller.settings import Settings
 
 UNNAMED = "open"
 """Strategy of an edit whose agent names none and itself neither."""
@@ -17,7 +15,7 @@ UNNAMED = "open"
 class Yield:
     """What one strategy brought so far.
 
-    gain: sum of its kept expected gains, in sigma of one run. dollars: of its proposals' model calls and their slots.
+    gain: sum of its kept expected gains, in sigma of one run. dollars: as whoever counts prices them.
     """
 
     strategy: str
@@ -36,6 +34,11 @@ class Yield:
         """Experiments that became part of the branch."""
         return self.verdicts[Verdict.KEEP]
 
+    @property
+    def failed(self) -> int:
+        """Experiments that crashed or were rejected."""
+        return self.verdicts[Verdict.CRASH] + self.verdicts[Verdict.REJECT]
+
 
 def strategy_of(experiment: Experiment) -> str:
     """One of few names: what stands before the colon, as in `replay:0007-wider.patch`; else the agent's own."""
@@ -43,18 +46,21 @@ def strategy_of(experiment: Experiment) -> str:
 
 
 def with_experiments(
-    known: Mapping[str, Yield], experiments: Iterable[Experiment], settings: Settings
+    known: Mapping[str, Yield], experiments: Iterable[Experiment], *, dollars: Callable[[Experiment], float]
 ) -> dict[str, Yield]:
-    """`known` and these experiments, each counted once by whoever calls; the baseline is nobody's."""
+    """`known` and these experiments, each counted once by whoever calls; the baseline is nobody's.
+
+    dollars: what one of them cost.
+    """
     found = dict(known)
     for experiment in experiments:
         if experiment.number != BASELINE:
             name = strategy_of(experiment)
-            found[name] = _with(found.get(name, Yield(strategy=name)), experiment, settings)
+            found[name] = _with(found.get(name, Yield(strategy=name)), experiment, dollars=dollars(experiment))
     return found
 
 
-def _with(before: Yield, experiment: Experiment, settings: Settings) -> Yield:
+def _with(before: Yield, experiment: Experiment, *, dollars: float) -> Yield:
     judgement, verdicts, gain = experiment.judgement, dict(before.verdicts), before.gain
     if judgement:
         verdicts[judgement.verdict] += 1
@@ -64,5 +70,5 @@ def _with(before: Yield, experiment: Experiment, settings: Settings) -> Yield:
         proposed=before.proposed + 1,
         verdicts=verdicts,
         gain=gain,
-        dollars=before.dollars + dollars_of(experiment, settings),
+        dollars=before.dollars + dollars,
     )

@@ -7,11 +7,11 @@ alone (63.2 against 55.4 and 43.8, reported for switched optimisers), so the way
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from controller.domain import BASELINE, Experiment, Verdict
+from controller.yields import UNNAMED, Yield, with_experiments
 
-OPEN = "open"
+OPEN = UNNAMED
 OTHER_MODEL = "other-model"
 
 INSTRUCTIONS = {
@@ -41,19 +41,6 @@ INSTRUCTIONS = {
 PLATEAU = ("bolder", "delete", "combine", "revisit", "untried", OTHER_MODEL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Yield:
-    """What one strategy brought. gain: sum of its kept expected gains, in sigma of one run."""
-
-    strategy: str
-    proposed: int
-    judged: int
-    kept: int
-    failed: int
-    gain: float
-    dollars: float
-
-
 def verdicts_since_keep(experiments: Sequence[Experiment]) -> int:
     """Verdicts after the last keep, in the order they were reached."""
     judged = sorted((e.judgement for e in experiments if e.judgement and e.number != BASELINE), key=lambda j: j.order)
@@ -78,25 +65,7 @@ def in_turn(turn: int, *, other_model: bool) -> str:
 
 
 def yields(experiments: Sequence[Experiment]) -> list[Yield]:
-    """What each strategy brought so far: ours in their order, then others by what stands before a colon."""
-    groups: dict[str, list[Experiment]] = {}
-    for experiment in experiments:
-        if experiment.number != BASELINE:
-            name = experiment.strategy.partition(":")[0] or experiment.agent or OPEN
-            groups.setdefault(name, []).append(experiment)
-    known = [name for name in INSTRUCTIONS if name in groups]
-    return [_yield(name, groups[name]) for name in [*known, *sorted(groups.keys() - set(known))]]
-
-
-def _yield(strategy: str, experiments: Sequence[Experiment]) -> Yield:
-    judgements = [e.judgement for e in experiments if e.judgement]
-    kept = [j for j in judgements if j.verdict is Verdict.KEEP]
-    return Yield(
-        strategy=strategy,
-        proposed=len(experiments),
-        judged=len(judgements),
-        kept=len(kept),
-        failed=sum(j.verdict in (Verdict.CRASH, Verdict.REJECT) for j in judgements),
-        gain=sum(j.expected_gain or 0.0 for j in kept),
-        dollars=sum(e.cost.dollars for e in experiments),
-    )
+    """What each strategy brought so far, its model calls as dollars: ours in their order, then others by name."""
+    found = with_experiments({}, experiments, dollars=lambda experiment: experiment.cost.dollars)
+    known = [name for name in INSTRUCTIONS if name in found]
+    return [found[name] for name in [*known, *sorted(found.keys() - set(known))]]
