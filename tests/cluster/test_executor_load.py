@@ -26,7 +26,7 @@ from controller.phases import phases
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, Cluster, ClusterSpec, FreshCluster, Manifest, wait_until
 from tests.cluster.harness.binaries import binary
-from tests.cluster.harness.fake_nodes import SELECTOR, pods_that_succeed, start_fake_nodes
+from tests.cluster.harness.fake_nodes import SELECTOR, logs_that_say, pods_that_succeed, start_fake_nodes
 from tests.cluster.harness.namespaces import create_pair, delete_pair
 
 pytestmark = pytest.mark.bench
@@ -143,15 +143,7 @@ def test_attempt_costs_at_most_12_requests_and_none_while_it_runs(laboratory: La
 
 def start_crowd_of_nodes(cluster: BuiltCluster) -> None:
     """Fake nodes for all attempts at once, whose pods train for a while and print a score."""
-    log = cluster.layout.root / "training.log"
-    lines = ("loss 1.5", "---", "val_bpb: 1.25")
-    log.write_text("".join(f"2026-11-24T07:30:0{i}.000000000Z stdout F {line}\n" for i, line in enumerate(lines)))
-    printed: Manifest = {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "ClusterLogs",
-        "metadata": {"name": "training"},
-        "spec": {"logs": [{"logsFile": str(log)}]},
-    }
+    printed = logs_that_say(cluster, "loss 1.5", "---", "val_bpb: 1.25")
     stages = [*pods_that_succeed(seconds=140, jitter=30), printed]
     start_fake_nodes(cluster, nodes=IN_FLIGHT // GPUS + 1, gpus=GPUS, pod_stages=stages)
 

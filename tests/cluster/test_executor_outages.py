@@ -11,11 +11,12 @@ import pytest
 
 from controller.domain import LostTo, Outcome, Result, TryId
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, ClusterSpec, Manifest, wait_until
+from tests.cluster.harness import BuiltCluster, ClusterSpec, wait_until
 from tests.cluster.harness.binaries import binary
 from tests.cluster.harness.fake_nodes import (
     SELECTOR,
     by_the_clock_of,
+    logs_that_say,
     pods_that_succeed,
     start_fake_nodes,
 )
@@ -249,15 +250,7 @@ def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
     laboratory: Laboratory, broken: BuiltCluster, minutes: int
 ) -> None:
     """One attempt ends well and one is drained; by the timestamps the latter crashed minutes before the drain."""
-    log = broken.layout.root / "training.log"
-    lines = ("loss 1.5", "---", "val_bpb: 1.25")
-    log.write_text("".join(f"2026-11-24T07:30:0{i}.000000000Z stdout F {line}\n" for i, line in enumerate(lines)))
-    printed: Manifest = {
-        "apiVersion": "kwok.x-k8s.io/v1alpha1",
-        "kind": "ClusterLogs",
-        "metadata": {"name": "training"},
-        "spec": {"logs": [{"logsFile": str(log)}]},
-    }
+    printed = logs_that_say(broken, "loss 1.5", "---", "val_bpb: 1.25")
     stages = by_the_clock_of("fake-000", pods_that_succeed(seconds=5), seconds=60 * minutes)
     start_fake_nodes(broken, nodes=1, gpus=2, pod_stages=[*stages, printed])
     fake = {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]}

@@ -81,6 +81,18 @@ def pods_that_succeed(*, seconds: float, jitter: float = 0.5) -> list[Manifest]:
     return [_module_stage("pod/fast/pod-ready.yaml"), complete, *deleted_pods_fail_first()]
 
 
+def logs_that_say(cluster: BuiltCluster, *lines: str) -> Manifest:
+    """The log of every container of every fake pod, for `pod_stages`."""
+    log = cluster.layout.root / "training.log"
+    log.write_text("".join(f"2026-11-24T07:30:0{i}.000000000Z stdout F {line}\n" for i, line in enumerate(lines)))
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "ClusterLogs",
+        "metadata": {"name": "training"},
+        "spec": {"logs": [{"logsFile": str(log)}]},
+    }
+
+
 def by_the_clock_of(node: str, stages: Sequence[Manifest], *, seconds: int) -> list[Manifest]:
     """These stages for one fake node (`fake-000`), whose clock is so many seconds ahead; negative: behind."""
     skewed = f'{{{{ $now := now | dateModify "{seconds:+}s" | date "2006-01-02T15:04:05Z07:00" }}}}'
