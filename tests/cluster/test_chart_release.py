@@ -44,6 +44,7 @@ def test_install_runs_the_campaign_to_its_end(installed: Release) -> None:
     assert "SMOOTHING" in installed.ask("log") or "SHARE" in installed.ask("log")
 
 
+@pytest.mark.bench
 @pytest.mark.timeout(600)
 def test_first_score_comes_soon_after_the_install(installed: Release) -> None:
     installed.wait_judged(1)
