@@ -2,7 +2,7 @@
 
 Builds run in a chroot on the machine's network with its pip configuration and certificates mounted read-only, where
 there are any, so that a Dockerfile needs to know nothing about the machine. Results and layers are kept in the cache
-folder; what no test has asked for in a week is removed when the next image is built.
+folder; what no test has asked for in a week, or of which there are newer ones, is removed when the next is built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .cache import announce, cache_folder, digest_of, locked, unused
@@ -22,6 +23,8 @@ from .oci import Image, with_plain_layers
 from .waiting import ClusterError
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+# Of each tag: two branches that are tested in turn should not build it anew each time.
+KEPT = 2
 
 
 def image_store() -> Path:
@@ -93,18 +96,28 @@ def _recorded(record: Path) -> Image:
 
 
 def _forget_unused() -> None:
-    """Drop the records of images that nobody asked for in a week, then every blob and layer that only they used."""
+    """Drop the records of images that nobody wants any more, then every blob and layer that only they used."""
     records = list((image_store() / "built").glob("*.json"))
-    forgotten = [record for record in records if unused(record)]
-    for record in forgotten:
-        _buildah("rmi", "--force", _recorded(record).build_name)
-        record.unlink()
+    forgotten = set(_unwanted(records))
     if forgotten:
+        _buildah("rmi", "--force", *(_recorded(record).build_name for record in forgotten))
+        for record in forgotten:
+            record.unlink()
         _buildah("rmi", "--prune", "--force")
-        used = {blob for record in records if record.exists() for blob in _recorded(record).blobs()}
+        used = {blob for record in records if record not in forgotten for blob in _recorded(record).blobs()}
         for path in (image_store() / "blobs" / "sha256").iterdir():
-            if f"sha256:{path.name}" not in used and unused(path):
+            if f"sha256:{path.name}" not in used and unused(path, hours=1):
                 path.unlink()
+
+
+def _unwanted(records: Iterable[Path]) -> Iterator[Path]:
+    """Records that nobody asked for in a week, or in an hour where so many newer ones have the same tag."""
+    newer: Counter[str] = Counter()
+    for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True):
+        tag = _recorded(record).tag
+        if unused(record) or (newer[tag] >= KEPT and unused(record, hours=1)):
+            yield record
+        newer[tag] += 1
 
 
 def _buildah(*arguments: str) -> str:

@@ -38,9 +38,9 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def unused(path: Path) -> bool:
-    """Whether nobody touched a file for a week: what it stands for may go."""
-    return time.time() - path.stat().st_mtime > 7 * 24 * 3600
+def unused(path: Path, *, hours: float = 7 * 24) -> bool:
+    """Whether nobody touched a file for so long, a week by default: what it stands for may go."""
+    return time.time() - path.stat().st_mtime > hours * 3600
 
 
 def announce(message: str) -> None:

@@ -46,6 +46,7 @@ class Containerd:
             return image.pinned
         blobs = frozenset(self.ctr("content", "ls", "-q").split())
         self._feed(image, without=blobs)
+        self._share_blobs(image)
         stale = present.get(image.tag)
         if stale is not None and stale != image.digest:
             self.ctr("images", "rm", replace(image, digest=stale).pinned)
@@ -71,9 +72,25 @@ class Containerd:
                 words.seek(0)
                 raise ClusterError(f"importing {image.tag}: {words.read().decode(errors='replace')[-2000:]}")
 
+    def _share_blobs(self, image: Image) -> None:
+        """Let the cluster and the cache hold one file where they can: an image with torch has gigabytes."""
+        if image.layout.stat().st_dev != self._content.stat().st_dev:
+            return
+        for digest in image.blobs():
+            held = self._content / digest.replace(":", "/")
+            spare = held.with_suffix(".shared")
+            spare.unlink(missing_ok=True)
+            spare.hardlink_to(image.blob(digest))
+            spare.replace(held)
+
     def ctr(self, *arguments: str) -> str:
         """Run ctr in Kubernetes' namespace of containerd."""
         return self.machine.run("ctr", "--address", str(self.layout.containerd_socket), "-n", "k8s.io", *arguments)
+
+    @property
+    def _content(self) -> Path:
+        """Where containerd keeps blobs as they came, beside the layers that it unpacked."""
+        return self.layout.store / "io.containerd.content.v1.content" / "blobs"
 
     @property
     def _uses(self) -> Path:
