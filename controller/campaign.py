@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from controller.actions import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait
+from controller.budget import dollars_limit
 from controller.domain import BASELINE, TryEnded
 from controller.journal import Journal
 from controller.judge import Judge
 from controller.lab import Lab
 from controller.memory import Memory
 from controller.notices import Observer, Troubled
-from controller.planner import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait, dollars_limit, plan
+from controller.planner import plan
 from controller.ports import Agent, Executor
 from controller.proposing import Proposing, Thought
 from controller.settings import Settings

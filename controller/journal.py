@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from controller import novelty
+from controller.actions import AGAIN, Conclude, Requeue
 from controller.domain import BASELINE, Experiment, Judgement, Proposal, Verdict
 from controller.judge import Judge
 from controller.lab import Lab, LabNotebook
 from controller.memory import Memory
 from controller.notices import Concluded, Observer
-from controller.planner import AGAIN, Conclude, Requeue
 from controller.records import lab_book_entry
 from controller.settings import Settings, dump_settings
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+from controller.actions import AGAIN, Spent
 from controller.domain import BASELINE, Experiment, Outcome
 from controller.judge import Judge, State
 from controller.pipeline import NEWEST
-from controller.planner import AGAIN, Spent, candidate_of
+from controller.planner import candidate_of
 from controller.prices import slot_dollars
 from controller.settings import Settings
 

@@ -6,10 +6,12 @@ incumbent, costs a rebase and was paid early, so the answer is never more than i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import pi, sqrt
 from statistics import fmean, median, pstdev
 
+from controller.domain import BASELINE, Experiment
 from controller.settings import Settings
 
 NEWEST = 32
@@ -40,6 +42,11 @@ class Pace:
     admitted: tuple[bool, ...] = ()
     uses: tuple[float, ...] = ()
     ages: tuple[float, ...] = ()
+
+
+def ready(experiments: Iterable[Experiment]) -> int:
+    """How many of these open experiments wait for their first run."""
+    return sum(1 for e in experiments if e.number != BASELINE and not e.attempts)
 
 
 def most_in_flight(settings: Settings) -> int:

@@ -6,117 +6,17 @@ It never sees a clock, a file or a thread, so that every order of events can be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from math import inf
 from typing import assert_never
 
+from controller.actions import Action, Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait
+from controller.budget import fits, may_launch, mean_seconds
 from controller.domain import BASELINE, Attempt, Experiment, Outcome, Verdict
-from controller.judge import Assessment, Candidate, Decision, Judge, State
-from controller.pipeline import Pace, depth, most_in_flight, thinking_seconds
-from controller.prices import price_range, slot_size
+from controller.judge import Assessment, Candidate, Decision
+from controller.pipeline import depth, most_in_flight, ready, thinking_seconds
 from controller.settings import Settings
-
-AGAIN = "again:"
-"""Strategy of an edit that is tried again on a newer incumbent, followed by the first experiment's number."""
 
 HITS_THAT_REJECT = 2
 """Exam probes beyond 0.5 nats over all attempts of a commit (exam.md, test "hits")."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
-    """What the campaign has used up: experiments admitted, slots and ended runs, dollars of model calls, the clock."""
-
-    experiments: int = 0
-    slot_seconds: float = 0.0
-    slot_dollars: float = 0.0
-    runs: int = 0
-    dollars: float = 0.0
-    elapsed_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Everything the planner may know.
-
-    open: admitted experiments without a judgement, by number; the baseline is the first until it is judged.
-    running: numbers of the experiments that have a try in flight (an experiment runs one try at a time,
-    the baseline as many as there are slots).
-    gains: sum of kept expected gains when each commit became the incumbent, in the metric's unit.
-    pace: how fast proposals come and are used up.
-    resting: the agent asked to be left alone for a while.
-    unable: only an operator can help the agent; one question at a time finds out whether that has happened.
-    """
-
-    open: tuple[Experiment, ...]
-    running: tuple[int, ...]
-    incumbent: str
-    judge: Judge
-    state: State | None
-    spent: Spent
-    proposing: int = 0
-    exhausted: bool = False
-    stopping: str = ""
-    trouble: str = ""
-    gains: Mapping[str, float] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
-    resting: bool = False
-    unable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Run the next try of an attempt: a new attempt where `attempt` is one more than there are."""
-
-    experiment: Experiment
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conclude:
-    """Write down the verdict. `assessment` is None where no score was judged."""
-
-    experiment: Experiment
-    verdict: Verdict
-    reason: str
-    assessment: Assessment | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rebase:
-    """The incumbent moved before this experiment ran: put its edit on the new one."""
-
-    experiment: Experiment
-
-
-@dataclass(frozen=True, slots=True)
-class Requeue:
-    """Good enough to keep, but measured on an incumbent that has moved: try the edit again on the new one."""
-
-    experiment: Experiment
-    assessment: Assessment
-
-
-@dataclass(frozen=True, slots=True)
-class Propose:
-    """Ask the agent for one more proposal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until something ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The campaign is over for now. failed: the operator must act before it can go on."""
-
-    reason: str
-    failed: bool = False
-
-
-Action = Launch | Conclude | Rebase | Requeue | Propose | Wait | Stop
 
 
 def plan(view: View, settings: Settings) -> Action:
@@ -138,71 +38,6 @@ def plan(view: View, settings: Settings) -> Action:
     if _wants_proposal(view, settings):
         return Propose()
     return _wait_or_stop(view, settings, wanted=bool(wanted))
-
-
-def may_launch(view: View, settings: Settings) -> bool:
-    """Whether one more run fits the budget: spent, plus what runs and this one at the mean of runs so far."""
-    return _fits(view, settings, ahead=0, seconds=_mean_seconds(view, settings), proposals=0)
-
-
-def dollars_limit(view: View, settings: Settings) -> float:
-    """What model calls may cost in all, from the campaign's first one on, so that every run in flight can be paid.
-
-    In flight are also the runs of proposals that are ready or thought about: without its run none is worth its price.
-    """
-    budget = settings.budget
-    if budget.dollars is None:
-        return inf
-    runs = len(view.running) + ready(view.open) + view.proposing
-    return budget.dollars - view.spent.slot_dollars - runs * _mean_dollars(view, settings)
-
-
-def _fits(view: View, settings: Settings, *, ahead: int, seconds: float, proposals: int) -> bool:
-    """Whether one more run fits the budget, after `ahead` others that do not run yet.
-
-    seconds: from now to its end. proposals: under way, whose cost is not known yet.
-    """
-    budget, spent = settings.budget, view.spent
-    slot_hours = _committed_slot_hours(view, settings, more=ahead + 1)
-    dollars = _committed_dollars(view, settings, more=ahead + 1) + proposals * _mean_proposal_dollars(view)
-    return (
-        (budget.hours is None or (spent.elapsed_seconds + seconds) / 3600 <= budget.hours)
-        and (budget.gpu_hours is None or slot_hours <= budget.gpu_hours)
-        and (budget.dollars is None or dollars <= budget.dollars)
-    )
-
-
-def _committed_slot_hours(view: View, settings: Settings, *, more: int) -> float:
-    """Slot hours spent, in flight, and of `more` runs, a run at the mean of those so far."""
-    runs = len(view.running) + more
-    return (view.spent.slot_seconds + runs * _mean_seconds(view, settings)) * slot_size(settings) / 3600
-
-
-def _committed_dollars(view: View, settings: Settings, *, more: int) -> float:
-    """Dollars spent, in flight, and of `more` runs, a run at the mean of those so far."""
-    runs = len(view.running) + more
-    return view.spent.dollars + view.spent.slot_dollars + runs * _mean_dollars(view, settings)
-
-
-def _mean_seconds(view: View, settings: Settings) -> float:
-    spent = view.spent
-    return spent.slot_seconds / spent.runs if spent.runs else settings.budget.train_seconds
-
-
-def _mean_dollars(view: View, settings: Settings) -> float:
-    """Of a run's slot: the dearest before there is one, and never below the cheapest, should prices have risen."""
-    spent, hours = view.spent, _mean_seconds(view, settings) / 3600
-    least, most = price_range(settings)
-    return max(spent.slot_dollars / spent.runs, hours * least) if spent.runs else hours * most
-
-
-def _mean_proposal_dollars(view: View) -> float:
-    return view.spent.dollars / view.spent.experiments if view.spent.experiments else 0.0
-
-
-def ready(experiments: Iterable[Experiment]) -> int:
-    """How many of these open experiments wait for their first run."""
-    return sum(1 for e in experiments if e.number != BASELINE and not e.attempts)
 
 
 def _next_step(experiment: Experiment, view: View, settings: Settings) -> Action | None:
@@ -313,9 +148,9 @@ def _wants_proposal(view: View, settings: Settings) -> bool:
         return False
     if limit is not None and view.spent.experiments + view.proposing >= limit:
         return False
-    slots, seconds, ahead = settings.executor.slots, _mean_seconds(view, settings), ready(view.open) + view.proposing
+    slots, seconds, ahead = settings.executor.slots, mean_seconds(view, settings), ready(view.open) + view.proposing
     until_end = thinking_seconds(view.pace) + (1 + ahead // slots) * seconds
-    return ahead < depth(view.pace, slots=slots, run_seconds=seconds) and _fits(
+    return ahead < depth(view.pace, slots=slots, run_seconds=seconds) and fits(
         view, settings, ahead=ahead, seconds=until_end, proposals=view.proposing
     )
 

@@ -13,6 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from controller import terminal
+from controller.actions import Stop
 from controller.booking import Booking
 from controller.campaign import Campaign
 from controller.composition import build_agent, build_executor, warnings_of
@@ -23,7 +24,6 @@ from controller.lab import Lab
 from controller.metrics import Metrics
 from controller.mirror import Mirror
 from controller.notices import Notice
-from controller.planner import Stop
 from controller.ports import Waiting, WaitReason
 from controller.prepare import prepare_data
 from controller.report import write_reports

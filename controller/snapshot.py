@@ -10,7 +10,7 @@ from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Pr
 from controller.judge import State
 from controller.memory import Memory
 from controller.notices import AttemptEnded, Concluded, Notice, TryLost
-from controller.planner import ready
+from controller.pipeline import ready
 from controller.ports import Waiting
 from controller.prices import dollars_of
 from controller.records import mean

@@ -11,10 +11,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+from controller.actions import Launch
 from controller.domain import BASELINE, Attempt, Experiment, Outcome, Result, Try, TryEnded, TryId, TryRequest
 from controller.journal import Journal
 from controller.notices import AttemptEnded, Launched, Observer, TryLost
-from controller.planner import Launch
 from controller.ports import Executor
 from controller.prices import slot_price
 from controller.settings import Settings

@@ -11,11 +11,12 @@ from pathlib import Path
 import pygit2
 
 from controller import gitstore
+from controller.actions import View
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Provenance, Result, Score, Try, Verdict
 from controller.judge import make_judge
 from controller.lab import EXPERIMENT, MAIN, NOTES, Lab
 from controller.memory import Memory
-from controller.planner import View, plan
+from controller.planner import plan
 from controller.records import encode
 from tests.scripted import TRAIN, settings
 

@@ -8,11 +8,11 @@ from threading import Barrier, Event
 
 import pytest
 
+from controller.actions import Stop
 from controller.domain import BASELINE, ExamReport, Outcome, Proposal, Result, TryRequest, Verdict
 from controller.errors import AgentError
 from controller.lab import Lab, kept
 from controller.notices import Admitted, Concluded, Notice, Refused, Troubled
-from controller.planner import Stop
 from controller.ports import Abandoned, ProposalRequest
 from controller.proposing import TWIN
 from tests.scripted import InstantExecutor, NumberAgent, campaign, scored, settings

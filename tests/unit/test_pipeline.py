@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from controller.actions import Launch, Propose, Stop, View, Wait
 from controller.domain import BASELINE, Attempt, Result
 from controller.pipeline import NEWEST, Pace, depth, thinking_seconds
-from controller.planner import Launch, Propose, Stop, View, Wait, plan
+from controller.planner import plan
 from tests.scripted import scored, settings
 from tests.unit.test_planner import Simulation
 

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from controller.actions import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait
+from controller.budget import may_launch
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Result, Try, Verdict
 from controller.judge import make_judge
 from controller.memory import Memory
-from controller.planner import Conclude, Launch, Propose, Rebase, Requeue, Stop, View, Wait, may_launch, plan
+from controller.planner import plan
 from controller.settings import Settings
 from tests.scripted import scored, settings
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.actions import View
+from controller.budget import dollars_limit, may_launch
 from controller.domain import Attempt, Cost, Experiment, Outcome, Result, Try, TryRequest
 from controller.errors import SettingsError
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.memory import Memory
-from controller.planner import View, dollars_limit, may_launch
 from controller.prices import dollars_of, price_range, slot_dollars, slot_price
 from controller.settings import Settings, load_settings
 from tests.scripted import InstantExecutor, campaign, scored, settings
