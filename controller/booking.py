@@ -16,6 +16,7 @@ from controller import money
 from controller.domain import Cost
 from controller.errors import LabError
 from controller.lab import Lab
+from controller.writer import LabWriter
 
 _ADAPTER = TypeAdapter(money.CallRecord)
 
@@ -53,7 +54,7 @@ class Booking:
 
     def _add(self, proposal: int, line: bytes, *, at: float) -> None:
         # A handle remembers packed refs, and may not notice that they were packed again within the same second.
-        Lab.open(self._path).add_call(self._tag, proposal, line, at=at)
+        LabWriter.open(self._path).add_call(self._tag, proposal, line, at=at)
 
     @property
     def cost(self) -> Cost:

@@ -17,7 +17,6 @@ from controller.budget import dollars_limit
 from controller.domain import BASELINE, TryEnded
 from controller.journal import Journal
 from controller.judge import Judge
-from controller.lab import Lab
 from controller.memory import Memory
 from controller.notices import Observer, Troubled
 from controller.planner import plan
@@ -25,6 +24,7 @@ from controller.ports import Agent, Executor
 from controller.proposing import Proposing, Thought
 from controller.settings import Settings
 from controller.trying import Trying
+from controller.writer import LabWriter
 
 WAIT_SECONDS = 1.0
 RETOLD_SECONDS = 300.0
@@ -48,7 +48,7 @@ class Campaign:
         self,
         *,
         settings: Settings,
-        lab: Lab,
+        lab: LabWriter,
         executor: Executor,
         agent: Agent,
         judge: Judge,

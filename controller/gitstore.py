@@ -30,10 +30,7 @@ def tree_of(repository: pygit2.Repository, ref: str) -> pygit2.Tree | None:
 def put(repository: pygit2.Repository, *, ref: str, changes: Mapping[str, bytes | None], at: float) -> None:
     """Write (or with None remove) paths on `ref` in one commit; the ref moves last, so a reader sees all or nothing."""
     old = tree_of(repository, ref)
-    tree = old
-    for path, data in changes.items():
-        blob = None if data is None else repository.create_blob(data)
-        tree = cast(pygit2.Tree, repository[insert(repository, tree, path.split("/"), blob)])
+    tree = changed(repository, old, changes)
     if tree is None or (old is not None and old.id == tree.id):
         return
     parents = [repository.references[ref].target] if old is not None else []
@@ -64,6 +61,16 @@ def _walk(tree: pygit2.Tree, prefix: str) -> Iterator[tuple[str, bytes]]:
             yield from _walk(entry, f"{prefix}{entry.name}/")
         elif isinstance(entry, pygit2.Blob):
             yield f"{prefix}{entry.name}", entry.data
+
+
+def changed(
+    repository: pygit2.Repository, tree: pygit2.Tree | None, changes: Mapping[str, bytes | None]
+) -> pygit2.Tree | None:
+    """`tree` with these paths written, or with None removed; None where there is nothing before and after."""
+    for path, data in changes.items():
+        blob = None if data is None else repository.create_blob(data)
+        tree = cast(pygit2.Tree, repository[insert(repository, tree, path.split("/"), blob)])
+    return tree
 
 
 def insert(

@@ -13,11 +13,12 @@ from controller import novelty
 from controller.actions import AGAIN, Conclude, Requeue
 from controller.domain import BASELINE, Experiment, Judgement, Proposal, Verdict
 from controller.judge import Judge
-from controller.lab import Lab, LabNotebook
+from controller.lab import LabNotebook
 from controller.memory import Memory
 from controller.notices import Concluded, Observer
 from controller.records import lab_book_entry
 from controller.settings import Settings, dump_settings
+from controller.writer import LabWriter
 
 COMPACTED_EVERY = 50
 
@@ -30,7 +31,7 @@ class Journal:
 
     def __init__(
         self,
-        lab: Lab,
+        lab: LabWriter,
         settings: Settings,
         *,
         judge: Judge,
@@ -108,7 +109,7 @@ class Journal:
             kept_as = self._lab.kept_commit(experiment, message=message, at=judgement.at)
             judgement = replace(judgement, kept_as=kept_as)
         experiment = replace(experiment, judgement=judgement)
-        # The note goes first: a kill in between leaves a branch that `Lab.repair` moves.
+        # The note goes first: a kill in between leaves a branch that `LabWriter.repair` moves.
         self.record(experiment)
         self._lab.advance(self._tag, experiment)
         if judgement.kept_as:

@@ -1,4 +1,4 @@
-"""How experiments are written down: JSON for the lab's notes, the branch's messages, and upstream's results.tsv.
+"""How experiments are written down: JSON for the lab's notes, messages of commits, and upstream's results.tsv.
 
 Pure. The JSON is the domain itself, defaults left out; it refuses nothing, because the lab's format
 number has been checked before a record is read.
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pydantic import TypeAdapter
 
-from controller.domain import BASELINE, Experiment, Judgement, Outcome, Verdict
+from controller.domain import BASELINE, Experiment, Judgement, Outcome, Proposal, Verdict
 from controller.prices import dollars_of, slot_hours
 from controller.settings import Settings
 
@@ -36,6 +36,12 @@ def encode(experiment: Experiment) -> bytes:
 def decode(data: bytes) -> Experiment:
     """The experiment that `encode` wrote. Raises ValueError on anything else."""
     return _ADAPTER.validate_json(data)
+
+
+def experiment_message(proposal: Proposal, *, tag: str, number: int) -> str:
+    """Message of an experiment's commit: what, why, and whose idea."""
+    lines = [proposal.title, "", proposal.hypothesis, "", f"Experiment: {tag}-{number}", f"Agent: {proposal.agent}"]
+    return "\n".join(lines) + "\n"
 
 
 def lab_book_entry(experiment: Experiment, judgement: Judgement, *, tag: str, metric: str) -> str:

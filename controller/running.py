@@ -20,7 +20,6 @@ from controller.composition import build_agent, build_executor, warnings_of
 from controller.domain import BASELINE
 from controller.folder import CampaignFolder, read_brief, read_manifest, task_files
 from controller.judge import make_judge
-from controller.lab import Lab
 from controller.metrics import Metrics
 from controller.mirror import Mirror
 from controller.notices import Notice
@@ -31,6 +30,7 @@ from controller.screen import Screen
 from controller.server import Server, Sources
 from controller.settings import Settings
 from controller.snapshot import Tally, take_snapshot
+from controller.writer import LabWriter
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
@@ -49,7 +49,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
     """
     if settings.executor.kind == "local":
         _ready_data(folder, settings, err)
-    lab = Lab.open(folder.lab, create=True)
+    lab = LabWriter.open(folder.lab, create=True)
     patience = SUCCESSION_SECONDS if settings.server.enabled else 0.0
     with lab.lock(now=time.time(), patience=patience):
         out.print(f"\n{terminal.headline(settings)}", markup=False)
@@ -63,7 +63,9 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
 class _Run:
     """One go at the campaign: its parts put together, run, and closed."""
 
-    def __init__(self, folder: CampaignFolder, settings: Settings, *, lab: Lab, out: Console, err: Console) -> None:
+    def __init__(
+        self, folder: CampaignFolder, settings: Settings, *, lab: LabWriter, out: Console, err: Console
+    ) -> None:
         self._folder, self._settings, self._lab, self._out = folder, settings, lab, out
         self._told_to_stop = threading.Event()
         self._ended = self._trouble = ""

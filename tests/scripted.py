@@ -11,12 +11,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.campaign import Campaign
-from controller.domain import Outcome, Progress, Proposal, Provenance, Result, Score, TryEnded, TryId, TryRequest
+from controller.domain import (
+    BASELINE,
+    Experiment,
+    Outcome,
+    Progress,
+    Proposal,
+    Provenance,
+    Result,
+    Score,
+    TryEnded,
+    TryId,
+    TryRequest,
+    Verdict,
+)
 from controller.judge import make_judge
-from controller.lab import Lab
 from controller.notices import Notice
 from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import Settings, load_settings
+from controller.writer import LabWriter
 
 CONSTANTS = 30
 TRAIN = "".join(f"K{n} = 0\n\n# constant {n} stands alone\n\n" for n in range(CONSTANTS))
@@ -33,6 +46,12 @@ def scored(value: float, **fields: object) -> Result:
     """A scored result."""
     score = Score(value=value, provenance=Provenance.LOG)
     return Result(outcome=Outcome.SCORED, score=score, seconds=20.0, **fields)  # type: ignore[arg-type]  # test values
+
+
+def kept(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Kept experiments in the order of the branch, the baseline left out."""
+    chosen = [e for e in experiments if e.number != BASELINE and e.judgement and e.judgement.verdict is Verdict.KEEP]
+    return sorted(chosen, key=lambda e: e.judgement.order if e.judgement else 0)
 
 
 @dataclass
@@ -134,7 +153,7 @@ def campaign(
     chosen = chosen or settings()
     return Campaign(
         settings=chosen,
-        lab=Lab.open(folder / "lab.git", create=True),
+        lab=LabWriter.open(folder / "lab.git", create=True),
         executor=executor,
         agent=agent or NumberAgent(),
         judge=make_judge(chosen.judge, minimize=chosen.task.direction == "minimize"),

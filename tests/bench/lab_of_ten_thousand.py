@@ -18,6 +18,7 @@ from controller.lab import EXPERIMENT, MAIN, NOTES, Lab
 from controller.memory import Memory
 from controller.planner import plan
 from controller.records import encode
+from controller.writer import LabWriter
 from tests.scripted import TRAIN, settings
 
 EXPERIMENTS = 10_000
@@ -40,7 +41,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 def make_lab(folder: Path) -> None:
     """A campaign of 10,000 judged experiments, one in fifty kept, packed as `git gc` leaves it."""
-    lab = Lab.open(folder / "lab.git", create=True)
+    lab = LabWriter.open(folder / "lab.git", create=True)
     baseline = lab.begin("t", {"train.py": TRAIN}, fingerprint="f0", settings="tag: t\n", at=1e9)
     pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, False)
     repository = pygit2.Repository(str(lab.path))

@@ -12,8 +12,8 @@ from threading import Event, Lock, Timer
 from controller.campaign import WAIT_SECONDS, Campaign
 from controller.domain import Proposal, Result, TryEnded, TryId, TryRequest
 from controller.judge import make_judge
-from controller.lab import Lab
 from controller.ports import Abandoned, ProposalRequest
+from controller.writer import LabWriter
 from tests.scripted import TRAIN, InstantExecutor, NumberAgent, scored, settings
 
 FASTER = 4.0
@@ -138,7 +138,7 @@ def _campaign(folder: Path, *overrides: str, minutes: float) -> Measured:
     executor = Slots(clock)
     ran = Campaign(
         settings=chosen,
-        lab=Lab.open(folder / "lab.git", create=True),
+        lab=LabWriter.open(folder / "lab.git", create=True),
         executor=executor,
         agent=agent,
         judge=make_judge(chosen.judge, minimize=True),

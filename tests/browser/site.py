@@ -26,13 +26,13 @@ from controller.domain import (
     TryRequest,
 )
 from controller.judge import make_judge
-from controller.lab import Lab
 from controller.metrics import Metrics
 from controller.notices import Notice
 from controller.ports import Abandoned, ProposalRequest, Waiting, WaitReason
 from controller.server import Server, Sources
 from controller.settings import Settings
 from controller.snapshot import Tally, take_snapshot
+from controller.writer import LabWriter
 from tests.local_task import wait_until
 from tests.scripted import CONSTANTS, InstantExecutor, NumberAgent, scored, settings
 
@@ -176,7 +176,7 @@ def serving(folder: Path) -> Iterator[Site]:
     task = {"train.py": _task(), "program.md": "Lower it.\n"}
     ran = Campaign(
         settings=chosen,
-        lab=Lab.open(folder / "lab.git", create=True),
+        lab=LabWriter.open(folder / "lab.git", create=True),
         executor=executor,
         agent=Researcher(),
         judge=make_judge(chosen.judge, minimize=True),

@@ -16,13 +16,13 @@ from typing import Any
 
 import pygit2
 
-from controller import gitstore
+from controller import commits, gitstore
 from controller.agent.perturb import PerturbAgent
 from controller.campaign import Campaign
 from controller.executor.local import LocalExecutor
 from controller.judge import make_judge
-from controller.lab import Lab
 from controller.settings import load_settings
+from controller.writer import LabWriter
 
 TRAIN = """\
 import sys, time
@@ -54,7 +54,7 @@ def main() -> None:
     (folder / "campaign.yaml").write_text(SETTINGS)
     settings = load_settings(folder / "campaign.yaml", [f"task.folder={task}"])
     count_effects(last)
-    lab = Lab.open(folder / "lab.git", create=True)
+    lab = LabWriter.open(folder / "lab.git", create=True)
     with lab.lock(now=time.time()):
         executor = LocalExecutor(settings, task_folder=task, data_folder=data, work_folder=folder / "work")
         campaign = Campaign(
@@ -77,9 +77,9 @@ def count_effects(last: int) -> None:
     places: list[tuple[Any, str]] = [
         (gitstore, "put"),
         (gitstore, "insert"),
-        (Lab, "_commit"),
-        (Lab, "_move"),
-        (Lab, "_show"),
+        (commits, "write"),
+        (LabWriter, "_move"),
+        (LabWriter, "_show"),
         (LocalExecutor, "launch"),
         (LocalExecutor, "recorded"),
         (LocalExecutor, "adopt"),

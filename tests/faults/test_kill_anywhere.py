@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from controller.domain import BASELINE, Experiment
-from controller.lab import Lab, kept
+from controller.lab import Lab
+from tests.scripted import kept
 
 CHILD = Path(__file__).parent / "controller_that_dies.py"
 LONGEST = 180

@@ -13,11 +13,12 @@ from controller.booking import Booking, read_calls
 from controller.errors import LabError
 from controller.lab import Lab
 from controller.money import CallRecord
+from controller.writer import LabWriter
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     lab.begin("t", {"train.py": "A = 1\n"}, fingerprint="f", settings="", at=1e9)
     return lab.path
 
@@ -29,7 +30,7 @@ def call(number: int) -> CallRecord:
 
 
 def test_sixteen_threads_book_while_the_loop_has_git_pack_and_no_call_is_lost(path: Path) -> None:
-    booking, loop = Booking(path, "t"), Lab.open(path)
+    booking, loop = Booking(path, "t"), LabWriter.open(path)
     subprocess.run(["git", "-C", str(path), "config", "gc.auto", "1"], check=True)
     with ThreadPoolExecutor(16) as pool:
         booked = [pool.submit(booking.book, call(number)) for number in range(120)]

@@ -11,11 +11,11 @@ import pytest
 from controller.actions import Stop
 from controller.domain import BASELINE, ExamReport, Outcome, Proposal, Result, TryRequest, Verdict
 from controller.errors import AgentError
-from controller.lab import Lab, kept
+from controller.lab import Lab
 from controller.notices import Admitted, Concluded, Notice, Refused, Troubled
 from controller.ports import Abandoned, ProposalRequest
 from controller.proposing import TWIN
-from tests.scripted import InstantExecutor, NumberAgent, campaign, scored, settings
+from tests.scripted import InstantExecutor, NumberAgent, campaign, kept, scored, settings
 
 
 def noisy(request: TryRequest) -> Result:

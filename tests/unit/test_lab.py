@@ -18,27 +18,30 @@ from controller.domain import Attempt, Experiment, Judgement, Outcome, Proposal,
 from controller.errors import LabError, LabInUse, Moved
 from controller.lab import Lab
 from controller.records import results_tsv
+from controller.writer import LabWriter
 from tests.scripted import scored
 
 FILES = {"train.py": "A = 1\n\n\n\nB = 1\n", "program.md": "Lower it.\n"}
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    opened = Lab.open(tmp_path / "lab.git", create=True)
+def lab(tmp_path: Path) -> Iterator[LabWriter]:
+    opened = LabWriter.open(tmp_path / "lab.git", create=True)
     with opened.lock(now=0.0):
         opened.begin("t", FILES, fingerprint="f", settings="tag: t\n", at=1e9)
         yield opened
 
 
-def admit(lab: Lab, number: int = 1, *, text: str = "A = 2\n\n\n\nB = 1\n", base: str | None = None) -> Experiment:
+def admit(
+    lab: LabWriter, number: int = 1, *, text: str = "A = 2\n\n\n\nB = 1\n", base: str | None = None
+) -> Experiment:
     proposal = Proposal(
         base=base or lab.incumbent("t"), files={"train.py": text}, title="A 1 → 2", hypothesis="more", agent="test"
     )
     return lab.admit("t", number, proposal, fingerprint=f"f{number}", at=1e9 + number)
 
 
-def keep(lab: Lab, experiment: Experiment) -> Experiment:
+def keep(lab: LabWriter, experiment: Experiment) -> Experiment:
     commit = lab.kept_commit(experiment, message="A 1 → 2\n", at=1e9)
     judgement = Judgement(verdict=Verdict.KEEP, reason="better", order=2, kept_as=commit)
     judged = replace(experiment, judgement=judgement)
@@ -46,11 +49,11 @@ def keep(lab: Lab, experiment: Experiment) -> Experiment:
     return judged
 
 
-def git(lab: Lab, *arguments: str) -> str:
+def git(lab: LabWriter, *arguments: str) -> str:
     return subprocess.run(["git", "-C", str(lab.path), *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def test_records_come_back_as_they_were_written(lab: Lab) -> None:
+def test_records_come_back_as_they_were_written(lab: LabWriter) -> None:
     experiment = admit(lab)
     attempt = Attempt(number=1, seed=7, result=scored(1.25, phase_seconds={"train": 20.0}, summary={"depth": 3.0}))
     lab.record("t", replace(experiment, attempts=(attempt,)), at=1e9)
@@ -58,7 +61,7 @@ def test_records_come_back_as_they_were_written(lab: Lab) -> None:
     assert Lab.open(lab.path).experiments("t")[1] == replace(experiment, attempts=(attempt,))
 
 
-def test_git_notes_shows_the_record_of_a_commit(lab: Lab) -> None:
+def test_git_notes_shows_the_record_of_a_commit(lab: LabWriter) -> None:
     experiment = admit(lab)
 
     note = json.loads(git(lab, "notes", "--ref", "autoresearch/t", "show", experiment.commit))
@@ -66,7 +69,7 @@ def test_git_notes_shows_the_record_of_a_commit(lab: Lab) -> None:
     assert note["title"] == "A 1 → 2"
 
 
-def test_failures_stay_reachable_for_ever(lab: Lab) -> None:
+def test_failures_stay_reachable_for_ever(lab: LabWriter) -> None:
     experiment = admit(lab)
 
     assert git(lab, "rev-parse", "refs/experiments/t/1").strip() == experiment.commit
@@ -74,7 +77,7 @@ def test_failures_stay_reachable_for_ever(lab: Lab) -> None:
     assert git(lab, "fsck", "--full", "--strict", "--no-dangling") == ""
 
 
-def test_keep_moves_the_branch_once_and_only_from_its_base(lab: Lab) -> None:
+def test_keep_moves_the_branch_once_and_only_from_its_base(lab: LabWriter) -> None:
     first, second = admit(lab), admit(lab, 2, text="A = 1\n\n\n\nB = 3\n")
     kept = keep(lab, first)
 
@@ -86,7 +89,7 @@ def test_keep_moves_the_branch_once_and_only_from_its_base(lab: Lab) -> None:
         lab.advance("t", keep(lab, second))
 
 
-def test_branch_that_a_crash_left_behind_is_moved_by_repair(lab: Lab) -> None:
+def test_branch_that_a_crash_left_behind_is_moved_by_repair(lab: LabWriter) -> None:
     kept = keep(lab, admit(lab))
     before = lab.incumbent("t")
 
@@ -97,7 +100,7 @@ def test_branch_that_a_crash_left_behind_is_moved_by_repair(lab: Lab) -> None:
     assert lab.incumbent("t") == kept.judgement.kept_as
 
 
-def test_experiment_ref_that_a_crash_left_out_comes_back(lab: Lab) -> None:
+def test_experiment_ref_that_a_crash_left_out_comes_back(lab: LabWriter) -> None:
     experiment = admit(lab)
     git(lab, "update-ref", "-d", "refs/experiments/t/1")
 
@@ -107,7 +110,7 @@ def test_experiment_ref_that_a_crash_left_out_comes_back(lab: Lab) -> None:
 
 
 def test_campaign_half_begun_is_begun_again_to_the_same_commit(tmp_path: Path) -> None:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     first = lab.begin("t", FILES, fingerprint="f", settings="", at=1e9)
     git(lab, "update-ref", "-d", "refs/heads/autoresearch/t")
 
@@ -115,7 +118,7 @@ def test_campaign_half_begun_is_begun_again_to_the_same_commit(tmp_path: Path) -
     assert lab.incumbent("t") == first.commit
 
 
-def test_rebase_moves_an_experiment_with_its_record(lab: Lab) -> None:
+def test_rebase_moves_an_experiment_with_its_record(lab: LabWriter) -> None:
     first, second = admit(lab), admit(lab, 2, text="A = 1\n\n\n\nB = 3\n")
     lab.advance("t", keep(lab, first))
     head = lab.incumbent("t")
@@ -130,7 +133,7 @@ def test_rebase_moves_an_experiment_with_its_record(lab: Lab) -> None:
 
 
 def test_edits_of_neighbouring_lines_merge_and_both_are_there(tmp_path: Path) -> None:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     lab.begin("t", {"train.py": "A = 1\nB = 1\n"}, fingerprint="f", settings="", at=1e9)
     first, second = admit(lab, text="A = 2\nB = 1\n"), admit(lab, 2, text="A = 1\nB = 3\n")
 
@@ -139,16 +142,16 @@ def test_edits_of_neighbouring_lines_merge_and_both_are_there(tmp_path: Path) ->
     assert merged == {"train.py": "A = 2\nB = 3\n"}
 
 
-def test_edits_of_the_same_line_conflict(lab: Lab) -> None:
+def test_edits_of_the_same_line_conflict(lab: LabWriter) -> None:
     first, second = admit(lab), admit(lab, 2, text="A = 9\n\n\n\nB = 1\n")
 
     assert lab.merge(base=second.base, ours=first.commit, theirs=second.commit, paths=["train.py"]) is None
 
 
-def test_second_writer_is_told_who_holds_the_lab(lab: Lab) -> None:
+def test_second_writer_is_told_who_holds_the_lab(lab: LabWriter) -> None:
     script = (
-        "import sys; from pathlib import Path; from controller.lab import Lab\n"
-        "with Lab.open(Path(sys.argv[1])).lock(now=0): pass"
+        "import sys; from pathlib import Path; from controller.writer import LabWriter\n"
+        "with LabWriter.open(Path(sys.argv[1])).lock(now=0): pass"
     )
     done = subprocess.run([sys.executable, "-c", script, str(lab.path)], capture_output=True, text=True, check=False)
 
@@ -156,22 +159,22 @@ def test_second_writer_is_told_who_holds_the_lab(lab: Lab) -> None:
 
 
 def test_lock_of_a_dead_process_is_no_lock(tmp_path: Path) -> None:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     script = (
-        "import os, sys; from pathlib import Path; from controller.lab import Lab\n"
-        "with Lab.open(Path(sys.argv[1])).lock(now=0): os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from controller.writer import LabWriter\n"
+        "with LabWriter.open(Path(sys.argv[1])).lock(now=0): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", script, str(lab.path)], check=False)
 
-    with lab.lock(now=1.0), pytest.raises(LabInUse), Lab.open(lab.path).lock(now=2.0):
+    with lab.lock(now=1.0), pytest.raises(LabInUse), LabWriter.open(lab.path).lock(now=2.0):
         pass
 
 
 def test_successor_waits_for_a_holder_that_is_about_to_end(tmp_path: Path) -> None:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     script = (
-        "import sys; from pathlib import Path; from controller.lab import Lab\n"
-        "with Lab.open(Path(sys.argv[1])).lock(now=0): print(flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from controller.writer import LabWriter\n"
+        "with LabWriter.open(Path(sys.argv[1])).lock(now=0): print(flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", script, str(lab.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -187,7 +190,7 @@ def test_successor_waits_for_a_holder_that_is_about_to_end(tmp_path: Path) -> No
 
 
 def test_stale_ref_lock_is_removed_by_the_next_holder(tmp_path: Path) -> None:
-    lab = Lab.open(tmp_path / "lab.git", create=True)
+    lab = LabWriter.open(tmp_path / "lab.git", create=True)
     stale = lab.path / "refs" / "heads" / "autoresearch" / "t.lock"
     stale.parent.mkdir(parents=True)
     stale.touch()
@@ -198,7 +201,7 @@ def test_stale_ref_lock_is_removed_by_the_next_holder(tmp_path: Path) -> None:
     assert not stale.exists()
 
 
-def test_lab_of_a_newer_version_is_refused(lab: Lab) -> None:
+def test_lab_of_a_newer_version_is_refused(lab: LabWriter) -> None:
     git(lab, "config", "autoresearch.format", "99")
 
     with pytest.raises(LabError, match="has format 99, this version reads 1: upgrade"):
@@ -217,7 +220,7 @@ def test_missing_lab_says_how_to_start_one(tmp_path: Path) -> None:
         Lab.open(tmp_path / "lab.git")
 
 
-def test_damaged_record_is_named(lab: Lab) -> None:
+def test_damaged_record_is_named(lab: LabWriter) -> None:
     experiment = admit(lab)
     git(
         lab,
@@ -245,7 +248,7 @@ def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=True)
     try:
-        lab = Lab.open(disk / "lab.git", create=True)
+        lab = LabWriter.open(disk / "lab.git", create=True)
         lab.begin("t", FILES, fingerprint="f", settings="", at=1e9)
         (disk / "filler").write_bytes(os.urandom(2**20 - 4096 * (sum(1 for _ in disk.rglob("*")) + 8)))
         with pytest.raises(LabError, match="nothing recorded before is lost"):
@@ -265,7 +268,8 @@ def test_user_settings_of_git_are_not_read(tmp_path: Path) -> None:
     home.mkdir()
     (home / ".gitconfig").write_text("[this is not git\n")
     script = (
-        "import sys; from pathlib import Path; from controller.lab import Lab; Lab.open(Path(sys.argv[1]), create=True)"
+        "import sys; from pathlib import Path; from controller.writer import LabWriter\n"
+        "LabWriter.open(Path(sys.argv[1]), create=True)"
     )
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
 
@@ -276,7 +280,7 @@ def test_user_settings_of_git_are_not_read(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_results_have_upstreams_columns(lab: Lab) -> None:
+def test_results_have_upstreams_columns(lab: LabWriter) -> None:
     experiment = admit(lab)
     attempt = Attempt(number=1, seed=1, result=scored(0.9979, summary={"peak_vram_mb": 45060.2}))
     kept = replace(experiment, attempts=(attempt,), judgement=Judgement(verdict=Verdict.KEEP, reason="", order=1))
