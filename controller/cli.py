@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,10 +17,10 @@ from rich.syntax import Syntax
 
 from controller import __version__, terminal
 from controller.domain import BASELINE, Experiment
-from controller.errors import AutoresearchError, LabError, SettingsError
-from controller.folder import CampaignFolder, find, read_manifest, task_folder
+from controller.errors import AutoresearchError, LabError
+from controller.folder import CampaignFolder, find, read_manifest
 from controller.lab import Lab
-from controller.records import mean, results_tsv, wide_tsv
+from controller.records import experiment_facts, results_tsv, wide_tsv
 from controller.settings import Settings, home_of_campaigns, load_settings
 from controller.tables import experiments_table, yields_table
 
@@ -123,7 +123,7 @@ def log(campaign: CampaignOption = None, lab_path: LabOption = None, as_json: Js
     """List every experiment with its verdict, score, expected gain and cost."""
     _, settings, experiments = _read(campaign, lab_path)
     if as_json:
-        out.print_json(json.dumps([_as_json(e, settings) for e in experiments]))
+        out.print_json(json.dumps([experiment_facts(e, settings) for e in experiments]))
         return
     out.print(experiments_table(experiments, settings))
 
@@ -145,7 +145,7 @@ def show(
         out.print((text or b"no transcript: this agent does not talk").decode(), markup=False)
         return
     if as_json:
-        out.print_json(json.dumps(_as_json(experiment, settings) | {"diff": lab.diff(experiment)}))
+        out.print_json(json.dumps(experiment_facts(experiment, settings) | {"diff": lab.diff(experiment)}))
         return
     for block in terminal.experiment_blocks(experiment, settings):
         out.print(block)
@@ -209,23 +209,16 @@ def _settings(
     executor: str | None = None,
     sandbox: str | None = None,
 ) -> Settings:
-    """The campaign's settings: the given file, else its own; flags on top."""
-    known = folder.settings if folder.settings.exists() else None
-    file = given or known
+    """The campaign's settings, with the flags of the command on top."""
     flags = [f"executor.kind={executor}"] if executor else []
     flags += [f"executor.sandbox={sandbox}"] if sandbox else []
-    settings = load_settings(file, [*(overrides or []), *flags])
-    if given and known and (tag := load_settings(known).tag) != settings.tag:
-        raise SettingsError(f"{folder.path} holds campaign {tag}, not {settings.tag}: give {given} a folder of its own")
-    task_folder(settings)
-    folder.remember(settings, replace=given is not None)
-    return settings
+    return folder.choose_settings(given, [*(overrides or []), *flags])
 
 
 def _read(campaign: Path | None, lab_path: Path | None) -> tuple[CampaignFolder, Settings, list[Experiment]]:
     """Folder, settings and experiments for a command that only reads."""
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
-    settings = load_settings(folder.settings if folder.settings.exists() else None)
+    settings = load_settings(folder.known_settings)
     experiments = Lab.open(folder.lab).experiments(settings.tag)
     if not experiments:
         raise LabError(f"the lab {folder.lab} has no campaign {settings.tag}: start it with `autoresearch run`")
@@ -248,16 +241,6 @@ def _pick(experiments: list[Experiment], number: int) -> Experiment:
             f"no experiment {number}: this campaign has {BASELINE} to {last} (`autoresearch log` lists them)"
         )
     return found
-
-
-def _as_json(experiment: Experiment, settings: Settings) -> dict[str, Any]:
-    from controller.prices import dollars_of
-    from controller.records import encode
-
-    record: dict[str, Any] = json.loads(encode(experiment))
-    verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
-    score = mean(experiment.scores) if experiment.scores else None
-    return record | {"verdict": verdict, "score": score, "dollars": dollars_of(experiment, settings)}
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import DataError, SettingsError, TaskError
-from controller.settings import Settings, dump_settings
+from controller.settings import Settings, dump_settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -47,7 +48,27 @@ class CampaignFolder:
         """Where tries run."""
         return self.path / "work"
 
-    def remember(self, settings: Settings, *, replace: bool = False) -> None:
+    @property
+    def known_settings(self) -> Path | None:
+        """The campaign's own settings file; None before the first run."""
+        return self.settings if self.settings.exists() else None
+
+    def choose_settings(self, given: Path | None, overrides: Sequence[str]) -> Settings:
+        """What to go on with: the given file, else the campaign's own, `overrides` on top; written to the folder.
+
+        Raises SettingsError where the given file is another campaign's, TaskError where its task cannot be run.
+        """
+        known = self.known_settings
+        settings = load_settings(given or known, overrides)
+        if given and known and (tag := load_settings(known).tag) != settings.tag:
+            raise SettingsError(
+                f"{self.path} holds campaign {tag}, not {settings.tag}: give {given} a folder of its own"
+            )
+        task_folder(settings)
+        self._remember(settings, replace=given is not None)
+        return settings
+
+    def _remember(self, settings: Settings, *, replace: bool) -> None:
         """Write the settings file where there is none yet, or in place of the one there is."""
         if self.settings.exists() and not replace:
             return

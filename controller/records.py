@@ -1,4 +1,4 @@
-"""How experiments are written down: JSON for the lab's notes, messages of commits, and upstream's results.tsv.
+"""How experiments are written down: JSON for the lab and for scripts, messages of commits, and upstream's results.tsv.
 
 Pure. The JSON is the domain itself, defaults left out; it refuses nothing, because the lab's format
 number has been checked before a record is read.
@@ -6,7 +6,9 @@ number has been checked before a record is read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -36,6 +38,14 @@ def encode(experiment: Experiment) -> bytes:
 def decode(data: bytes) -> Experiment:
     """The experiment that `encode` wrote. Raises ValueError on anything else."""
     return _ADAPTER.validate_json(data)
+
+
+def experiment_facts(experiment: Experiment, settings: Settings) -> dict[str, Any]:
+    """Its record for a script, with verdict (`open` before there is one), mean score and dollars beside it."""
+    record: dict[str, Any] = json.loads(encode(experiment))
+    verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
+    score = mean(experiment.scores) if experiment.scores else None
+    return record | {"verdict": verdict, "score": score, "dollars": dollars_of(experiment, settings)}
 
 
 def experiment_message(proposal: Proposal, *, tag: str, number: int) -> str:
