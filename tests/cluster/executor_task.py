@@ -23,7 +23,8 @@ from typing import Any
 
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.executor.kubernetes import KubernetesExecutor
-from controller.executor.kubernetes.client import Client, connect
+from controller.executor.kubernetes.client import Client
+from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.job import USER, job_name
 from controller.settings import Settings
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until

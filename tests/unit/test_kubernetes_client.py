@@ -8,15 +8,9 @@ import pytest
 import urllib3
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import (
-    CONFIG_MAPS,
-    MESSAGE_LIMIT,
-    PODS,
-    Client,
-    Refused,
-    Unavailable,
-    connect,
-)
+from controller.executor.kubernetes.client import CONFIG_MAPS, PODS, Client
+from controller.executor.kubernetes.connection import connect
+from controller.executor.kubernetes.errors import MESSAGE_LIMIT, Refused, Unavailable
 from controller.executor.kubernetes.logs import read_tail
 from controller.settings import KubernetesSettings
 from tests.unit.kubernetes_api import Reply, ScriptedApi, client_of

@@ -1,4 +1,4 @@
-"""Runs every try as one isolated Job. `job`, `outcome` and `result` are pure; `client` alone knows the library."""
+"""Runs every try as one isolated Job. `job`, `outcome` and `result` are pure; `connection` alone knows the library."""
 
 from controller.executor.kubernetes.executor import KubernetesExecutor
 

@@ -1,10 +1,9 @@
-"""The only room that knows the Kubernetes client library: plain dicts in, parsed JSON out.
+"""Requests to the API server: plain dicts in, parsed JSON out.
 
-The library gives the connection pool, TLS and credentials (kubeconfig, exec plug-ins, a pod's own token).
-Paths and bodies are ours: its models drop fields that a newer cluster knows, and cost three to five times
-the time. Every request has a timeout, is counted once, and answers in one of three ways: a value, `Refused`
-(the API server said no) or `Unavailable` (nobody knows whether it happened). Nothing is sent twice here:
-the work queue repeats whole steps, which look at the cluster first.
+Paths and bodies are ours: the client library's models drop fields that a newer cluster knows, and cost three to
+five times the time. Every request has a timeout, is counted once, and answers in one of three ways: a value,
+`Refused` or `Unavailable`. Nothing is sent twice here: the work queue repeats whole steps, which look at the
+cluster first.
 """
 
 from __future__ import annotations
@@ -14,52 +13,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
 
-from controller.errors import ClusterError
-from controller.settings import KubernetesSettings
+from controller.executor.kubernetes.errors import Refused, failure_of, translated
 
 Object = dict[str, Any]
 Observe = Callable[[str, str, str, float], None]
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
-CONNECTIONS = 64
-"""Each watch and each followed log holds one for as long as it lasts."""
-
-MESSAGE_LIMIT = 512
-"""Characters of a server's words that are kept: enough to act on, too few to flood a log."""
-
-
-class Refused(ClusterError):
-    """The API server answered and did not do it. `reason` is the Status' own word, such as AlreadyExists."""
-
-    def __init__(self, text: str, *, status: int, reason: str, message: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.reason = reason
-        self.message = message
-
-    @property
-    def over_quota(self) -> bool:
-        """No room now: wait, this is nobody's fault."""
-        return self.status == 403 and "exceeded quota" in self.message
-
-
-class Unavailable(ClusterError):
-    """No usable answer: whether the request took effect is unknown.
-
-    retry_after: seconds that the server asked to wait. answered: the API server itself is there.
-    """
-
-    def __init__(self, text: str, *, retry_after: float = 0.0, answered: bool = False) -> None:
-        super().__init__(text)
-        self.retry_after = retry_after
-        self.answered = answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +42,7 @@ CONFIG_MAPS = Resource("api/v1", "configmaps")
 LEASES = Resource("apis/coordination.k8s.io/v1", "leases")
 
 
-def _unseen(verb: str, resource: str, code: str, seconds: float) -> None:
+def unobserved(verb: str, resource: str, code: str, seconds: float) -> None:
     """Count nothing."""
 
 
@@ -97,7 +62,7 @@ class Client:
     namespace: str
     pool: Any
     credentials: Callable[[], Mapping[str, str]]
-    observe: Observe = _unseen
+    observe: Observe = unobserved
     guard: Callable[[], None] = _unguarded
 
     def guarded(self, guard: Callable[[], None]) -> Client:
@@ -225,7 +190,7 @@ class Client:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         began, code = time.monotonic(), "error"
         try:
-            with _translated(self.host):
+            with translated(self.host):
                 response = self.pool.request(
                     method,
                     f"{self.host}{path}" + (f"?{urlencode(query)}" if query else ""),
@@ -240,8 +205,8 @@ class Client:
             self.observe(verb, resource, code, time.monotonic() - began)
         try:
             if response.status >= 300:
-                raise _failure(response, f"{verb} {resource} {path.rpartition('/')[2]}")
-            with _translated(self.host):
+                raise failure_of(response, f"{verb} {resource} {path.rpartition('/')[2]}")
+            with translated(self.host):
                 yield response
         finally:
             # A stream that was not read to its end cannot carry another request.
@@ -249,41 +214,6 @@ class Client:
                 response.close()
             else:
                 response.release_conn()
-
-
-@contextmanager
-def _translated(host: str) -> Iterator[None]:
-    try:
-        yield
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        said = " ".join(str(error).split())[:MESSAGE_LIMIT]
-        raise Unavailable(f"the Kubernetes API at {host} does not answer: {said}") from error
-
-
-def _failure(response: urllib3.BaseHTTPResponse, what: str) -> Refused | Unavailable:
-    with _translated(what):
-        body = response.data
-    status = _status_of(body)
-    message = str(status.get("message") or body[:MESSAGE_LIMIT].decode(errors="replace"))[:MESSAGE_LIMIT]
-    reason = str(status.get("reason", ""))
-    text = f"the cluster refused to {what}: {response.status} {reason}: {message}"
-    # Two writers met in a quota's status: the server asks to try again, nothing was decided.
-    race = response.status == 409 and reason == "Conflict" and "resourcequotas" in message
-    if response.status == 429 or response.status >= 500 or race:
-        return Unavailable(text, retry_after=_seconds(response.headers.get("Retry-After")), answered=True)
-    return Refused(text, status=response.status, reason=reason, message=message)
-
-
-def _status_of(body: bytes) -> Mapping[str, Any]:
-    try:
-        status = json.loads(body)
-    except ValueError:
-        return {}
-    return status if isinstance(status, dict) else {}
-
-
-def _seconds(header: str | None) -> float:
-    return float(header) if header and header.isdigit() else 0.0
 
 
 def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator[bytes]:
@@ -297,51 +227,3 @@ def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator
             rest = b""
     if rest:
         yield rest
-
-
-def connect(settings: KubernetesSettings, *, observe: Observe = _unseen) -> Client:
-    """A client for the cluster that the settings name. Raises ClusterError where no credentials are found."""
-    from kubernetes import client as library  # takes 0.2 s, and only this executor needs it
-
-    configuration = _configuration(settings, library)
-    configuration.connection_pool_maxsize = CONNECTIONS
-    configuration.keep_alive = True
-    api = library.ApiClient(configuration)
-
-    def credentials() -> Mapping[str, str]:
-        # Asked anew for every request: a pod's token lives for an hour, and the library re-reads it.
-        found = configuration.auth_settings().values()
-        return {entry["key"]: entry["value"] for entry in found if entry.get("in") == "header" and entry["value"]}
-
-    return Client(
-        host=configuration.host,
-        namespace=settings.namespace,
-        pool=api.rest_client.pool_manager,
-        credentials=credentials,
-        observe=observe,
-    )
-
-
-def _configuration(settings: KubernetesSettings, library: Any) -> Any:
-    from kubernetes import config as untyped
-
-    config: Any = untyped
-    configuration = library.Configuration()
-    try:
-        if settings.kubeconfig is None and settings.context is None and _in_cluster():
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            path = str(settings.kubeconfig) if settings.kubeconfig else None
-            config.load_kube_config(config_file=path, context=settings.context, client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
-        raise ClusterError(
-            f"no way into a cluster: {error}; set executor.kubernetes.kubeconfig, or run inside a pod"
-        ) from error
-    return configuration
-
-
-def _in_cluster() -> bool:
-    from kubernetes.config import incluster_config
-
-    needed = (incluster_config.SERVICE_TOKEN_FILENAME, incluster_config.SERVICE_CERT_FILENAME)
-    return all(Path(name).is_file() for name in needed)

@@ -23,17 +23,9 @@ from controller.domain import Progress, TryEnded, TryId, TryRequest
 from controller.errors import ClusterError
 from controller.executor.kubernetes.attempt import RunningTry, Step
 from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
-from controller.executor.kubernetes.client import (
-    JOBS,
-    PODS,
-    Client,
-    Object,
-    Observe,
-    Refused,
-    Resource,
-    Unavailable,
-    connect,
-)
+from controller.executor.kubernetes.client import JOBS, PODS, Client, Object, Observe, Resource, unobserved
+from controller.executor.kubernetes.connection import connect
+from controller.executor.kubernetes.errors import Refused, Unavailable
 from controller.executor.kubernetes.job import job_name
 from controller.executor.kubernetes.launching import Conflict, launch, too_large
 from controller.executor.kubernetes.lease import Lease, LeaseLost
@@ -73,7 +65,7 @@ class KubernetesExecutor:
         settings: Settings,
         *,
         client: Client | None = None,
-        observe: Observe | None = None,
+        observe: Observe = unobserved,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -99,7 +91,7 @@ class KubernetesExecutor:
         if not self._cluster.image:
             raise ClusterError("executor.kubernetes.image is not set: name the trainer image that attempts run in")
         self._report = ended
-        client = self._given_client or self._connect()
+        client = self._given_client or connect(self._cluster, observe=self._observe)
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._lease = Lease(
             client, self._settings.tag, holder=holder, duration=self._cluster.lease_seconds, clock=self._monotonic
@@ -194,9 +186,6 @@ class KubernetesExecutor:
         return self._caches.ages() if self._lease else {}
 
     # -- starting -------------------------------------------------------------
-
-    def _connect(self) -> Client:
-        return connect(self._cluster, **({"observe": self._observe} if self._observe else {}))
 
     def _require_version(self, client: Client) -> None:
         version = client.version()

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from controller.domain import TryRequest
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object, Refused
+from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object
+from controller.executor.kubernetes.errors import Refused
 from controller.executor.kubernetes.job import (
     CONFIG_MAP_LIMIT,
     RECORDED,

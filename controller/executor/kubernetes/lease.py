@@ -17,7 +17,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import LEASES, Client, Object, Refused, Unavailable
+from controller.executor.kubernetes.client import LEASES, Client, Object
+from controller.executor.kubernetes.errors import Refused, Unavailable
 from controller.executor.kubernetes.job import MANAGED_BY, MANAGER
 
 RENEWALS = 4

@@ -13,7 +13,8 @@ from contextlib import suppress
 
 import urllib3
 
-from controller.executor.kubernetes.client import Client, Refused, Unavailable, lines
+from controller.executor.kubernetes.client import Client, lines
+from controller.executor.kubernetes.errors import Refused, Unavailable
 from controller.scores import shorten
 
 TAIL_LINES = 200

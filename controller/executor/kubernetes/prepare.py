@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 
 from controller.errors import ClusterError, DataError
-from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object, Refused, connect
+from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
+from controller.executor.kubernetes.connection import connect
+from controller.executor.kubernetes.errors import Refused
 from controller.executor.kubernetes.job import (
     COMPONENT,
     MANAGED_BY,

@@ -19,7 +19,8 @@ from typing import Any
 import urllib3
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import Client, Object, Refused, Resource, Unavailable, lines
+from controller.executor.kubernetes.client import Client, Object, Resource, lines
+from controller.executor.kubernetes.errors import Refused, Unavailable
 
 Handler = Callable[[Object, bool], None]
 
