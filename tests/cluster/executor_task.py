@@ -25,7 +25,8 @@ from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.executor.kubernetes import KubernetesExecutor
 from controller.executor.kubernetes.client import Client
 from controller.executor.kubernetes.connection import connect
-from controller.executor.kubernetes.job import USER, job_name
+from controller.executor.kubernetes.naming import job_name
+from controller.executor.kubernetes.pod import USER
 from controller.settings import Settings
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
 from tests.cluster.harness.builder import image_store

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.executor.kubernetes.job import RECORDED, job_name
+from controller.executor.kubernetes.naming import RECORDED, job_name
 from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
 from tests.cluster.harness import Cluster, wait_until
 from tests.cluster.harness.namespaces import create_pair, delete_pair

@@ -13,7 +13,7 @@ from controller.domain import Outcome
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object, Resource
 from controller.executor.kubernetes.errors import Unavailable
-from controller.executor.kubernetes.job import RECORDED, config_map_name, job_name
+from controller.executor.kubernetes.naming import RECORDED, config_map_name, job_name
 from tests.cluster.executor_task import SCORES, Laboratory, Running, controller_process, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
 from tests.cluster.harness.namespaces import create_pair, delete_pair

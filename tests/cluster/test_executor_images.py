@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from controller.domain import Outcome, Provenance
-from controller.executor.kubernetes.job import USER, container_security
+from controller.executor.kubernetes.pod import USER, container_security
 from controller.executor.kubernetes.prepare import prepare_on_cluster
 from tests.cluster.executor_task import Laboratory, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, Manifest, NamespacePair

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from controller.executor.kubernetes.client import PODS
-from controller.executor.kubernetes.job import build_config_map, build_job, job_name
+from controller.executor.kubernetes.job import build_config_map, build_job
+from controller.executor.kubernetes.naming import job_name
 from controller.executor.kubernetes.objects import is_terminal
 from controller.executor.kubernetes.watch import Reflector
 from controller.phases import phases

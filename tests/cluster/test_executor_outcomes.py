@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller.domain import Outcome, Provenance
-from controller.executor.kubernetes.job import job_name
+from controller.executor.kubernetes.naming import job_name
 from tests.cluster.executor_task import SCORES, Laboratory, laboratory_on, running
 from tests.cluster.harness import BuiltCluster, Cluster, wait_until
 from tests.cluster.harness.namespaces import create_pair, delete_pair

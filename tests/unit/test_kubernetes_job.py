@@ -11,18 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.domain import TryId, TryRequest
-from controller.executor.kubernetes.job import (
-    NAME_LIMIT,
-    REQUEST,
-    build_config_map,
-    build_job,
-    config_map_name,
-    job_name,
-    owner_patch,
-    pod_deadline,
-    request_hash,
-)
+from controller.executor.kubernetes.job import build_config_map, build_job, owner_patch
 from controller.executor.kubernetes.launching import too_large
+from controller.executor.kubernetes.naming import NAME_LIMIT, REQUEST, config_map_name, job_name, request_hash
+from controller.executor.kubernetes.pod import pod_deadline
 from controller.phases import phases
 from controller.settings import Settings
 

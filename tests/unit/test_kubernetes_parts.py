@@ -13,9 +13,9 @@ from controller.domain import TryId, TryRequest
 from controller.errors import ClusterError
 from controller.executor.kubernetes.attempt import BACKOFF_SECONDS, JOB_UID, RunningTry
 from controller.executor.kubernetes.client import LEASES, Client
-from controller.executor.kubernetes.job import RECORDED
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, SeenLines
+from controller.executor.kubernetes.naming import RECORDED
 from controller.executor.kubernetes.orphans import find_orphans
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.verdict import Cause, Ended, Going

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controller.domain import LostTo, Outcome, Provenance, Result, Score, TryId
-from controller.executor.kubernetes.job import RECORDED
+from controller.executor.kubernetes.naming import RECORDED
 from controller.executor.kubernetes.recording import build_event, recorded_patch
 from controller.executor.kubernetes.result import accelerator, conclude, label_values
 from controller.executor.kubernetes.verdict import FAULTS, LOSSES, Cause, Ended

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
-from controller.executor.kubernetes.job import campaign_selector
+from controller.executor.kubernetes.naming import campaign_selector
 from controller.executor.kubernetes.watch import READ_SECONDS, Handler, Reflector
 
 JOB_NAME = "batch.kubernetes.io/job-name"

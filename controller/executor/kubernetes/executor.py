@@ -26,10 +26,10 @@ from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import JOBS, PODS, Client, Object, Observe, Resource, unobserved
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.errors import Refused, Unavailable
-from controller.executor.kubernetes.job import job_name
 from controller.executor.kubernetes.launching import Conflict, launch, too_large
 from controller.executor.kubernetes.lease import Lease, LeaseLost
 from controller.executor.kubernetes.logs import Follower, read_tail
+from controller.executor.kubernetes.naming import job_name
 from controller.executor.kubernetes.orphans import find_orphans, put_away
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.recording import record

@@ -13,17 +13,8 @@ from controller.domain import TryRequest
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object
 from controller.executor.kubernetes.errors import Refused
-from controller.executor.kubernetes.job import (
-    CONFIG_MAP_LIMIT,
-    RECORDED,
-    REQUEST,
-    build_config_map,
-    build_job,
-    config_map_name,
-    files_size,
-    owner_patch,
-    request_hash,
-)
+from controller.executor.kubernetes.job import CONFIG_MAP_LIMIT, build_config_map, build_job, files_size, owner_patch
+from controller.executor.kubernetes.naming import RECORDED, REQUEST, config_map_name, request_hash
 from controller.executor.kubernetes.objects import is_finished
 from controller.phases import Phase
 from controller.settings import Settings

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import LEASES, Client, Object
 from controller.executor.kubernetes.errors import Refused, Unavailable
-from controller.executor.kubernetes.job import MANAGED_BY, MANAGER
+from controller.executor.kubernetes.naming import MANAGED_BY, MANAGER
 
 RENEWALS = 4
 """Attempts to renew within one duration: two may fail without harm."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from controller.executor.kubernetes.client import JOBS, Client, Object
-from controller.executor.kubernetes.job import RECORDED
+from controller.executor.kubernetes.naming import RECORDED
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.verdict import Ended, Observation
 

@@ -16,18 +16,11 @@ from controller.errors import ClusterError, DataError
 from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.errors import Refused
-from controller.executor.kubernetes.job import (
-    COMPONENT,
-    MANAGED_BY,
-    MANAGER,
-    PREFIX,
-    Manifest,
-    container_security,
-    pod_baseline,
-)
 from controller.executor.kubernetes.logs import read_tail
+from controller.executor.kubernetes.naming import COMPONENT, MANAGED_BY, MANAGER, PREFIX
 from controller.executor.kubernetes.objects import condition_of
 from controller.executor.kubernetes.outcome import assess
+from controller.executor.kubernetes.pod import Manifest, container_security, pod_baseline
 from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
 from controller.phases import TASK
 from controller.scores import last_error, safe_text

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from controller.domain import Outcome, Result, TryRequest
 from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
 from controller.executor.kubernetes.errors import Refused
-from controller.executor.kubernetes.job import MANAGER, PREFIX, RECORDED, job_name
+from controller.executor.kubernetes.naming import MANAGER, PREFIX, RECORDED, job_name
 from controller.executor.kubernetes.result import label_values
 from controller.executor.kubernetes.verdict import Ended
 from controller.settings import Settings
