@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from controller.domain import LostTo, Outcome
-from controller.executor.kubernetes.objects import Object
+from controller.executor.kubernetes.objects import Object, phase_seconds, pod_seconds
 
 
 class Cause(StrEnum):
@@ -113,3 +114,15 @@ class Ended:
     unfinished: bool = False
     trouble: str = ""
     lost_to: LostTo | None = None
+
+
+def end_of(pod: Object, cause: Cause, reason: str = "", **details: Any) -> Ended:
+    """Ended, with what the pod itself tells: its node and its times."""
+    return Ended(
+        cause=cause,
+        reason=reason,
+        seconds=pod_seconds(pod),
+        phase_seconds=dict(phase_seconds(pod)),
+        node=str(pod.get("spec", {}).get("nodeName", "")),
+        **details,
+    )
