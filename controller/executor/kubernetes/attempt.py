@@ -1,6 +1,6 @@
 """What the executor remembers of one try while it runs: which step it is at, and what the watches showed last.
 
-Changed under the executor's lock only. Everything in it can be found again in the cluster.
+Changed under the lock of `tries` only. Everything in it can be found again in the cluster.
 """
 
 from __future__ import annotations

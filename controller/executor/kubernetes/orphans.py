@@ -6,12 +6,32 @@ and kept as long as a failed one, so that a human can still look.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
 
+from controller.errors import ClusterError
+from controller.executor.kubernetes.caches import Caches
 from controller.executor.kubernetes.client import JOBS, Client, Object
 from controller.executor.kubernetes.naming import RECORDED
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.verdict import Ended, Observation
+
+LOG = logging.getLogger("autoresearch.kubernetes")
+
+AT_ONCE = 20
+
+
+def sweep(client: Client, caches: Caches, *, ours: Collection[str], keep_seconds: int) -> bool:
+    """Put away some of them, the oldest first. Returns whether there were any, so that it pays to look again."""
+    orphans = find_orphans(caches.every_job(), ours=ours)
+    try:
+        for job in orphans[:AT_ONCE]:
+            name = job["metadata"]["name"]
+            LOG.warning("orphan", extra={"job": name})
+            put_away(client, job, caches.pods(name), keep_seconds=keep_seconds)
+    except ClusterError as error:
+        LOG.warning("sweep stopped", extra={"error": str(error)})
+    return bool(orphans)
 
 
 def find_orphans(jobs: Iterable[Object], *, ours: Collection[str]) -> list[Object]:
