@@ -21,7 +21,8 @@ from controller.errors import AutoresearchError, LabError
 from controller.folder import CampaignFolder, find, read_manifest
 from controller.lab import Lab
 from controller.records import experiment_facts, results_tsv, wide_tsv
-from controller.settings import Settings, home_of_campaigns, load_settings
+from controller.settings import Settings, home_of_campaigns
+from controller.settingsfile import load_settings
 from controller.tables import experiments_table, yields_table
 
 app = typer.Typer(

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import DataError, SettingsError, TaskError
-from controller.settings import Settings, dump_settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import dump_settings, load_settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -17,7 +17,8 @@ from controller.lab import LabNotebook
 from controller.memory import Memory
 from controller.notices import Concluded, Observer
 from controller.records import lab_book_entry
-from controller.settings import Settings, dump_settings
+from controller.settings import Settings
+from controller.settingsfile import dump_settings
 from controller.writer import LabWriter
 
 COMPACTED_EVERY = 50

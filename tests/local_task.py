@@ -19,7 +19,8 @@ from pathlib import Path
 from controller.domain import Result, TryEnded, TryId, TryRequest
 from controller.executor.local import LocalExecutor
 from controller.executor.local.folders import TryFolder
-from controller.settings import Settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import load_settings
 
 EXAM = Path(__file__).resolve().parent.parent / "trainer-image" / "exam"
 SUPERVISOR = ("__init__.py", "supervise.py", "artifact.py", "errors.py", "processes.py", "walls.py")

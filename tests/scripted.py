@@ -28,7 +28,8 @@ from controller.domain import (
 from controller.judge import make_judge
 from controller.notices import Notice
 from controller.ports import Abandoned, ProposalRequest, Waiting
-from controller.settings import Settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import load_settings
 from controller.writer import LabWriter
 
 CONSTANTS = 30

@@ -13,7 +13,8 @@ from controller.executor.local.sandbox import Command
 from controller.folder import task_folder
 from controller.lab import Lab
 from controller.phases import PhaseName, phases
-from controller.settings import Settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import load_settings
 
 RUNS = 3
 

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.settings import Settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import load_settings
 from tests.chart.rendering import CI, HelmError, Manifest, campaign, of_kind, one, render
 
 

@@ -21,7 +21,7 @@ from controller.agent.perturb import PerturbAgent
 from controller.campaign import Campaign
 from controller.executor.local import LocalExecutor
 from controller.judge import make_judge
-from controller.settings import load_settings
+from controller.settingsfile import load_settings
 from controller.writer import LabWriter
 
 TRAIN = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.settings import dump_settings
+from controller.settingsfile import dump_settings
 from tests.cluster.executor_task import laboratory_on, scripted_image
 from tests.cluster.harness import Cluster
 from tests.cluster.harness.binaries import binary

@@ -17,7 +17,8 @@ from controller.judge import make_judge
 from controller.lab import Lab
 from controller.memory import Memory
 from controller.prices import dollars_of, price_range, slot_dollars, slot_price
-from controller.settings import Settings, load_settings
+from controller.settings import Settings
+from controller.settingsfile import load_settings
 from tests.scripted import InstantExecutor, campaign, scored, settings
 
 POOLS = "budget.gpu_dollars_by_pool={a100: 1.8, h100: 3.9, h100-spot: 1.5}"

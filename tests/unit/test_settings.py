@@ -8,7 +8,8 @@ import pytest
 
 from controller.errors import SettingsError
 from controller.reference import reference
-from controller.settings import Settings, dump_settings, load_settings, read_secrets
+from controller.settings import Settings, read_secrets
+from controller.settingsfile import dump_settings, load_settings
 
 
 @pytest.mark.parametrize(
