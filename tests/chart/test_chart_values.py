@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel
 
 from controller import __version__
-from controller.schema import Values, reference, values_schema
+from controller.helmvalues import Values
+from controller.schema import reference, values_schema
 from controller.settings import Settings
 from tests.chart.rendering import CHART, CI, HelmError, leaves, render
 
