@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.agent.claude import digest, history, prompt, tools
+from controller.agent.claude import digest, history, prompt, toolset
 from controller.agent.claude.patience import LONGEST_OWN, LONGEST_TOLD, delay
 from controller.agent.claude.untrusted import LOG_CHARACTERS, fenced_log, one_line
 from controller.domain import Attempt, Experiment, Judgement, Outcome, Provenance, Result, Score, Verdict
@@ -65,7 +65,7 @@ def tried_of(request: ProposalRequest) -> list[history.Tried]:
 
 
 def build(request: ProposalRequest, *, limit: int = prompt.PROMPT_TOKENS, others: int = 0) -> prompt.Prompt:
-    defined = tools.definitions()
+    defined = toolset.definitions()
     return prompt.build(request, tried_of(request), tools=defined, way="open", ttl="1h", limit=limit, others=others)
 
 
@@ -89,7 +89,7 @@ def test_the_prompt_stays_below_60k_tokens_however_long_the_history(count: int) 
 
     built = build(request)
 
-    counted = tokens([tools.definitions(), built.system, [{"role": "user", "content": built.opening}]])
+    counted = tokens([toolset.definitions(), built.system, [{"role": "user", "content": built.opening}]])
     print(f"{counted} tokens by the stand-in, {built.tokens} estimated")
     assert counted < 60_000
     assert built.tokens < 60_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.agent.claude import history, tools
+from controller.agent.claude import history, tools, toolset
 from controller.agent.claude.board import Board
 from controller.agent.claude.draft import Draft, Misfit, read, replace_once
 from controller.domain import Proposal
@@ -105,7 +105,7 @@ def test_a_long_file_is_read_in_parts_that_fit_together() -> None:
 
 
 def test_every_tool_has_a_strict_schema_that_names_all_it_takes() -> None:
-    for definition in tools.definitions():
+    for definition in toolset.definitions():
         schema = definition["input_schema"]
         assert definition["strict"] is True
         assert definition["description"]
@@ -121,7 +121,7 @@ JUNK = st.recursive(
 FIELDS = st.sampled_from(["path", "old", "new", "text", "number", "words", "code", "first_line", "last_line", "title"])
 
 
-@given(name=st.sampled_from([*tools.TOOLS, "bash", ""]), arguments=JUNK | st.dictionaries(FIELDS, JUNK, max_size=7))
+@given(name=st.sampled_from([*toolset.TOOLS, "bash", ""]), arguments=JUNK | st.dictionaries(FIELDS, JUNK, max_size=7))
 def test_nothing_a_model_may_send_breaks_the_tools(name: str, arguments: object) -> None:
     table = Table()
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from controller import money
-from controller.agent.claude import history, prompt, strategy, tools
+from controller.agent.claude import history, prompt, strategy, tools, toolset
 from controller.agent.claude.answers import Question
 from controller.agent.claude.board import Board
 from controller.agent.claude.conversation import Conversation, Limits, Surroundings
@@ -131,7 +131,7 @@ class ClaudeAgent:
     ) -> Conversation:
         settings = self._settings
         tried = self._diffs.tried(request.experiments, request.notebook.diff)
-        definitions = tools.definitions()
+        definitions = toolset.definitions()
         ttl = prompt.cache_ttl(request, setting=settings.cache_ttl)
         limit = min(self._prompt_tokens, model.opening_tokens)
         told = prompt.build(request, tried, tools=definitions, way=way, ttl=ttl, limit=limit, others=others)

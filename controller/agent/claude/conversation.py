@@ -13,7 +13,7 @@ from random import Random
 from typing import assert_never
 
 from controller import money
-from controller.agent.claude import tools
+from controller.agent.claude import tools, toolset
 from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
 from controller.agent.claude.dialogue import Dialogue, Ended
 from controller.agent.claude.ledger import Ledger
@@ -84,7 +84,7 @@ class Conversation:
         self._open()
         while True:
             end = self._stop_before_asking() or self._ask_once()
-            if isinstance(end, tools.Submit):
+            if isinstance(end, toolset.Submit):
                 return self._proposal(end, agent=agent, strategy=strategy)
             if isinstance(end, Ended):
                 return end, self._abandoned(end)
@@ -101,7 +101,7 @@ class Conversation:
             return Ended(f"no submission within {self._limits.calls} calls")
         return None
 
-    def _ask_once(self) -> Ended | tools.Submit | None:
+    def _ask_once(self) -> Ended | toolset.Submit | None:
         context = self._dialogue.context
         question = replace(self._opening, messages=self._dialogue.messages)
         begun = self._ledger.begin(context, give_up=self._out_of_time)
@@ -179,7 +179,7 @@ class Conversation:
             messages=list(opening.messages),
         )
 
-    def _proposal(self, submitted: tools.Submit, *, agent: str, strategy: str) -> Proposal:
+    def _proposal(self, submitted: toolset.Submit, *, agent: str, strategy: str) -> Proposal:
         draft = self._dialogue.draft
         self._transcript.add("submitted", title=submitted.title, diff=draft.diff)
         return Proposal(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from controller.agent.claude import tools
+from controller.agent.claude import tools, toolset
 from controller.agent.claude.answers import Reply
 from controller.agent.claude.draft import Draft
 from controller.agent.claude.prompt import tokens_of
@@ -47,7 +47,7 @@ class Dialogue:
         self._transcript = transcript
         self._malformed = 0
 
-    def heed(self, reply: Reply, *, left: int) -> Ended | tools.Submit | None:
+    def heed(self, reply: Reply, *, left: int) -> Ended | toolset.Submit | None:
         """Carry out a reply's tools; a submission, an end, or None where it goes on. left: replies still allowed."""
         self.context = reply.usage.context
         match reply.stop_reason:
@@ -72,7 +72,7 @@ class Dialogue:
         if "text" in kinds and "tool_use" not in kinds:
             self.messages.append({"role": "assistant", "content": reply.content})
 
-    def _use_tools(self, reply: Reply, *, left: int) -> Ended | tools.Submit | None:
+    def _use_tools(self, reply: Reply, *, left: int) -> Ended | toolset.Submit | None:
         results: list[dict[str, Any]] = []
         calls = [block for block in reply.content if block["type"] == "tool_use"]
         if not calls:

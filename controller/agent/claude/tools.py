@@ -1,104 +1,22 @@
-"""The tools a researcher has, and nothing else: read, edit a draft, look into the history, check, submit.
+"""What a researcher's tools do, and nothing else: read, edit a draft, look into the history, check, submit.
 
 Everything works on values in memory. There is no shell, no network, no path outside the files that the
-request names; a name or an argument that is not in the table below is answered with an error.
+request names; a name or an argument that is not in the `toolset` is answered with an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from controller import novelty
-from controller.agent.claude import digest, history
+from controller.agent.claude import digest, history, toolset
 from controller.agent.claude.board import Board, Submitted
 from controller.agent.claude.draft import Draft, Misfit, read, replace_once, write
 from controller.agent.claude.untrusted import fenced_log, one_line
 from controller.ports import ProposalRequest
 
 DIFF_CHARACTERS = 8_000
-CATEGORIES = digest.CATEGORIES
-
-
-class Input(BaseModel):
-    """Arguments of a tool; unknown ones are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Read(Input):
-    """Read a file of the task, or a range of its lines (counted from 1). Editable files show your current draft."""
-
-    path: str
-    first_line: int | None = None
-    last_line: int | None = None
-
-
-class Replace(Input):
-    """Replace text in an editable file. `old` must occur exactly once, copied exactly, without line numbers."""
-
-    path: str
-    old: str
-    new: str
-
-
-class Write(Input):
-    """Replace an editable file as a whole. For rewrites only; prefer `replace`."""
-
-    path: str
-    text: str
-
-
-class SearchHistory(Input):
-    """Find experiments: `words` must all occur in title, hypothesis or reason; `code` must occur in a line of the diff.
-    Leave one of them empty to search by the other. Newest first."""
-
-    words: str
-    code: str
-
-
-class ShowExperiment(Input):
-    """Show one experiment: hypothesis, scores, why it was kept or not, its diff, and the log tail where it failed."""
-
-    number: int
-
-
-class Check(Input):
-    """Check your draft: does it parse, what changed, was it tried before, what is it close to."""
-
-
-class Submit(Input):
-    """Submit the draft as an experiment. It is committed and trained; you are not asked again.
-    title: what is done, imperative, at most 72 characters. hypothesis: why it should help, with the experiments
-    it builds on. expected_effect: direction and rough size."""
-
-    category: Literal[
-        "architecture",
-        "optimizer",
-        "schedule",
-        "initialization",
-        "regularization",
-        "data",
-        "throughput",
-        "simplification",
-    ]
-    title: str
-    hypothesis: str
-    expected_effect: str
-
-
-TOOLS: Mapping[str, type[Input]] = {
-    "read": Read,
-    "replace": Replace,
-    "write": Write,
-    "search_history": SearchHistory,
-    "show_experiment": ShowExperiment,
-    "check": Check,
-    "submit": Submit,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,42 +40,33 @@ class Step:
     text: str
     failed: bool = False
     refused: bool = False
-    submitted: Submit | None = None
-
-
-def definitions() -> list[dict[str, Any]]:
-    """The tools as the API wants them, byte-stable, since they begin every cached prefix."""
-    return [_definition(name, arguments) for name, arguments in TOOLS.items()]
+    submitted: toolset.Submit | None = None
 
 
 def run(name: str, arguments: object, *, draft: Draft, desk: Desk) -> Step:
     """Carry out one tool call. Never raises for what a model may send."""
     try:
-        if name not in TOOLS:
-            raise Misfit(f"there is no tool {one_line(name, limit=60)!r}; the tools are {', '.join(TOOLS)}")
-        return _run(TOOLS[name].model_validate(arguments), draft, desk)
-    except ValidationError as error:
-        return Step(draft=draft, text=_invalid(error), failed=True, refused=name == "submit")
+        return _run(toolset.parse(name, arguments), draft, desk)
     except Misfit as misfit:
         return Step(draft=draft, text=str(misfit), failed=True, refused=name == "submit")
 
 
-def _run(call: Input, draft: Draft, desk: Desk) -> Step:
+def _run(call: toolset.Input, draft: Draft, desk: Desk) -> Step:
     match call:
-        case Read():
+        case toolset.Read():
             text = _text_of(call.path, draft, desk)
             return Step(draft=draft, text=read(text, first=call.first_line or 1, last=call.last_line))
-        case Replace():
+        case toolset.Replace():
             return _edited(replace_once(draft, path=_editable(call.path, draft), old=call.old, new=call.new))
-        case Write():
+        case toolset.Write():
             return _edited(write(draft, path=_editable(call.path, draft), text=call.text))
-        case SearchHistory():
+        case toolset.SearchHistory():
             return Step(draft=draft, text=_search(call, desk))
-        case ShowExperiment():
+        case toolset.ShowExperiment():
             return Step(draft=draft, text=_show(call.number, desk))
-        case Check():
+        case toolset.Check():
             return _check(draft, desk)
-        case Submit():
+        case toolset.Submit():
             return _submit(call, draft, desk)
         case _:
             raise Misfit(f"there is no tool for {type(call).__name__}")
@@ -167,7 +76,7 @@ def _edited(draft: Draft) -> Step:
     return Step(draft=draft, text=f"done; the draft now differs by\n{_cut(draft.diff) or '(nothing)'}")
 
 
-def _search(call: SearchHistory, desk: Desk) -> str:
+def _search(call: toolset.SearchHistory, desk: Desk) -> str:
     if not call.words.strip() and not call.code.strip():
         raise Misfit("give words, or a fragment of code")
     found = history.search(desk.tried, words=call.words, code=call.code)
@@ -207,7 +116,7 @@ def _check(draft: Draft, desk: Desk) -> Step:
     return Step(draft=replace(draft, told=draft.told | close.keys()), text="\n".join(lines))
 
 
-def _submit(call: Submit, draft: Draft, desk: Desk) -> Step:
+def _submit(call: toolset.Submit, draft: Draft, desk: Desk) -> Step:
     if not call.title.strip() or not call.hypothesis.strip():
         raise Misfit("a submission needs a title and a hypothesis")
     if not draft.changed:
@@ -274,32 +183,6 @@ def _editable(path: str, draft: Draft) -> str:
     if path not in draft.files:
         raise Misfit(f"{one_line(path, limit=80)!r} cannot be changed; you may change {', '.join(draft.files)}")
     return path
-
-
-def _definition(name: str, arguments: type[Input]) -> dict[str, Any]:
-    schema = arguments.model_json_schema()
-    properties = {key: _plain(value) for key, value in schema.get("properties", {}).items()}
-    return {
-        "name": name,
-        "description": " ".join((arguments.__doc__ or "").split()),
-        "strict": True,
-        "input_schema": {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties),
-            "additionalProperties": False,
-        },
-    }
-
-
-def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Titles and defaults are pydantic's, and of no use to the model."""
-    return {key: value for key, value in schema.items() if key not in ("title", "default")}
-
-
-def _invalid(error: ValidationError) -> str:
-    problems = [f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors()[:5]]
-    return "the arguments do not fit: " + "; ".join(problems)
 
 
 def _count(diff: str, sign: str) -> int:
