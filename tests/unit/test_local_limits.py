@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.executor.local import cgroups as module
+from controller.executor.local import cgroups as limiting
+from controller.executor.local import hierarchy
 from controller.executor.local.capture import CappedLog
-from controller.executor.local.cgroups import Cgroup, Cgroups, Limits, find_cgroups
+from controller.executor.local.cgroups import Cgroup, Cgroups, Limits
+from controller.executor.local.hierarchy import find_cgroups
 from controller.executor.local.limits import Confinement
 from controller.executor.local.process import Cause, Confined, PhaseEnd, run_phase
 from controller.executor.local.sandbox import Command
@@ -181,8 +183,8 @@ def test_version_2_is_found_by_its_mount_and_limited_by_its_files(tmp_path: Path
     (mine / "cgroup.subtree_control").write_text("cpu memory pids\n")
     mounts = f"29 22 0:26 / {tmp_path} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 
-    (version, parents), *_ = module._version_2(mounts, "0::/user.slice/run-1.scope\n")
-    written = {path.name: value for path, value in module._values(Cgroup(parents, version), LIMITS)}
+    (version, parents), *_ = hierarchy._version_2(mounts, "0::/user.slice/run-1.scope\n")
+    written = {path.name: value for path, value in limiting._values(Cgroup(parents, version), LIMITS)}
 
     assert parents == {"memory": mine, "pids": mine, "cpu": mine}
     assert written == {
@@ -199,7 +201,7 @@ def test_version_2_is_found_again_by_a_controller_that_has_stepped_into_its_own_
     (mine / "cgroup.subtree_control").write_text("memory pids\n")
     mounts = f"29 22 0:26 / {tmp_path} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 
-    (_, parents), *_ = module._version_2(mounts, "0::/run-1.scope/autoresearch-controller\n")
+    (_, parents), *_ = hierarchy._version_2(mounts, "0::/run-1.scope/autoresearch-controller\n")
 
     assert set(parents.values()) == {mine}
 
@@ -213,7 +215,7 @@ def test_version_1_is_found_below_a_containers_mount(tmp_path: Path) -> None:
     )
     own = "5:memory:/docker/abc/inner\n4:pids:/elsewhere\n0::/\n"
 
-    ((version, parents),) = module._version_1(mounts, own)
+    ((version, parents),) = hierarchy._version_1(mounts, own)
 
     assert version == 1
     assert parents == {"memory": tmp_path / "memory" / "inner", "pids": tmp_path / "pids"}

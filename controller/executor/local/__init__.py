@@ -2,7 +2,8 @@
 
 sandbox   pure: a phase -> the command that confines it (bubblewrap, or none)
 machine   what this machine offers: bubblewrap, interpreter, system folders, accelerators
-cgroups   memory, processes and CPUs of a whole phase: cgroup v2, else v1
+cgroups   memory, processes and CPUs of a whole phase, by the kernel's cgroups
+hierarchy where cgroups can be made here: version 2, else version 1
 limits    which limits are in force here: cgroups, else rlimits
 folders   a try's own folder: logs, volumes, the durable result
 views     without a sandbox: folders of links in place of mounts

@@ -18,8 +18,9 @@ from pathlib import Path
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.errors import SandboxError
 from controller.executor.local import outcome
-from controller.executor.local.cgroups import Cgroups, Limits, find_cgroups
+from controller.executor.local.cgroups import Cgroups, Limits
 from controller.executor.local.folders import TryFolder
+from controller.executor.local.hierarchy import find_cgroups
 from controller.executor.local.limits import Confinement
 from controller.executor.local.process import Stop
 from controller.executor.local.runner import TryRunner
