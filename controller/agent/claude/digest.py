@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from controller.agent.claude import strategy
 from controller.agent.claude.history import Tried, repeated
@@ -17,7 +18,7 @@ from controller.agent.claude.untrusted import fenced_log, one_line
 from controller.domain import Experiment, Outcome, Verdict
 from controller.ports import ProposalRequest
 
-CATEGORIES = (
+Category = Literal[
     "architecture",
     "optimizer",
     "schedule",
@@ -26,7 +27,8 @@ CATEGORIES = (
     "data",
     "throughput",
     "simplification",
-)
+]
+CATEGORIES: tuple[str, ...] = get_args(Category)
 CHUNK = 20
 """Experiments in one unchanging block."""
 OLD_KEPT = 80

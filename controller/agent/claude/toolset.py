@@ -6,10 +6,11 @@ Whatever is not in this table is an error that goes back to the model. What a to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from controller.agent.claude.digest import Category
 from controller.agent.claude.draft import Misfit
 from controller.agent.claude.untrusted import one_line
 
@@ -66,16 +67,7 @@ class Submit(Input):
     title: what is done, imperative, at most 72 characters. hypothesis: why it should help, with the experiments
     it builds on. expected_effect: direction and rough size."""
 
-    category: Literal[
-        "architecture",
-        "optimizer",
-        "schedule",
-        "initialization",
-        "regularization",
-        "data",
-        "throughput",
-        "simplification",
-    ]
+    category: Category
     title: str
     hypothesis: str
     expected_effect: str
