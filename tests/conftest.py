@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
+    from xdist.workermanage import WorkerController
 
 ROOMS = {
     "tests/cluster/test_chart_": "chart",
@@ -48,6 +49,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     class Rooms(LoadScopeScheduling):  # type: ignore[misc]  # the library is not typed
         def _split_scope(self, nodeid: str) -> str:
             return room_of(nodeid)
+
+        def remove_node(self, node: WorkerController) -> str | None:
+            # Finished rooms of a process that died would be handed out again, and who gets nothing to do waits forever.
+            rooms = self.assigned_work[node]
+            self.assigned_work[node] = {room: tests for room, tests in rooms.items() if not all(tests.values())}
+            died_in: str | None = super().remove_node(node)
+            return died_in
 
     config.option.loadscopereorder = False
     return Rooms(config, log)
