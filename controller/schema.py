@@ -21,7 +21,7 @@ from controller.settings import Settings
 HEADER = """\
 # Values of the chart
 
-Generated from `controller/schema.py`; a test holds the two together. Unknown values and wrong types are refused
+Generated from `controller/helmvalues.py`; a test holds the two together. Unknown values and wrong types are refused
 before anything is installed. `campaign` holds the settings of the controller, which [settings.md](settings.md) lists;
 what the chart fills in there is said in `helm/values.yaml`. How to install: [install.md](install.md).
 """
