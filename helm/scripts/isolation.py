@@ -90,7 +90,7 @@ def waits(examiner: str) -> bool:
 
 def processes(limit: int) -> tuple[bool, str]:
     """More than `limit` processes are refused: no pod specification can ask for that, only the kubelet."""
-    threading.stack_size(65536)
+    usual = threading.stack_size(65536)
     done = threading.Event()
     started: list[threading.Thread] = []
     try:
@@ -108,6 +108,8 @@ def processes(limit: int) -> tuple[bool, str]:
         done.set()
         for one in started:
             one.join()
+        # Too small for what later threads of this process may call.
+        threading.stack_size(usual)
 
 
 def command(*argv: str) -> tuple[bool, str]:

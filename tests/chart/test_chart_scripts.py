@@ -111,6 +111,7 @@ def test_missing_process_limit_fails_and_says_what_to_set() -> None:
 
     assert not holds
     assert "podPidsLimit" in words
+    assert threading.stack_size() == 0, "threads started later would have a stack of 64 kB"
 
 
 def test_failing_command_is_told_by_its_last_words() -> None:
