@@ -255,6 +255,14 @@ def test_out_of_memory_names_the_limit() -> None:
     assert "32Gi" in how(FAILED, make_pod(ended(137, reason="OOMKilled"), phase="Failed")).reason
 
 
+def test_killed_container_is_suspected_of_its_memory_limit_where_the_kubelet_does_not_know() -> None:
+    verdict = how(FAILED, make_pod(ended(137), phase="Failed"))
+
+    assert verdict.cause is Cause.CRASH
+    assert "train exited with 137" in verdict.reason
+    assert "most likely out of memory in train, whose limit is 32Gi" in verdict.reason
+
+
 @pytest.mark.parametrize("deleted", [False, True])
 def test_crash_seen_before_a_drain_or_a_deletion_is_a_crash(deleted: bool) -> None:
     crashed = make_pod(ended(1), phase="Failed", deleted=deleted, conditions=(DRAIN,))

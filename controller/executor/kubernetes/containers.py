@@ -29,6 +29,9 @@ EXIT_OVERRAN = 124
 EXIT_BAD_DATA = 2
 """The examiner's exit code when the data folder is wrong: another try would meet the same folder."""
 
+EXIT_KILLED = 137
+"""By signal 9. The kubelet can note a container's end before it hears from the kernel that memory was the cause."""
+
 CANDIDATE_STARTS = 2
 """Restarts without an exam after which a candidate is given up: the kubelet's pauses between them double."""
 
@@ -64,8 +67,12 @@ def find_failed(pod: Object) -> Ended:
 
 def _oom(pod: Object, status: Object) -> Ended:
     name = status["name"]
-    limit = container_spec(pod, name).get("resources", {}).get("limits", {}).get("memory", "its limit")
-    return end_of(pod, Cause.OOM, f"out of memory in {name}: it needed more than {limit}", container=name)
+    said = f"out of memory in {name}: it needed more than {_memory_limit(pod, name)}"
+    return end_of(pod, Cause.OOM, said, container=name)
+
+
+def _memory_limit(pod: Object, name: str) -> str:
+    return str(container_spec(pod, name).get("resources", {}).get("limits", {}).get("memory", "its limit"))
 
 
 def _container_failed(pod: Object, name: str, end: Object) -> Ended:
@@ -74,7 +81,10 @@ def _container_failed(pod: Object, name: str, end: Object) -> Ended:
         return end_of(pod, Cause.CONFIG_ERROR, said, container=name, trouble=said)
     if end.get("exitCode") == EXIT_OVERRAN:
         return end_of(pod, Cause.DEADLINE, f"{name} overran its budget and left nothing usable", container=name)
-    return end_of(pod, Cause.CRASH, f"{name} exited with {end.get('exitCode')}", container=name)
+    said = f"{name} exited with {end.get('exitCode')}"
+    if end.get("exitCode") == EXIT_KILLED:
+        said += f": killed, most likely out of memory in {name}, whose limit is {_memory_limit(pod, name)}"
+    return end_of(pod, Cause.CRASH, said, container=name)
 
 
 def _examiner_failed(pod: Object) -> Ended:
