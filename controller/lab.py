@@ -72,12 +72,14 @@ class Lab:
 
     def files(self, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """Text of several paths at `commit`, those that exist."""
-        tree = commits.tree_of(self._repository, commit)
+        with translated(self.path):
+            tree = commits.tree_of(self._repository, commit)
         return {path: self.source(commit, path) for path in paths if path in tree}
 
     def message(self, commit: str) -> str:
         """Message of a commit."""
-        return cast(pygit2.Commit, self._repository[commit]).message
+        with translated(self.path):
+            return cast(pygit2.Commit, self._repository[commit]).message
 
     def diff(self, experiment: Experiment) -> str:
         """Unified diff of an experiment against its base; empty for the baseline."""
@@ -114,8 +116,6 @@ class Lab:
                 for _, data in gitstore.walk(self._repository, ref=CALLS.format(tag=tag))
                 for line in data.splitlines()
             ]
-
-    # -- writing --------------------------------------------------------------------------------------------------
 
 
 class LabNotebook:
