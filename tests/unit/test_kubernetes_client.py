@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import urllib3
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import CONFIG_MAPS, PODS, Client
+from controller.executor.kubernetes.client import CONFIG_MAPS, PODS, Client, let_go
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.errors import MESSAGE_LIMIT, Refused, Unavailable
 from controller.executor.kubernetes.logs import read_tail
@@ -45,6 +47,24 @@ def test_refusal_keeps_the_servers_reason(code: int, reason: str, message: str, 
 
     refused = caught.value
     assert (refused.status, refused.reason, refused.message, refused.over_quota) == (code, reason, message, over_quota)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda response: response.close(), id="closed"),
+        pytest.param(lambda response: response.read(), id="read to its end"),
+        pytest.param(lambda response: os.close(response.connection.sock.detach()), id="its socket gone"),
+    ],
+)
+def test_stream_that_just_ended_can_be_let_go(end: Callable[[urllib3.HTTPResponse], None]) -> None:
+    api = ScriptedApi()
+    api.answer("GET", "/stream", Reply(stream=[{"n": 1}]))
+    with client_of(api) as client:
+        response = client.pool.request("GET", f"{client.host}/stream", preload_content=False)
+        end(response)
+
+        let_go(response)
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])

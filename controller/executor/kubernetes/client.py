@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -227,3 +227,10 @@ def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator
             rest = b""
     if rest:
         yield rest
+
+
+def let_go(response: urllib3.BaseHTTPResponse) -> None:
+    """End a stream for the thread that reads it; nothing where that has ended by itself."""
+    # It may end at any moment, and each step of its end has an error of its own.
+    with suppress(ValueError, RuntimeError, OSError):
+        response.shutdown()

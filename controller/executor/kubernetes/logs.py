@@ -13,7 +13,7 @@ from contextlib import suppress
 
 import urllib3
 
-from controller.executor.kubernetes.client import Client, lines
+from controller.executor.kubernetes.client import Client, let_go, lines
 from controller.executor.kubernetes.errors import Refused, Unavailable
 from controller.scores import shorten
 
@@ -79,8 +79,7 @@ class Follower:
         self._stopping.set()
         response = self._response
         if response is not None:
-            with suppress(ValueError):  # it ended by itself a moment ago
-                response.shutdown()
+            let_go(response)
 
     def join(self, seconds: float) -> None:
         """Wait until the connection is closed."""

@@ -12,14 +12,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import urllib3
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import Client, Object, Resource, lines
+from controller.executor.kubernetes.client import Client, Object, Resource, let_go, lines
 from controller.executor.kubernetes.errors import Refused, Unavailable
 
 Handler = Callable[[Object, bool], None]
@@ -95,8 +94,7 @@ class Reflector:
         self._stopping.set()
         response = self._response
         if response is not None:
-            with suppress(ValueError):  # it ended by itself a moment ago
-                response.shutdown()
+            let_go(response)
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
