@@ -49,6 +49,20 @@ def test_refusal_keeps_the_servers_reason(code: int, reason: str, message: str, 
     assert (refused.status, refused.reason, refused.message, refused.over_quota) == (code, reason, message, over_quota)
 
 
+def test_close_ends_idle_connections_whoever_else_still_knows_of_them() -> None:
+    api = ScriptedApi()
+    api.answer("GET", "configmaps/one", Reply(body=BODY))
+    with client_of(api) as client:
+        client.find(CONFIG_MAPS, "one")
+        connections = client.pool.connection_from_url(client.host)
+        idle = [connection for connection in connections.pool.queue if connection]
+
+        client.close()
+
+    assert len(idle) == 1
+    assert idle[0].sock is None
+
+
 @pytest.mark.parametrize(
     "end",
     [

@@ -71,7 +71,10 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are idle; those in use close when they are done."""
-        self.pool.clear()
+        pools = self.pool.pools
+        for key in pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
+            pools[key].close()
+        self.pool.clear()  # alone, it leaves open sockets to the garbage collector
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
