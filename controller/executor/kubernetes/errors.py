@@ -15,6 +15,9 @@ import urllib3
 
 from controller.errors import ClusterError
 
+OVER_QUOTA = "exceeded quota"
+"""How the API server says that there is no room now: a wait, nobody's fault."""
+
 MESSAGE_LIMIT = 512
 """Characters of a server's words that are kept: enough to act on, too few to flood a log."""
 
@@ -31,7 +34,7 @@ class Refused(ClusterError):
     @property
     def over_quota(self) -> bool:
         """No room now: wait, this is nobody's fault."""
-        return self.status == 403 and "exceeded quota" in self.message
+        return self.status == 403 and OVER_QUOTA in self.message
 
 
 class Unavailable(ClusterError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from controller.domain import LostTo
+from controller.executor.kubernetes.errors import OVER_QUOTA
 from controller.executor.kubernetes.objects import (
     Object,
     condition_of,
@@ -24,9 +25,6 @@ CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError"
 
 SANDBOX_REASONS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
 """Events on a pod that no container status tells of."""
-
-OVER_QUOTA = "exceeded quota"
-"""How the API server says that there is no room now: a wait, nobody's fault."""
 
 FAILURES_ARE_TROUBLE = 4
 """Repetitions after which such an event is no hiccup: the kubelet's pauses double, so about ten seconds."""

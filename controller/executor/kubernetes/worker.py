@@ -78,6 +78,9 @@ class Worker:
             trial.trouble = trouble
             if trial.step is Step.LAUNCH:
                 trial.is_going(Going(phase="launching", line=line), now=self.clock())
+        self._again(trial, asked=asked)
+
+    def _again(self, trial: RunningTry, *, asked: float = 0.0) -> None:
         # Not in step with others that met the same refusal.
         self.add_after(trial.name, trial.backoff(asked) * random.uniform(0.75, 1.0))
 
@@ -85,7 +88,7 @@ class Worker:
         """No room is a wait. A 403 may be an API server that just started: ask again, and say so if it stays."""
         if refused.over_quota:
             trial.is_going(Going(phase="quota", line=refused.message), now=self.clock())
-            self.add_after(trial.name, trial.backoff() * random.uniform(0.75, 1.0))
+            self._again(trial)
         elif refused.status in (400, 422) and trial.step is Step.LAUNCH:
             # The API server will never take this manifest: settings must change, so nothing is sent again.
             trial.trouble = f"{refused}; correct the settings and start the controller again"
