@@ -6,25 +6,45 @@ TESTS ?= tests
 # Most of a cluster's time is waiting: more of them than processors.
 WORKERS ?= 4
 
-.PHONY: help demo test test-unit lint fix bench images cluster lock clean
+# Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo demo-search demo-speed demo-protocol test test-unit lint fix bench images cluster lock clean docs screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
+# Two targets at once, in two terminals, set up one after the other: the second finds all done.
+ALONE := $(if $(shell command -v flock),flock requirements/dev.txt)
+SET_UP := test $(READY) -nt requirements/dev.txt || { $(PYTHON) -m venv .venv \
+	&& $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt \
+	&& $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable . \
+	&& touch $(READY); }
+
 $(READY): requirements/dev.txt
 	@echo "  set up  .venv ($$($(PYTHON) --version)), torch, controller: a few minutes the first time"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-	@touch $@
+	@$(ALONE) sh -c '$(SET_UP)'
 
-demo: $(READY) ## run a real campaign on this machine: no key, no cluster, about ten minutes
-	@$(BIN)/autoresearch run demo --set agent.seed=4
+demo: $(READY) ## run a real campaign on this machine and claim what it found: no key, no cluster, about ten minutes
+	@$(BIN)/autoresearch run demo --set agent.kind=replay --set agent.patches=examples/demo --set agent.then=perturb \
+		--set agent.seed=4 --set budget.experiments=7
+	@$(BIN)/autoresearch claim demo --seeds 3
+
+demo-search: $(READY) ## the example task examples/search: nine ideas for a search engine, under five minutes
+	@$(BIN)/autoresearch run demo-search --settings examples/search/settings.yaml
+
+demo-speed: $(READY) ## the example task examples/speed: nine ideas for a faster function, and a claim, four minutes
+	@$(BIN)/autoresearch run demo-speed --settings examples/speed/settings.yaml
+	@$(BIN)/autoresearch claim demo-speed --seeds 3
+
+demo-protocol: $(READY) ## the example task examples/protocol: eleven ideas for a WebSocket server, and a claim, four minutes
+	@$(BIN)/autoresearch run demo-protocol --settings examples/protocol/settings.yaml
+	@$(BIN)/autoresearch claim demo-protocol --seeds 7 # fewer equal runs of a side could be equal by luck
 
 test: $(READY) ## all tests; what cannot run here says so loudly
 	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
 
-test-unit: $(READY) ## the quick tests: no cluster, no training
+test-unit: $(READY) ## the quick tests: one process, no sandbox, no training
 	$(BIN)/pytest tests/unit
 
 lint: $(READY) ## formatting, lint, types, import rules
@@ -39,6 +59,17 @@ fix: $(READY) ## format and repair what can be repaired
 
 bench: $(READY) ## measure speed and memory as ratios in one run (docs/benchmarks.md)
 	$(BIN)/python -m tests.bench
+
+docs: $(READY) ## write everything anew that is generated from the code: pages, schema, dashboards
+	$(BIN)/python -m controller.settings.reference > docs/settings.md
+	$(BIN)/python -m controller.settings.helm_schema --reference > docs/values.md
+	$(BIN)/python -m controller.settings.helm_schema > helm/values.schema.json
+	$(BIN)/python -m controller.settings.helm_schema --defaults > helm/defaults.json
+	$(BIN)/python -m controller.cli.reference > docs/cli.md
+	$(BIN)/python -m controller.monitoring.dashboards helm/dashboards
+
+screenshots: $(READY) ## take the pictures in docs/images anew, from CAMPAIGN (default: demo); needs Chromium
+	$(BIN)/python -m tests.browser.screenshots $(CAMPAIGN)
 
 images: ## build the controller's and the trainer's image, by Docker or buildah
 	$(BUILD) --tag autoresearch-controller .

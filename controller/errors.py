@@ -1,4 +1,4 @@
-"""The project's one exception family: what an operator did or met, never what an experiment did.
+"""The exceptions of the project. Each reports something that an operator did or met, never an experiment's failure.
 
 AutoresearchError                 base; its text is one sentence: what, where, what to do
 ├── SettingsError                 the settings file or a flag is wrong
@@ -14,23 +14,26 @@ AutoresearchError                 base; its text is one sentence: what, where, w
 A failed training is no exception: it is an `Outcome`, a value that the judge reads.
 """
 
+from __future__ import annotations
+
 
 class AutoresearchError(Exception):
-    """Base of the family; `cli` prints its text and exits with `exit_code`."""
+    """Base of the family. `cli` prints its text and exits with `exit_code`."""
 
     exit_code = 2
+    """2: the operator has to change something first. Subclasses that a retry may help have another code."""
 
 
 class SettingsError(AutoresearchError):
-    """The settings are wrong; names file, line and field where it can."""
+    """The settings are wrong. The text names file, line and field if they are known."""
 
 
 class DataError(AutoresearchError):
-    """A data folder is missing, unfinished or not what its manifest says."""
+    """A data folder is missing, unfinished, or differs from its manifest."""
 
 
 class TaskError(AutoresearchError):
-    """The task cannot be run at all, so that no experiment could be judged."""
+    """The task cannot be run at all, so no experiment could be judged."""
 
 
 class LabError(AutoresearchError):
@@ -38,11 +41,11 @@ class LabError(AutoresearchError):
 
 
 class LabInUse(LabError):
-    """Another process holds the lab; carries nothing that must be cleaned up."""
+    """Another process holds the lab's lock. Nothing was written."""
 
 
 class Moved(LabError):
-    """A ref moved between reading and writing; the write did not happen."""
+    """A ref moved between reading and writing. The write did not happen."""
 
 
 class SandboxError(AutoresearchError):
@@ -53,6 +56,7 @@ class ClusterError(AutoresearchError):
     """The Kubernetes API refused for good, or could not be reached in time."""
 
     exit_code = 3
+    """The cluster failed, not the input: a script may try again later."""
 
 
 class AgentError(AutoresearchError):

@@ -1,79 +1,184 @@
-"""The three seams of the loop: who proposes, who runs, and what an agent may read.
+"""The interfaces between the loop and its agent, its executor, and the part of the lab that an agent may read.
 
-Only signatures live here, so that agents, executors and the lab never need to know each other.
+They are signatures only, so agents, executors and the lab need not import each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from math import inf
 from typing import Protocol
 
-from controller.domain import Cost, Experiment, Progress, Proposal, TryEnded, TryId, TryRequest
+from controller.domain import Cost, Experiment, Progress, Proposal, Remark, TryEnded, TryId, TryRequest
+
+NOTES_CHARACTERS = 4_000
+"""Most characters of the notes that an agent leaves for later proposals: every later request holds them."""
 
 
 class Notebook(Protocol):
-    """Read-only access to what the lab remembers; safe to use from an agent's own thread."""
+    """Read-only access to the lab, safe to use from an agent's own thread."""
 
     def source(self, commit: str, path: str) -> str:
-        """Text of `path` at `commit`. Raises LabError when there is none."""
+        """Text of `path` at `commit`. Raises LabError if there is no such file."""
 
     def diff(self, experiment: Experiment) -> str:
         """Unified diff of an experiment against its base."""
 
+    def merge(self, experiment: Experiment, path: str, text: str) -> str | None:
+        """`text` of the file with the experiment's edit of it; None if the edit conflicts with how `text` differs."""
+
+    def merge_texts(self, base: str, ours: str, theirs: str) -> str | None:
+        """Two edits of one text in one; None if they conflict."""
+
     def log_tail(self, experiment: Experiment) -> str:
-        """End of the training log of its last attempt: untrusted text, to be fenced before a model sees it."""
+        """End of the training log of its last try. Untrusted text: it must be fenced before a model sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmokeCrash:
+    """The end of a program that crashed in its smoke test: one step on the CPU, save and load."""
+
+    reason: str
+    """One sentence."""
+
+    log: str
+    """End of what it printed. Untrusted text, as of a training's log."""
+
+
+class Untested(Enum):
+    """No smoke test was held, which says nothing about the program."""
+
+    UNTESTED = auto()
+
+
+SmokeTest = Callable[[Mapping[str, str]], SmokeCrash | Untested | None]
+"""Runs the smoke test of the editable files, by path, and waits for it; None if they did not crash."""
+
+FindCrash = Callable[[Mapping[str, str]], SmokeCrash | None]
+"""Says how the editable files, by path, crash in their smoke test; None if they do not, or were not tested."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incumbent:
+    """The head of the campaign's branch at one moment."""
+
+    commit: str
+
+    files: Mapping[str, str]
+    """Text of the editable files, by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalRequest:
-    """What an agent is told: the brief, the incumbent with its files, and every experiment so far.
-
-    number: place of the request in the campaign, so that an agent that draws at random draws anew.
-    fingerprints: normalised programs that were tried already (`novelty.fingerprint`).
-    pending: titles of proposals that wait or run and have no verdict yet.
-    dollars_limit: what the campaign's model calls may cost in all, those of the past included; asked before each
-    call, from any thread, since it falls while runs are launched.
-    sigma: standard deviation of one run, None before the baseline is measured.
-    """
+    """One question to an agent: the brief, the incumbent with its files, and every experiment so far."""
 
     tag: str
+    """The campaign's."""
+
     number: int
+    """Rises with each request of the campaign. An agent that draws at random seeds its draw with it."""
+
     brief: str
+    """Text of the research brief."""
+
     base: str
+    """The incumbent: the commit that the proposal must change."""
+
     files: Mapping[str, str]
+    """Text of the files that the agent may change, by path, at `base`."""
+
     readable: Mapping[str, str]
+    """Text of the files that the agent may only read, by path, at `base`."""
+
     experiments: Sequence[Experiment]
+    """All experiments so far by number, the baseline first."""
+
     fingerprints: frozenset[str]
+    """Fingerprints of the programs that were tried already (`novelty.fingerprint`)."""
+
+    revivable: frozenset[str] = frozenset()
+    """Those of them that may be proposed once more: programs that were the incumbent, and lost that place to a keep."""
+
+    newest: Callable[[], Incumbent | None] = lambda: None
+    """The incumbent as of now, which may have moved since the question; None if nobody knows. From any thread."""
+
     notebook: Notebook
+    """Reads diffs and logs on demand."""
+
     metric: str
+    """Name of the score, such as `val_bpb`."""
+
+    facts: tuple[str, ...] = ()
+    """What each training gets, in sentences: seconds, device, memory, versions. The same for the whole campaign."""
+
     minimize: bool
+    """True if a lower score is better."""
+
     sigma: float | None = None
+    """Standard deviation of one attempt's score, in the metric's unit; None before the baseline is measured."""
+
     incumbent_level: float | None = None
+    """The judge's estimate of the incumbent's true score; None before the baseline is measured."""
+
+    notes: str = ""
+    """What earlier proposals wanted later ones to know; the agent's own words, and so untrusted."""
+
+    importable: frozenset[str] | None = None
+    """Top-level names of the modules that a training can import; None if they are not known."""
+
+    max_lines: int | None = None
+    """Most lines that an edited file may have; None for no limit."""
+
+    remarks: tuple[Remark, ...] = ()
+    """What the operator told while the campaign ran, oldest first. An agent that reads words follows them, the newest
+    before all others."""
+
     refused: tuple[str, ...] = ()
+    """Reasons for which the last proposals in a row were sent back; empty after an admitted one."""
+
     pending: tuple[str, ...] = ()
+    """Titles of the proposals that have no verdict yet."""
+
+    smoke: FindCrash = lambda _: None
+    """Tries one step of the editable files, all of them by path, if this edit is to be tried. An agent may ask before
+    it proposes, from its own thread, and mend what crashes; a crash that it leaves is a verdict."""
+
     dollars_limit: Callable[[], float] = lambda: inf
+    """Dollars that all model calls of the campaign may cost, the past ones included. Ask before each call, from any
+    thread: the limit falls when attempts are launched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
-    """The agent gave no proposal this time; what it cost is still charged.
-
-    exhausted: nothing is left to propose (a replay at its end), so the campaign may finish.
-    retry_after: seconds to wait before asking again.
-    """
+    """The agent gave no proposal this time."""
 
     reason: str
+    """One sentence."""
+
     cost: Cost = field(default_factory=Cost)
+    """Cost of its model calls, which is charged all the same."""
+
     exhausted: bool = False
+    """True if nothing is left to propose (a replay at its end), so the campaign may finish."""
+
+    short_of_money: bool = False
+    """True if `dollars_limit` has no room for the agent's first call. The limit may rise again, and then the agent can
+    be asked again."""
+
     retry_after: float = 0.0
+    """Seconds to wait before asking again; 0 if there is no need to wait."""
+
     transcript: str = ""
+    """The agent's conversation as JSON lines; empty for an agent that has none."""
+
+    notes: str | None = None
+    """What the agent wants later proposals to know, in place of what it wanted before; None if that stays."""
 
 
 class WaitReason(StrEnum):
-    """Why a proposal does not come; few values, as each is a series of a metric."""
+    """The reason why a proposal does not come. A closed set, because each value is a series of a metric."""
 
     RATE_LIMIT = "rate_limit"
     OVERLOADED = "overloaded"
@@ -81,62 +186,76 @@ class WaitReason(StrEnum):
     BROKEN_STREAM = "broken_stream"
     ERROR = "error"
     REST = "rest"
+    MONEY = "money"
     OPERATOR = "operator"
+
+
+RESTS = (WaitReason.REST, WaitReason.MONEY)
+"""Reasons of an agent that is not asked at all; the others are those of a proposal under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What one proposal waits for; `text` is a sentence for people."""
+    """The wait of one proposal."""
 
     reason: WaitReason
+
     text: str
+    """One sentence for people."""
+
+    until: float | None = None
+    """Unix time at which the agent goes on; None if that is not known."""
 
 
 class Agent(Protocol):
-    """Proposes one edit at a time; called from several threads at once where that keeps the slots busy."""
+    """Proposes one edit per call. Several threads may call it at once, so that proposals keep all slots busy."""
 
     name: str
+    """Short name for people and metrics, such as `perturb`."""
 
     def check(self) -> list[str]:
-        """Before the first proposal: warnings for the operator. Raises AgentError when it cannot work at all."""
+        """Called before the first proposal; returns warnings for the operator. Raises AgentError if it cannot work."""
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
-        """One proposal. Raises AgentError when only a human can help (key, billing, model)."""
+        """Make one proposal. Raises AgentError if only a human can help (key, billing, model)."""
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
-        """What proposals wait for right now; empty where none waits. Safe from another thread."""
+        """Waits of the proposals under way; empty if none waits. Safe to read from another thread."""
 
     def stop(self) -> None:
-        """Give up waiting: a `propose` under way returns Abandoned soon."""
+        """Give up waiting, so that a `propose` under way returns Abandoned soon."""
 
 
 class Executor(Protocol):
-    """Runs tries; every method returns at once, ends arrive through the callback given at `start`."""
+    """Runs tries. Every method returns at once; the end of a try arrives through the callback given to `start`."""
 
     def start(self, ended: Callable[[TryEnded], None]) -> None:
-        """Check that tries can run here, and begin reporting. Raises SandboxError or ClusterError."""
+        """Check that tries can run here, and begin to report. Raises SettingsError, SandboxError or ClusterError.
+
+        ended: called once for each try that ended, on a thread of the executor.
+        """
 
     def launch(self, request: TryRequest) -> None:
-        """Start a try, or adopt the one that already carries this name."""
+        """Start a try, or adopt the one that already has this name."""
 
     def adopt(self, requests: Sequence[TryRequest]) -> None:
-        """After a restart: take over tries that were launched before; each is reported ended in the end."""
+        """Take over tries that an earlier controller launched. The end of each is reported, even if it is gone."""
 
     def progress(self) -> Sequence[Progress]:
-        """Where each running try is now."""
+        """The place of each running try."""
 
     def trouble(self) -> str:
-        """What only an operator can mend, such as an image that cannot be pulled; empty when there is nothing."""
+        """One sentence on what only an operator can mend, such as an image that cannot be pulled; empty if nothing."""
 
     def ready(self) -> bool:
-        """Whether it sees what runs: watches are synced, sandboxes were tested."""
+        """True if it sees what runs: watches are synced, or sandboxes were tested."""
 
     def watch_ages(self) -> Mapping[str, float]:
-        """Seconds since each watch last heard from the cluster; empty where nothing is watched."""
+        """Seconds since each watch last heard from the cluster; empty for an executor without watches."""
 
     def recorded(self, id: TryId) -> None:
-        """The lab holds this try's result: what it left behind may be cleaned up."""
+        """Clean up after a try. Called when the lab holds its result."""
 
     def stop(self) -> None:
-        """Leave nothing behind that this executor cannot find again (local tries are killed)."""
+        """End. Local tries are killed; Jobs in a cluster go on, because the next controller can adopt them."""

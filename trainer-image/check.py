@@ -1,4 +1,4 @@
-"""What is inside this image: `python check.py --check` prints versions, and fails where the task could not run."""
+"""Prints the versions in this image (`python check.py --check`), and fails if the task could not run in it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 PHASES = ("supervise", "probe", "candidate", "examine")
-PACKAGES = ("torch", "numpy", "tiktoken", "rustbpe", "pyarrow")
-FILES = ("train.py", "prepare.py", "corpus/batches.py", *(f"exam/{p}.py" for p in PHASES))
+PACKAGES = ("torch", "numpy", "tiktoken", "rustbpe", "pyarrow", "huggingface-hub")
+FILES = ("train.py", "prepare.py", "corpus/batches.py", "exam/kit/examine.py", *(f"exam/{p}.py" for p in PHASES))
 
 
 def main() -> int:
-    """Print one line for each thing; exit 1 when something is missing or this runs as root."""
+    """Print one line for each version; returns 1 if a file is missing or this runs as root."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="import torch as well, and see whether it finds a GPU")
     options = parser.parse_args()

@@ -377,6 +377,7 @@ def load_model(artifact_dir: str | Path) -> GPT:
 # Training
 
 SAVE_SECONDS = 3.0 if DEVICE == "cuda" else 0.8  # kept back from the budget to save the artifact and leave
+LOSS_LIMIT = 100.0  # nats per token: a uniform guess over 8,192 tokens has 9, so the training has diverged
 PEAK_FLOPS = 989e12 if DEVICE == "cuda" else 0.15e12  # of an H100 in bfloat16, of two AVX-512 cores in float32
 
 
@@ -450,8 +451,9 @@ def main() -> int:
             loss.backward()
             losses.append(loss.detach())
         loss_value = torch.stack(losses).sum().item()
-        if not math.isfinite(loss_value) or loss_value > 100:
-            print("\nFAIL")
+        if not math.isfinite(loss_value) or loss_value > LOSS_LIMIT:
+            print(f"\nThe training diverged: the loss of step {step + 1} is {loss_value} (limit {LOSS_LIMIT:g}).")
+            print("FAIL")
             return 1
         if GRADIENT_CLIP:
             nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_CLIP)

@@ -6,12 +6,17 @@ reason. What was proposed is read from the lab, so that a restart goes on with t
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from email import message_from_string
-from email.policy import default
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from email.errors import MessageError
+from email.header import decode_header
+from email.parser import HeaderParser
 from pathlib import Path
 from threading import Lock
 
@@ -19,9 +24,19 @@ from controller.domain import Experiment, Proposal
 from controller.errors import AgentError
 from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import AgentSettings, search_path
+from controller.text.safe_text import LINE, SENTENCE, one_line
+
+HASH_DIGITS = 16
+"""Digits of its hash that tell apart two files whose names cannot be shown; of a million, no two share 64 bits."""
+
+SHOWN_OF_ODD_NAME = 100
+"""Characters of such a name that are shown behind its hash."""
 
 SECONDS = 60
 """For git to apply one patch to a few files; more means that the disk is gone."""
+
+_NOT_OF_MAIL = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+"""Codecs of Python that decode bytes and name no character set of a mail. Some warn or fail in ways of their own."""
 
 
 class _Unfit(Exception):
@@ -45,8 +60,16 @@ class ReplayAgent:
         self._lock = Lock()
 
     def check(self) -> list[str]:
-        """Nothing to warn of."""
-        return []
+        """The patches that will be skipped, each with its reason. Raises AgentError where none can be read at all."""
+        patches = self._patches()
+        faults = {patch.name: fault for patch in patches if (fault := _fault_of(patch))}
+        told = [one_line(f"agent replay will skip {name}: {fault}", SENTENCE) for name, fault in faults.items()]
+        if len(faults) == len(patches):
+            raise AgentError(
+                f"agent.patches {self._folder}: none of its *.patch files can be read as a patch; "
+                f"the first, {patches[0].name}: {faults[patches[0].name]}"
+            )
+        return told
 
     @property
     def waiting(self) -> tuple[Waiting, ...]:
@@ -61,7 +84,11 @@ class ReplayAgent:
         try:
             return self._proposal(patch, request)
         except _Unfit as refused:
-            return Abandoned(reason=f"skipped {patch.name}: {refused}")
+            return Abandoned(reason=f"skipped {one_line(patch.name)}: {refused}")
+        except AgentError:
+            with self._lock:
+                self._taken.discard(patch.name)  # it had no turn yet
+            raise
 
     def stop(self) -> None:
         """Nothing to give up: git takes a moment."""
@@ -78,11 +105,18 @@ class ReplayAgent:
     def _patches(self) -> Sequence[Path]:
         patches = sorted(self._folder.glob("*.patch"))
         if not patches:
-            raise AgentError(f"agent.patches {self._folder}: no *.patch file is there; name a folder that holds some")
+            why = "" if self._folder.is_dir() else ", as it is no folder"
+            raise AgentError(
+                f"agent.patches {self._folder}: no *.patch file is there{why}; name a folder that holds some"
+            )
         return patches
 
     def _strategy(self, patch: Path) -> str:
-        return f"{self.name}:{patch.name}"
+        # By this name the lab tells which patches had their turn, so it must be one that a record keeps as it is.
+        name = one_line(patch.name, LINE - len(self.name) - 1)
+        if name != patch.name:
+            name = f"{hashlib.sha256(os.fsencode(patch.name)).hexdigest()[:HASH_DIGITS]} {name[:SHOWN_OF_ODD_NAME]}"
+        return f"{self.name}:{name}"
 
     def _proposal(self, patch: Path, request: ProposalRequest) -> Proposal:
         text = _read(patch)
@@ -98,6 +132,8 @@ class ReplayAgent:
 
 
 def _read(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise _Unfit("it is no file")  # opening a pipe would wait for its other end
     try:
         return path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -105,19 +141,80 @@ def _read(path: Path) -> str:
 
 
 def _describe(stem: str, text: str) -> tuple[str, str]:
-    """Title and hypothesis: subject and body of the mail that `git format-patch` writes, else the file's name."""
-    mail = message_from_string(text, policy=default)
-    subject = re.sub(r"^(\[[^]]*\]\s*)+", "", mail.get("Subject", "")).strip()
+    """Title and hypothesis: subject and body of the mail that `git format-patch` writes, else the file's name.
+
+    Raises _Unfit where the subject is written in a way that no mail program reads.
+    """
+    mail = HeaderParser().parsestr(text)
+    subject = re.sub(r"^(\[[^]]*\]\s*)+", "", _decoded(mail.get("Subject", ""))).strip()
     if not subject:
         return re.sub(r"^\d+[-_ ]*", "", stem).replace("-", " ").strip() or stem, ""
     body = re.split(r"^(?:---|diff --git .*)$", str(mail.get_payload()), maxsplit=1, flags=re.MULTILINE)[0]
-    return " ".join(subject.split()), " ".join(body.split())
+    return subject, " ".join(body.split())
+
+
+def _decoded(subject: str) -> str:
+    """A mail's subject as one line of text."""
+    # The newer policies of this package decode by themselves, and raise whatever they meet.
+    try:
+        parts = [
+            part if isinstance(part, str) else _decode(part, charset or "ascii")
+            for part, charset in decode_header(subject)
+        ]
+        text = "".join(parts)
+        text.encode()
+    except (MessageError, LookupError, ValueError) as error:
+        raise _Unfit(f"its subject cannot be decoded ({one_line(str(error), 200)})") from error
+    return one_line(text)
+
+
+def _decode(part: bytes, charset: str) -> str:
+    codec = codecs.lookup(charset).name
+    if codec in _NOT_OF_MAIL:
+        raise LookupError(f"{codec} is no character set of mails")
+    return part.decode(codec)
+
+
+def _fault_of(patch: Path) -> str:
+    """The reason why this patch fits no incumbent at all; empty if git can read it."""
+    try:
+        text = _read(patch)
+        _describe(patch.stem, text)
+        with _scratch() as folder:
+            return _git_apply(text, folder, "--numstat")
+    except _Unfit as unfit:
+        return str(unfit)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="autoresearch-replay-") as name:
+            yield Path(name).resolve()
+    except OSError as error:
+        raise AgentError(f"agent replay cannot make a copy of the files to patch: {error}") from error
 
 
 def _apply(patch: str, files: Mapping[str, str], *, onto: str) -> dict[str, str]:
     """The files that the patch changes, whole. Raises _Unfit when git cannot place a hunk of it."""
-    with tempfile.TemporaryDirectory(prefix="autoresearch-replay-") as name:
-        folder = Path(name).resolve()
+    try:
+        return _apply_as_it_is(patch, files, onto=onto)
+    except _Unfit:
+        plain = {path: _without_returns(text) for path, text in files.items()}
+        if _without_returns(patch) == patch and plain == files:
+            raise
+    # An editor or git's core.autocrlf gave the ends of lines another form on one side. Which one a file has is kept.
+    changed = _apply_as_it_is(_without_returns(patch), plain, onto=onto)
+    windows = {path for path, text in files.items() if text != plain[path]}
+    return {path: text.replace("\n", "\r\n") if path in windows else text for path, text in changed.items()}
+
+
+def _without_returns(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _apply_as_it_is(patch: str, files: Mapping[str, str], *, onto: str) -> dict[str, str]:
+    with _scratch() as folder:
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(text.encode())
@@ -132,8 +229,8 @@ def _apply(patch: str, files: Mapping[str, str], *, onto: str) -> dict[str, str]
     return {path: text for path, text in texts.items() if files.get(path) != text}
 
 
-def _git_apply(patch: str, folder: Path) -> str:
-    """Empty when git applied the patch, else its first complaint."""
+def _git_apply(patch: str, folder: Path, *options: str) -> str:
+    """Empty when git applied the patch, or only read it as the options say; else its first complaint."""
     # Without the ceiling, a repository around the temporary folder would make git skip every file in silence.
     environment = {
         "PATH": search_path(),
@@ -142,7 +239,7 @@ def _git_apply(patch: str, folder: Path) -> str:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CEILING_DIRECTORIES": str(folder.parent),
     }
-    command = ["git", "apply", "--whitespace=nowarn", "-"]
+    command = ["git", "apply", "--whitespace=nowarn", *options, "-"]
     try:
         done = subprocess.run(
             command,
@@ -152,6 +249,7 @@ def _git_apply(patch: str, folder: Path) -> str:
             capture_output=True,
             timeout=SECONDS,
             check=False,
+            start_new_session=True,  # Ctrl-C at the terminal asks the controller alone: no patch fails by it
         )
     except FileNotFoundError as error:
         raise AgentError("agent replay needs git to apply patches: install it and put it on PATH") from error

@@ -1,7 +1,8 @@
-"""The ledger: every run, kept or discarded, is evidence about the incumbent and about what edits are worth.
+"""The ledger: every attempt, kept or discarded, is evidence about the incumbent and about the worth of edits.
 
-All arithmetic is in sigmas of one run, counted from the incumbent's level, positive is better. Line numbers
-are those of the rule in docs/judging.md. Refuses to judge without a measured sigma.
+A candidate is run again while one more attempt is worth more than the next new proposal, and kept if the expected gain
+is positive. Line numbers are those of the rule in docs/judging.md. The ledger needs a measured sigma, so it refuses a
+baseline of one score.
 """
 
 from __future__ import annotations
@@ -9,222 +10,230 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import erfc, exp, pi, sqrt
+from statistics import fmean
 
 from controller.domain import Verdict
 from controller.errors import TaskError
-from controller.judge.interface import Assessment, Candidate, Decision, Judge, Kept, State, first_state, mean, with_runs
-
-GAINS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 14.0)
-EFFECTS = (*(-gain for gain in reversed(GAINS)), 0.0, *GAINS)
-"""The effects that an edit may have; the outermost two stand for everything beyond them as well."""
-
-PRIOR_RUNS = 10.0
-"""How many experiments the prior counts for (line 1)."""
+from controller.judge.belief import Belief, form_belief, make_prior, weigh_by_student
+from controller.judge.interface import (
+    BELIEVED_FREEDOM,
+    Assessment,
+    Candidate,
+    Decision,
+    Judge,
+    State,
+    begin_state,
+    count_attempts,
+)
+from controller.text.figures import score_text, sigmas_text
 
 TIE = 0.1
-"""An expected gain nearer to zero than this is noise, and a shorter file wins (line 13)."""
+"""Sigmas. An expected gain nearer to zero than this counts as noise, and a shorter file wins (line 13)."""
 
-SURE = 8
-"""Degrees of freedom from which sigma is believed; before, nothing is kept on one run.
+HUGE_GAIN = 5.0
+"""Sigmas. A larger gain is not believed while sigma rests on fewer than SOME_FREEDOM repeated runs."""
 
-Three baseline runs make sigma less than half of what it is in 22 campaigns of 100. Then luck looks like gain, is
-kept without a rerun, and no replicate ever corrects sigma.
-"""
+SOME_FREEDOM = 5
+"""Degrees of freedom from which a huge gain is believed. With three, t is above 5 in one case of 130 by chance."""
+
+JUMP = 2.0
+"""Sigmas. After a larger gain the level has to follow its measurements."""
+
+MOST_LAG = 1.4
+"""Sigmas that the level may lag behind the runs of a jump. The next edits are credited with what it lags."""
+
+SURE_OF_EXACT = 4
+"""Equal repeats from which a keep needs only two equal runs. The first keep has three."""
+
+PRICE_FACTOR = 3.0
+"""Price of an attempt in multiples of what one normally earns (line 3). Chosen by simulation (docs/judging.md)."""
+
+LEAST_EARNING = 0.2
+"""Sigmas. Floor under one sigma plus the kept gain: recorded keeps of harmful edits can make it negative (line 3)."""
+
+PRICE_ATTEMPTS = 30.0
+"""Attempts added to those so far, so that what a campaign earned is spread over at least this many (line 3)."""
 
 
-def prior() -> tuple[float, ...]:
-    """Pseudo-counts of the effects: 30 % do nothing, 60 % harm, 10 % gain with an exponential tail (line 1)."""
-    tail = sum(exp(-gain) for gain in GAINS)
-    harms = [0.6 / len(GAINS)] * len(GAINS)
-    return tuple(PRIOR_RUNS * share for share in (*harms, 0.3, *(0.1 * exp(-gain) / tail for gain in GAINS)))
+def value_attempt(gain: float, spread: float) -> float:
+    """Expected profit, in sigma, of one more attempt, which may change the decision (line 4).
 
-
-def student(squared: float) -> float:
-    """Student's t with 6 degrees of freedom out to its inflection at z^2 = 6, then an exponential tail.
-
-    The t's own tail falls slower than the prior's: a run 20 sigma better would be explained away as noise
-    and discarded. With the straight tail a better score is never a reason against a candidate.
+    This is the knowledge gradient: the mean of max(0, x) for a normal x with mean -|gain| and standard deviation
+    `spread`.
     """
-    if squared <= 6.0:
-        return float((1.0 + squared / 6.0) ** -3.5)
-    return float(2.0**-3.5 * exp(-3.5 / sqrt(6.0) * (sqrt(squared) - sqrt(6.0))))
-
-
-def gauss(squared: float) -> float:
-    """The normal density without its constant, for a sigma that is well known."""
-    return exp(-0.5 * squared)
-
-
-def worth_of_a_run(gain: float, spread: float) -> float:
-    """Expected profit of perhaps changing one's mind after one more run: the knowledge gradient (line 4)."""
     if spread <= 0.0:
         return 0.0
     u = abs(gain) / spread
-    return spread * (exp(-0.5 * u * u) / sqrt(2.0 * pi) - u * 0.5 * erfc(u / sqrt(2.0)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Belief:
-    """What the scores of one candidate say, in sigmas from the incumbent's old level (lines 8 to 10).
-
-    observed: its mean score. gain, gain_variance: of its effect. spread: see Assessment.
-    kept, kept_variance: of the level if it is kept; base, base_variance: of the incumbent's own level.
-    """
-
-    weights: tuple[float, ...]
-    observed: float
-    gain: float
-    gain_variance: float
-    spread: float
-    kept: float
-    kept_variance: float
-    base: float
-    base_variance: float
-
-
-def believe(
-    worth: Sequence[float], *, level_variance: float, observed: float, runs: int, density: Callable[[float], float]
-) -> Belief:
-    """Weigh every effect by how well it explains `observed`, the mean of `runs` scores in sigmas from the level."""
-    total = level_variance + 1.0 / runs
-    pull = level_variance / total
-    effects = (min(EFFECTS[0], observed), *EFFECTS[1:-1], max(EFFECTS[-1], observed))
-    misses = [observed - effect for effect in effects]
-    raw = [count * density(miss * miss / total) for count, miss in zip(worth, misses, strict=True)]
-    scale = 1.0 / sum(raw)
-    weights = tuple(weight * scale for weight in raw)
-    bases = [pull * miss for miss in misses]
-    gain = sum(map(float.__mul__, weights, effects))
-    base = sum(map(float.__mul__, weights, bases))
-    gain_variance = base_variance = covariance = 0.0
-    for weight, effect, level in zip(weights, effects, bases, strict=True):
-        off, low = effect - gain, level - base
-        gain_variance += weight * off * off
-        base_variance += weight * low * low
-        covariance += weight * off * low
-    # A score beyond the grid is explained by an unknown effect: it says nothing about the incumbent's level.
-    beyond = weights[-1] * (observed > EFFECTS[-1]) + weights[0] * (observed < EFFECTS[0])
-    within = (1.0 - beyond) * level_variance / (runs * total)
-    kept_variance = gain_variance + base_variance + 2.0 * covariance + within + beyond / runs
-    return Belief(
-        weights=weights,
-        observed=observed,
-        gain=gain,
-        gain_variance=gain_variance,
-        spread=abs(gain_variance + covariance) / sqrt(kept_variance + 1.0),
-        kept=gain + base,
-        kept_variance=kept_variance,
-        base=base,
-        base_variance=base_variance + within + beyond * level_variance,
-    )
+    normal_density = exp(-0.5 * u * u) / sqrt(2.0 * pi)
+    normal_tail = 0.5 * erfc(u / sqrt(2.0))
+    return spread * (normal_density - u * normal_tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger(Judge):
-    """Buys evidence while it is worth more than the next new proposal; keeps when the expected gain is positive.
-
-    density: how far scores stray, as a function of z^2. price_factor: `student` 3, `gauss` 1.5 (line 3).
-    """
+    """Runs a candidate again while that is worth its price; keeps it if the expected gain is positive."""
 
     sign: float
-    max_runs: int
-    density: Callable[[float], float] = student
-    price_factor: float = 3.0
+    """-1 if a lower score is better, else 1."""
+
+    max_attempts: int
+    """Most attempts of one experiment."""
+
+    weigh: Callable[[float], float] = weigh_by_student
+    """Likelihood of a squared deviation z^2."""
+
+    price_factor: float = PRICE_FACTOR
+
+    line_price: float = 0.0
+    """Gain in sigma that an added line must pay; a removed line pays it back."""
+
+    @property
+    def keeps_merged(self) -> bool:
+        """True, because estimates of kept gains add up: what was kept since an edit ran counts by its expected gain."""
+        return True
 
     def begin(self, baseline: Sequence[float]) -> State:
-        """Line 2. Raises TaskError on fewer than two scored baseline runs: there would be no sigma."""
+        """Line 2. Raises TaskError on fewer than two baseline scores: one score gives no sigma."""
         if len(baseline) < 2:
             raise TaskError(
                 f"the baseline has {len(baseline)} scored runs and the ledger needs 2 to know the noise; "
                 "make the task's own code train, or set judge.policy to greedy"
             )
-        state = first_state(baseline, level=mean(baseline), level_variance=1.0 / len(baseline))
-        return replace(state, worth=prior())
+        state = begin_state(baseline, level=fmean(baseline), level_variance=1.0 / len(baseline))
+        return replace(state, effect_counts=make_prior())
 
     def assess(self, state: State, candidate: Candidate, *, may_rerun: bool = True) -> Assessment:
-        """Lines 8 to 14 without remembering anything."""
+        """Lines 8 to 14, without changing the state."""
         if not candidate.scores:
             return Assessment(decision=Decision.DISCARD, reason="nothing was scored", level=state.level)
-        belief = self._believe(state, candidate)
-        runs = len(candidate.scores)
-        price, worth = self._price(state), worth_of_a_run(belief.gain, belief.spread)
-        affordable = may_rerun and runs < self.max_runs and not state.exact
-        decision, reason = _decide(state, candidate, belief, worth=worth, price=price, affordable=affordable)
-        moved = {Decision.RERUN: 0.0, Decision.KEEP: belief.kept, Decision.DISCARD: 0.5 * belief.base}[decision]
+        belief, pooled = self._form_belief(state, candidate)
+        price = self._price_attempt(pooled)
+        needed = self.line_price * candidate.line_change
+        worth = 0.0 if pooled.is_exact else value_attempt(belief.gain - needed, belief.spread)
+        affordable = may_rerun and len(candidate.scores) < self.max_attempts
+        decision, reason = _decide(
+            pooled, candidate, belief, needed=needed, worth=worth, price=price, affordable=affordable
+        )
+        if decision is Decision.KEEP:
+            level_change = belief.kept
+        elif decision is Decision.DISCARD:
+            level_change = 0.5 * belief.base
+        else:
+            level_change = 0.0
         return Assessment(
             decision=decision,
             reason=reason,
-            expected_gain=belief.gain,
-            spread=belief.spread,
-            price=price,
-            level=self._level(state, moved),
+            # Where repeated runs are equal there is no sigma to count in.
+            expected_gain=None if pooled.is_exact else belief.gain,
+            spread=None if pooled.is_exact else belief.spread,
+            price=None if pooled.is_exact else price,
+            level=self._move_level(state, level_change * pooled.sigma),
         )
 
     def conclude(self, state: State, candidate: Candidate, verdict: Verdict) -> State:
-        """Lines 12 to 14; sigma learns from the replicates last, so that both see the same sigma."""
-        trusted = verdict in (Verdict.KEEP, Verdict.DISCARD)
-        counted = with_runs(state, candidate.scores, trusted=trusted)
-        if not trusted or not candidate.scores:
-            return counted
-        belief = self._believe(state, candidate)
-        worth = tuple(map(float.__add__, state.worth, belief.weights))
+        """Lines 12 to 14. The belief uses the sigma with these scores pooled in, as `assess` did."""
+        if verdict not in (Verdict.KEEP, Verdict.DISCARD) or not candidate.scores:
+            return count_attempts(state, candidate.scores, trusted=False)
+        belief, pooled = self._form_belief(state, candidate)
+        effect_counts = []
+        for count, weight in zip(state.effect_counts, belief.weights, strict=True):
+            effect_counts.append(count + weight)
+        learned = replace(pooled, effect_counts=tuple(effect_counts))
         if verdict is Verdict.DISCARD:
             return replace(
-                counted,
-                worth=worth,
-                level=self._level(state, 0.5 * belief.base),
+                learned,
+                level=self._move_level(state, 0.5 * belief.base * pooled.sigma),
                 level_variance=0.5 * (state.level_variance + belief.base_variance),
             )
-        gain = belief.gain * state.sigma
         return replace(
-            counted,
-            worth=worth,
-            level=self._level(state, belief.kept),
+            learned,
+            level=self._move_level(state, belief.kept * pooled.sigma),
             level_variance=belief.kept_variance,
-            gain=state.gain + gain,
-            kept=(*state.kept, Kept(gain=gain, variance=belief.gain_variance * state.sigma**2)),
+            gain=state.gain + belief.gain * pooled.sigma,
         )
 
-    def doubts(self, state: State) -> tuple[int, ...]:  # noqa: ARG002 - the place for lines 5 and 6
-        """Nothing yet; see Judge."""
-        return ()
-
-    def _believe(self, state: State, candidate: Candidate) -> Belief:
-        ahead = self.sign * (mean(candidate.scores) - state.level) + candidate.gain_since
-        return believe(
-            state.worth,
+    def _form_belief(self, state: State, candidate: Candidate) -> tuple[Belief, State]:
+        """The belief, and the state whose sigma it counts in: the candidate's own repeats tell about sigma too."""
+        pooled = count_attempts(state, candidate.scores, trusted=True)
+        lead = self.sign * (fmean(candidate.scores) - state.level) + candidate.gain_since
+        belief = form_belief(
+            state.effect_counts,
             level_variance=state.level_variance,
-            observed=ahead / state.sigma,
-            runs=len(candidate.scores),
-            density=self.density,
+            observed=pooled.in_sigmas(lead),
+            attempts=len(candidate.scores),
+            weigh=self.weigh,
         )
+        return belief, pooled
 
-    def _level(self, state: State, moved: float) -> float:
-        return state.level + self.sign * moved * state.sigma
+    def _move_level(self, state: State, change: float) -> float:
+        """The level after a change for the better, both in the metric's unit."""
+        return state.level + self.sign * change
 
-    def _price(self, state: State) -> float:
-        """Line 3: what a run normally earns, in sigmas."""
-        return self.price_factor * max(1.0 + state.gain / state.sigma, 0.2) / (30.0 + state.runs)
+    def _price_attempt(self, state: State) -> float:
+        """Line 3: the normal earning of an attempt in this campaign, in sigmas."""
+        earned = max(1.0 + state.in_sigmas(state.gain), LEAST_EARNING)
+        return self.price_factor * earned / (PRICE_ATTEMPTS + state.attempts)
 
 
 def _decide(
-    state: State, candidate: Candidate, belief: Belief, *, worth: float, price: float, affordable: bool
+    pooled: State,
+    candidate: Candidate,
+    belief: Belief,
+    *,
+    needed: float,
+    worth: float,
+    price: float,
+    affordable: bool,
 ) -> tuple[Decision, str]:
-    """Lines 11 and 13, with the sentence that tells people why."""
-    runs = len(candidate.scores)
-    known = f"expected gain {round(belief.gain, 2) + 0.0:+.2f} σ after {runs} run{'s' if runs > 1 else ''}"
-    simpler = candidate.line_change < 0 and _ties(state, belief)
-    good = belief.gain > 0.0 or simpler
+    """Lines 11 and 13, with a sentence that tells people why. needed: the gain that pays for the added lines."""
+    attempts = len(candidate.scores)
+    runs = f"{attempts} run{'s' if attempts > 1 else ''}"
+    simpler = candidate.line_change < 0 and _is_tie(pooled, belief)
+    good = belief.gain > needed or simpler
+    if pooled.is_exact:
+        return _decide_exactly(pooled, belief, runs=runs, good=good, simpler=simpler, affordable=affordable)
+    known = f"expected gain {sigmas_text(belief.gain, decimals=2)} after {runs}"
+    worth_text = sigmas_text(worth, decimals=2).removeprefix("+")
+    price_text = sigmas_text(price, decimals=2).removeprefix("+")
     if affordable and worth > price:
-        return Decision.RERUN, f"{known}: a rerun is worth {worth:.2f} σ, more than its price of {price:.2f} σ"
-    if affordable and good and runs == 1 and state.freedom < SURE:
+        return Decision.RERUN, f"{known}: a rerun is worth {worth_text}, more than its price of {price_text}"
+    unsure = attempts == 1 and pooled.freedom < BELIEVED_FREEDOM
+    if affordable and good and (unsure or (belief.gain > HUGE_GAIN and pooled.freedom < SOME_FREEDOM)):
         return Decision.RERUN, f"{known}: too few repeated runs tell sigma yet, so a rerun confirms before the keep"
-    if belief.gain <= 0.0 and simpler:
+    lag = belief.observed - belief.kept
+    if affordable and good and belief.gain > JUMP and lag > MOST_LAG:
+        lag_text = sigmas_text(lag, decimals=2).removeprefix("+")
+        return (
+            Decision.RERUN,
+            f"{known}: the new level would lag {lag_text} behind its own runs, so it is measured again",
+        )
+    if belief.gain <= 0.0 and good:
         return Decision.KEEP, f"{known}: no worse within noise, and {-candidate.line_change} lines shorter"
-    closing = f"a rerun is worth {worth:.2f} σ at a price of {price:.2f} σ" if affordable else "no further run"
+    if 0.0 < belief.gain <= needed and not simpler:
+        price_of_lines = sigmas_text(needed, decimals=2).removeprefix("+")
+        return Decision.DISCARD, f"{known}: {candidate.line_change} more lines cost {price_of_lines}"
+    closing = f"a rerun is worth {worth_text} at a price of {price_text}" if affordable else "no further run"
     return (Decision.KEEP if good else Decision.DISCARD), f"{known}; {closing}"
 
 
-def _ties(state: State, belief: Belief) -> bool:
-    """Without noise an equal score is a tie as it stands; with noise the expected gain must be next to nothing."""
-    return abs(belief.gain) < TIE or (state.exact and abs(belief.observed) < 1.0)
+def _decide_exactly(
+    pooled: State, belief: Belief, *, runs: str, good: bool, simpler: bool, affordable: bool
+) -> tuple[Decision, str]:
+    """The decision while all repeated runs were equal: that is a hypothesis, and each keep puts it to the test."""
+    lead = score_text(abs(belief.observed * pooled.sigma))
+    equal = abs(belief.observed) < 1.0
+    told = (
+        f"equal to the incumbent after {runs}" if equal else f"{'better' if good else 'worse'} by {lead} after {runs}"
+    )
+    alone = runs == "1 run"
+    # On a coarse scale runs are equal by chance: a share of ten successes in 7 to 20 of 100 baselines.
+    enough = BELIEVED_FREEDOM if pooled.step else SURE_OF_EXACT
+    if affordable and good and (alone or pooled.freedom < enough):
+        return Decision.RERUN, f"{told}: all repeated runs were equal so far, and a rerun shows if these are too"
+    ending = " and shorter" if equal and simpler and good else ""
+    return (Decision.KEEP if good else Decision.DISCARD), f"{told}{ending}; repeated runs are equal"
+
+
+def _is_tie(state: State, belief: Belief) -> bool:
+    """True if the candidate is neither better nor worse: within TIE of zero, or exactly equal if there is no noise."""
+    return abs(belief.gain) < TIE or (state.is_exact and abs(belief.observed) < 1.0)

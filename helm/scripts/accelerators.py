@@ -1,7 +1,7 @@
-"""What `helm test` asks of the nodes: is there one that can take an attempt's accelerators?
+"""Checks for `helm test` that a node has the accelerators that an attempt asks for.
 
-Runs in the controller's image under an account that exists for this test only and may list nodes; standard
-library only. The chart hands this file to `python -c` with one JSON argument.
+It runs in the controller's image, with an account that exists for this test only and may list nodes. The chart hands
+the file to `python -c` with one JSON argument, so it uses the standard library only.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-def nodes(address: str) -> list[dict[str, Any]]:
-    """All nodes of the cluster."""
+def list_nodes(address: str) -> list[dict[str, Any]]:
+    """List all nodes of the cluster."""
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}
     request = urllib.request.Request(f"https://{address}/api/v1/nodes", headers=headers)
@@ -25,7 +25,7 @@ def nodes(address: str) -> list[dict[str, Any]]:
 
 
 def verdict(found: list[dict[str, Any]], *, resource: str, wanted: int, selector: dict[str, str]) -> tuple[bool, str]:
-    """Whether a node that attempts may use has as many accelerators as one of them wants."""
+    """Return True if a node that attempts may use has enough accelerators for one of them, and a sentence."""
     fitting = [node for node in found if selector.items() <= node["metadata"].get("labels", {}).items()]
     amounts = [int(node["status"].get("allocatable", {}).get(resource, 0)) for node in fitting]
     where = f"{len(fitting)} of {len(found)} nodes" + (f" that have {selector}" if selector else "")
@@ -38,10 +38,10 @@ def verdict(found: list[dict[str, Any]], *, resource: str, wanted: int, selector
 
 
 def main() -> int:
-    """Print the verdict; 1 where attempts would wait for ever."""
+    """Print one line; returns 1 if attempts would wait for ever."""
     asked = json.loads(sys.argv[1])
     holds, words = verdict(
-        nodes(asked["api"]), resource=asked["resource"], wanted=asked["wanted"], selector=asked["selector"]
+        list_nodes(asked["api"]), resource=asked["resource"], wanted=asked["wanted"], selector=asked["selector"]
     )
     sys.stdout.write(f"{'ok  ' if holds else 'FAIL'} accelerators {words}\n")
     return int(not holds)

@@ -1,8 +1,8 @@
-"""What is left of a campaign when its release goes but the namespace of attempts stays: its Jobs and its Lease.
+"""Deletes a campaign's Jobs and its Lease after `helm uninstall`, if the namespace of attempts stays.
 
-Runs once after `helm uninstall`, in the controller's image, under an account made for it; standard library
-only. The chart hands this file to `python -c` with one JSON argument. The controller is gone by then, and its
-rights with it, so nothing is started anew.
+It runs once in the controller's image, with an account of its own. By then the controller and its rights are gone, so
+no new Job appears. The chart hands the file to `python -c` with one JSON argument, so it uses the standard library
+only.
 """
 
 import json
@@ -17,7 +17,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def delete(address: str, path: str, **query: str) -> None:
-    """One DELETE; what is not there is deleted already."""
+    """Send one DELETE request; 404 means that the object is gone already."""
     context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     headers = {"Authorization": f"Bearer {(ACCOUNT / 'token').read_text()}"}
     url = f"https://{address}{path}?{urllib.parse.urlencode(query)}"
@@ -34,7 +34,7 @@ def main() -> None:
     """Delete the campaign's Jobs with their pods, then its Lease."""
     asked = json.loads(sys.argv[1])
     address, runs, selector = asked["api"], asked["runs"], asked["selector"]
-    # ConfigMaps belong to their Jobs and go with them.
+    # A ConfigMap normally goes with the Job that owns it; one whose Job was never created has no owner yet.
     for path in (f"/apis/batch/v1/namespaces/{runs}/jobs", f"/api/v1/namespaces/{runs}/configmaps"):
         delete(address, path, labelSelector=selector, propagationPolicy="Background")
     delete(address, f"/apis/batch/v1/namespaces/{runs}/jobs/{asked['preparing']}", propagationPolicy="Background")

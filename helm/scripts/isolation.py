@@ -1,9 +1,10 @@
-"""What `helm test` asks in the place of an attempt: can code here reach anything, or take the node down?
+"""Check from the place of an attempt that code there can reach nothing and cannot take the node down.
 
-Runs in the trainer image, in the runner's namespace, under the same walls as an attempt; standard library
-only. The chart hands this file to `python -c` with one JSON argument. A connection that is refused or hangs
-is what we want; one that is established is a leak. Where it can be established in a pod's first moment only,
-it is one for tasks that begin at once, and none for those whose supervisor waits until the network is shut.
+`helm test` runs this in the trainer image, in the runner's namespace, with the limits of an attempt. The chart hands
+the file to `python -c` with one JSON argument, so it uses the standard library only. A connection that is refused or
+gets no answer is good; one that is established is a leak. Some network plug-ins let connections through in a pod's
+first moment only. That is a leak for a task that starts at once, and harmless for one whose supervisor waits until
+the network policy is in force.
 """
 
 import importlib.util
@@ -19,31 +20,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 3.0
-WALLS_SECONDS = 5.0
-"""How long a supervisor that waits for the network to be shut does so (exam/walls.py)."""
+CONNECT_SECONDS = 3.0
+"""Time for one connection or answer, in seconds."""
 
-SAID = 8
-"""Lines that a failing command is quoted with."""
+NETWORK_POLICY_SECONDS = 5.0
+"""Longest time that a supervisor waits for the network policy, in seconds (exam/kit/network_policy.py)."""
+
+QUOTED_LINES = 8
+"""Lines of a failing command's output that are quoted."""
 
 QUERY = bytes.fromhex("a5a501000001000000000000") + b"\x07example\x03com\x00\x00\x01\x00\x01"
 """A DNS question for example.com."""
 
 
 def reaches(host: str, port: int) -> bool:
-    """Whether a TCP connection can be made."""
+    """True if a TCP connection is established."""
     try:
-        with socket.create_connection((host, port), timeout=PATIENCE):
+        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
             return True
     except OSError:
         return False
 
 
 def resolves(host: str, port: int) -> bool:
-    """Whether a resolver answers, whatever it says: names asked for carry messages out."""
+    """True if a resolver answers anything: a name that is asked for can carry a message out of the cluster."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(PATIENCE)
+        asking.settimeout(CONNECT_SECONDS)
         try:
             asking.sendto(QUERY, (host, port))
             return asking.recv(512)[:2] == QUERY[:2]
@@ -52,10 +55,10 @@ def resolves(host: str, port: int) -> bool:
 
 
 def network(asked: dict[str, Any]) -> tuple[bool, str]:
-    """Nothing answers: API server, kubelet, cloud metadata, resolver, the world."""
+    """Check that nothing answers: API server, kubelet, cloud metadata, resolvers, the internet."""
     trying = {f"{name} ({address})": partial(reaches, *split(address)) for name, address in asked["addresses"]}
     trying |= {f"the resolver ({host}:53)": partial(resolves, host, 53) for host in asked["resolvers"]}
-    until = time.monotonic() + (WALLS_SECONDS if waits(asked["examiner"]) else 0)
+    until = time.monotonic() + (NETWORK_POLICY_SECONDS if waits(asked["examiner"]) else 0)
     first = reached = open_among(trying, list(trying))
     while reached and time.monotonic() < until:
         reached = open_among(trying, reached)
@@ -70,26 +73,33 @@ def network(asked: dict[str, Any]) -> tuple[bool, str]:
 
 
 def split(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`; the host of an IPv6 address stands in brackets."""
+    """Split `host:port`; an IPv6 address is in brackets."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def open_among(trying: Mapping[str, Callable[[], bool]], names: list[str]) -> list[str]:
-    """Which of them answer, all asked at once."""
+    """Try these addresses all at once; returns the names of those that answer."""
     with ThreadPoolExecutor(max_workers=32) as pool:
         asking = {name: pool.submit(trying[name]) for name in names}
     return [name for name, answer in asking.items() if answer.result()]
 
 
 def waits(examiner: str) -> bool:
-    """Whether the supervisor of this image begins no training before the network is shut."""
-    names = [examiner, f"{examiner}.walls"] if examiner else [""]
-    return all(name and importlib.util.find_spec(name) for name in names)
+    """True if the supervisor of this image waits for the network policy before it starts a training."""
+    package = "exam" if examiner.endswith(".py") else examiner
+    if not package or not importlib.util.find_spec(package):
+        return False
+    places = [f"{package}.network_policy"]  # of a package that a task brings itself
+    places += [f"{package}.kit.network_policy"] if importlib.util.find_spec(f"{package}.kit") else []
+    return any(importlib.util.find_spec(place) for place in places)
 
 
 def processes(limit: int) -> tuple[bool, str]:
-    """More than `limit` processes are refused: no pod specification can ask for that, only the kubelet."""
+    """Check that fewer than `limit` processes can be started; the kernel counts threads as well.
+
+    Only the kubelet sets this limit: a pod's specification has no field for it.
+    """
     usual = threading.stack_size(65536)
     done = threading.Event()
     started: list[threading.Thread] = []
@@ -108,21 +118,21 @@ def processes(limit: int) -> tuple[bool, str]:
         done.set()
         for one in started:
             one.join()
-        # Too small for what later threads of this process may call.
+        # The small stack was for this count only: later threads need a usual one.
         threading.stack_size(usual)
 
 
 def command(*argv: str) -> tuple[bool, str]:
-    """A command of the task, in its folder; its last words are the answer, or all that matter where it fails."""
+    """Run a Python command of the task in its folder; returns its last line, or its last lines if it fails."""
     ended = subprocess.run([sys.executable, *argv], capture_output=True, text=True, check=False)
     words = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
     if not words:
         return ended.returncode == 0, f"exit {ended.returncode}"
-    return ended.returncode == 0, words[-1] if ended.returncode == 0 else "; ".join(words[-SAID:])
+    return ended.returncode == 0, words[-1] if ended.returncode == 0 else "; ".join(words[-QUOTED_LINES:])
 
 
 def checks(asked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """Name, whether it holds, and why not."""
+    """Yield for each check: its name, True if it passes, and a sentence."""
     yield "network", *network(asked)
     if asked["processes"]:
         yield "processes", *processes(asked["processes"])
@@ -132,11 +142,13 @@ def checks(asked: dict[str, Any]) -> Iterator[tuple[str, bool, str]]:
         else:
             yield "data", Path(asked["data"]).is_dir(), f"the task has no prepare.py; looked for {asked['data']}"
     if asked["exam"]:
-        yield "exam", *command("-m", f"{asked['examiner']}.selftest")
+        # An examiner.py is tried by `autoresearch doctor --exam`; here the package below it shows that it runs.
+        package = "exam" if asked["examiner"].endswith(".py") else asked["examiner"]
+        yield "exam", *command("-m", f"{package}.selftest")
 
 
 def main() -> int:
-    """Print one line for each check; 1 where one fails."""
+    """Print one line for each check; returns 1 if one fails."""
     failed = False
     for name, holds, words in checks(json.loads(sys.argv[1])):
         sys.stdout.write(f"{'ok  ' if holds else 'FAIL'} {name:<10} {words}\n")

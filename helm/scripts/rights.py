@@ -1,7 +1,7 @@
-"""What `helm test` asks as the controller: may it do what it must, and nothing else?
+"""Checks for `helm test` that the controller has exactly the rights of its Role.
 
-Runs in the controller's image under the controller's service account; standard library only. The chart hands
-this file to `python -c` with one JSON argument: the rules of its Role, and where they hold.
+It runs in the controller's image, with the controller's service account. The chart hands the file to `python -c` with
+one JSON argument, the rules of the Role and their namespace, so it uses the standard library only.
 """
 
 import json
@@ -55,7 +55,7 @@ CLUSTER = (
 
 
 class Question(NamedTuple):
-    """May I `verb` `resource` of `group` in `namespace`?"""
+    """One right: `verb` on `resource` of `group` in `namespace`, which is empty for the whole cluster."""
 
     namespace: str
     verb: str
@@ -68,7 +68,7 @@ class Question(NamedTuple):
 
 
 def granted(rules: list[dict[str, list[str]]], namespace: str) -> set[Question]:
-    """What the Role says."""
+    """The rights that the rules of the Role give."""
     return {
         Question(namespace, verb, group, resource)
         for rule in rules
@@ -77,7 +77,7 @@ def granted(rules: list[dict[str, list[str]]], namespace: str) -> set[Question]:
 
 
 def questions(asked: dict[str, Any]) -> set[Question]:
-    """Everything that is worth asking: what is granted, and all that might be by mistake."""
+    """All rights to ask about: those of the Role, and those that the controller must not have."""
     places = {asked["runs"], asked["own"], "kube-system", ""}
     inside = {Question(place, verb, *resource) for place, verb, resource in product(places, VERBS, RESOURCES)}
     whole = {Question("", verb, *resource) for verb, resource in product(VERBS, CLUSTER)}
@@ -93,7 +93,7 @@ class Api:
         self._token = (ACCOUNT / "token").read_text()
 
     def allows(self, question: Question) -> bool:
-        """What the API server's authorisers say."""
+        """True if the API server allows it (SelfSubjectAccessReview)."""
         resource, _, subresource = question.resource.partition("/")
         attributes = {
             "namespace": question.namespace,
@@ -114,7 +114,7 @@ class Api:
 
 
 def differences(asked: dict[str, Any], api: Api) -> Iterator[str]:
-    """One line for each right that is missing or too much, then the sum."""
+    """Yield one line for each right that is missing or too many."""
     must = granted(asked["rules"], asked["runs"])
     every = sorted(questions(asked))
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -127,7 +127,7 @@ def differences(asked: dict[str, Any], api: Api) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what differs; 1 where anything does."""
+    """Print the differences; returns 1 if there are any."""
     asked = json.loads(sys.argv[1])
     try:
         found = list(differences(asked, Api(asked["api"])))

@@ -1,6 +1,17 @@
 {{- /*
-The campaign as the controller reads it: the values, laid over what only the chart can know.
-Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
+The campaign's settings, and the mistakes in values that the chart refuses.
+
+  autoresearch.campaign           the settings as the controller reads them, as YAML
+  autoresearch.device             `gpu` or `cpu`: the device that attempts train on
+  autoresearch.runner.namespace   namespace of attempts
+  autoresearch.check              fails with one sentence for values that would make a pod restart for ever
+  autoresearch.check.namespace    fails if the namespace of attempts belongs to another release or to nobody
+  autoresearch.owner              release that an object of the cluster belongs to
+*/ -}}
+
+{{- /*
+The values of `campaign`, merged over the settings that only the chart knows (names, images, namespace).
+Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 */ -}}
 {{- define "autoresearch.campaign" -}}
 {{- $name := include "autoresearch.fullname" . -}}
@@ -11,7 +22,7 @@ Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
   "agent" (dict "kind" (ternary "claude" "perturb" (not (empty .Values.agent.existingSecret))))
   "server" (dict "enabled" true "host" "0.0.0.0" "port" 8080)
   "executor" (dict "kind" "kubernetes" "slots" 1 "kubernetes" (dict
-    "namespace" (printf "%s-runs" .Release.Namespace)
+    "namespace" (include "autoresearch.runner.ownNamespace" .)
     "image" (include "autoresearch.image" (dict "root" . "image" .Values.trainerImage))
     "image_pull_policy" .Values.image.pullPolicy
     "image_pull_secrets" .Values.imagePullSecrets
@@ -22,7 +33,7 @@ Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
     "gpu_resource" "nvidia.com/gpu"
   ))
 -}}
-{{- /* An empty text is no choice: it means what leaving it out means. */ -}}
+{{- /* An empty text means the same as leaving the value out. */ -}}
 {{- range $key := list "image" "service_account" "data_claim" -}}
 {{- if and (hasKey $pulled $key) (empty (get $pulled $key)) -}}{{- $_ := unset $pulled $key -}}{{- end -}}
 {{- end -}}
@@ -30,20 +41,40 @@ Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
 {{- $_ := set $known "brief" "/etc/autoresearch/program.md" -}}
 {{- end -}}
 {{- $campaign := mustMergeOverwrite $known $given -}}
-{{- /* Helm drops a value that is set to null; for a limit, gone means unlimited, not the default. */ -}}
+{{- /* Defaults follow the device. One limit in the values replaces all default limits; a null also counts as given. */ -}}
+{{- $defaults := get (.Files.Get "defaults.json" | fromJson) (include "autoresearch.device" $campaign.executor.kubernetes) -}}
 {{- $budget := $campaign.budget | default dict -}}
-{{- range $limit := list "experiments" "hours" "gpu_hours" "dollars" -}}
-{{- if not (hasKey $budget $limit) -}}{{- $_ := set $budget $limit nil -}}{{- end -}}
+{{- $limited := false -}}
+{{- range $limit, $_ := $defaults.limits -}}
+{{- if hasKey $budget $limit -}}{{- $limited = true -}}{{- end -}}
 {{- end -}}
+{{- range $limit, $value := $defaults.limits -}}
+{{- if not (hasKey $budget $limit) -}}{{- $_ := set $budget $limit (ternary nil $value $limited) -}}{{- end -}}
+{{- end -}}
+{{- if not (hasKey $budget "train_seconds") -}}{{- $_ := set $budget "train_seconds" $defaults.train_seconds -}}{{- end -}}
 {{- $_ := set $campaign "budget" $budget -}}
+{{- $task := $campaign.task | default dict -}}
+{{- $named := hasKey $task "preset" -}}
+{{- range $task.prepare -}}{{- if hasPrefix "--preset" . -}}{{- $named = true -}}{{- end -}}{{- end -}}
+{{- if not (or $named (eq ($task.score | default "exam") "log")) -}}{{- $_ := set $task "preset" $defaults.preset -}}{{- end -}}
+{{- $_ := set $campaign "task" $task -}}
 {{- toYaml $campaign -}}
+{{- end -}}
+
+{{- /* As in controller/settings/defaults.py: a resource claim (DRA) and a slice of a GPU (MIG) count as GPUs. */ -}}
+{{- define "autoresearch.device" -}}
+{{- $gpu := or (gt (int .gpus) 0) (not (empty .resource_claims)) -}}
+{{- range $name, $_ := .extra_resources | default dict -}}
+{{- if regexMatch "(^|[^a-z])(gpu|mig)([^a-z]|$)" (lower $name) -}}{{- $gpu = true -}}{{- end -}}
+{{- end -}}
+{{- ternary "gpu" "cpu" $gpu -}}
 {{- end -}}
 
 {{- define "autoresearch.runner.namespace" -}}
 {{- (include "autoresearch.campaign" . | fromYaml).executor.kubernetes.namespace -}}
 {{- end -}}
 
-{{- /* Mistakes that would otherwise show as a pod that restarts. */ -}}
+{{- /* Without these checks the mistakes would only show as a pod that restarts again and again. */ -}}
 {{- define "autoresearch.check" -}}
 {{- $campaign := include "autoresearch.campaign" . | fromYaml -}}
 {{- $budget := $campaign.budget -}}
@@ -76,5 +107,44 @@ Returns YAML; use `include "autoresearch.campaign" . | fromYaml`.
 {{- end -}}
 {{- if and .Values.brief .Values.campaign.brief -}}
 {{- fail "brief and campaign.brief are both given: the first is the text, the second the path of a file; use one" -}}
+{{- end -}}
+{{- if .Values.lookups -}}
+{{- include "autoresearch.check.namespace" (dict "root" . "runs" $runs) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
+A namespace of attempts belongs to one release. If two shared it, the admission policy of each would refuse the Jobs of
+the other, and uninstalling one would remove the data of the other.
+*/ -}}
+{{- define "autoresearch.check.namespace" -}}
+{{- $release := .root.Release -}}
+{{- $another := "give this release another, campaign.executor.kubernetes.namespace=..." -}}
+{{- if .root.Values.runner.createNamespace -}}
+{{- with lookup "v1" "Namespace" "" .runs -}}
+{{- $owner := include "autoresearch.owner" . -}}
+{{- if .metadata.deletionTimestamp -}}
+{{- fail (printf "namespace %s is still being removed: install again when `kubectl get namespace %s` finds none" $.runs $.runs) -}}
+{{- else if not $owner -}}
+{{- fail (printf "namespace %s is there already, and of no release: use it as it is with runner.createNamespace=false, or %s" $.runs $another) -}}
+{{- else if ne $owner (printf "%s in namespace %s" $release.Name $release.Namespace) -}}
+{{- fail (printf "namespace %s holds the attempts of release %s: %s" $.runs $owner $another) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range (lookup "rbac.authorization.k8s.io/v1" "Role" .runs "").items | default list -}}
+{{- $owner := include "autoresearch.owner" . -}}
+{{- $ours := eq (get (.metadata.labels | default dict) "app.kubernetes.io/part-of") "autoresearch" -}}
+{{- if and $ours $owner (ne $owner (printf "%s in namespace %s" $release.Name $release.Namespace)) -}}
+{{- fail (printf "namespace %s holds the attempts of release %s: %s" $.runs $owner $another) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Helm notes the release in annotations of its objects. Returns "NAME in namespace NAMESPACE"; empty without them. */ -}}
+{{- define "autoresearch.owner" -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- with get $annotations "meta.helm.sh/release-name" -}}
+{{- . }} in namespace {{ get $annotations "meta.helm.sh/release-namespace" -}}
 {{- end -}}
 {{- end -}}

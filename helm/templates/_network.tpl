@@ -1,6 +1,11 @@
 {{- /*
-Egress rules to addresses and ports. "Everywhere" leaves out the clouds' metadata services, which hand out
-credentials to whoever asks.
+Parts of network policies.
+
+  autoresearch.egress        rule for connections to addresses and ports (dict cidrs, ports)
+  autoresearch.egressToDns   rule for questions to DNS resolvers (dict to, ports)
+  autoresearch.guarded       selects the pods that speak to the API server
+
+A rule for all addresses leaves out the metadata services of clouds, which give credentials to every pod that asks.
 */ -}}
 {{- define "autoresearch.egress" -}}
 - to:
@@ -29,7 +34,6 @@ credentials to whoever asks.
     {{- end }}
 {{- end -}}
 
-{{- /* The pods that speak to the API server. */ -}}
 {{- define "autoresearch.guarded" -}}
 matchLabels:
   {{- include "autoresearch.selectorLabels" . | nindent 2 }}

@@ -1,4 +1,14 @@
-{{- /* What several pods share: the user they run as, and what the controller's containers see. */ -}}
+{{- /*
+Parts of pods that several templates use.
+
+  autoresearch.podSecurity              security context of a pod: an unprivileged user, as Pod Security `restricted` asks
+  autoresearch.containerSecurity        security context of a container: no capabilities, a read-only root file system
+  autoresearch.controller.environment   environment variables of the controller's containers
+  autoresearch.controller.mounts        volume mounts of the controller's containers
+  autoresearch.apiPod                   a pod's spec that runs a script of the chart with access to the API server
+  autoresearch.scriptCommand            the command that hands a script of the chart to Python
+  autoresearch.cleanupHook              annotations of the objects that clean up after `helm uninstall`
+*/ -}}
 
 {{- define "autoresearch.podSecurity" -}}
 runAsNonRoot: true
@@ -23,7 +33,7 @@ runAsNonRoot: true
   value: /tmp
 - name: PYTHONUNBUFFERED
   value: "1"
-# So that `kubectl exec deploy/... -- autoresearch log` needs no folder.
+# `kubectl exec deploy/... -- autoresearch log` finds the campaign by it.
 - name: AUTORESEARCH_CAMPAIGN
   value: /var/lib/autoresearch
 {{- with .Values.controller.extraEnv }}
@@ -34,7 +44,7 @@ runAsNonRoot: true
 {{- define "autoresearch.controller.mounts" -}}
 - name: lab
   mountPath: /var/lib/autoresearch
-# The campaign folder's own settings file: the release decides it anew at every start.
+# The settings come from the release: they are mounted over the file in the campaign's folder.
 - name: campaign
   mountPath: /var/lib/autoresearch/campaign.yaml
   subPath: campaign.yaml
@@ -52,8 +62,8 @@ runAsNonRoot: true
 {{- end -}}
 
 {{- /*
-The rest of a pod that hands a script of the chart to Python in the controller's image, to ask the API server:
-dict root, container, script, account, asked.
+The fields of a pod's spec that runs a script of the chart in the controller's image and asks the API server.
+Takes dict root, container, script, account, asked (the script's JSON argument).
 */ -}}
 {{- define "autoresearch.apiPod" -}}
 serviceAccountName: {{ .account }}
@@ -92,7 +102,7 @@ containers:
       {{- include "autoresearch.containerSecurity" .root | nindent 6 }}
 {{- end -}}
 
-{{- /* In a container's command `$(` names a variable; `$$(` is what it looks like. */ -}}
+{{- /* Kubernetes replaces `$(NAME)` in a command by a variable, and `$$(` by a plain `$(`: so the script escapes it. */ -}}
 {{- define "autoresearch.scriptCommand" -}}
 - python
 - -c

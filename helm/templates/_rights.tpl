@@ -1,7 +1,8 @@
 {{- /*
-All that the controller may do in the cluster, in the namespace of attempts and nowhere else. Pods are made by
-the Job controller; nothing is executed in them, and there is no way to a Secret. `helm test` compares this
-list with what the API server says.
+  autoresearch.runner.rules   everything that the controller may do, in the namespace of attempts only
+
+It creates Jobs, and Kubernetes' Job controller creates their pods. It cannot execute commands in pods or read
+Secrets. `helm test` compares this list with the rights that the API server reports.
 */ -}}
 {{- define "autoresearch.runner.rules" -}}
 - apiGroups: [batch]
@@ -19,7 +20,7 @@ list with what the API server says.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list, watch]
-# One controller for a campaign, whichever namespace it runs in: so the Lease is here, not beside it.
+# The Lease allows one controller for a campaign. It is in the namespace of attempts, which all its controllers share.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create, get, update]

@@ -1,6 +1,17 @@
 {{- /*
-What looks wrong on this cluster, one sentence a line, each with what to do. Everything is looked up at
-install and upgrade; without a cluster (helm template) there is nothing to say.
+Warnings for the notes: one line each, which says the fault and the remedy. `lookup` asks the cluster at install and
+upgrade; in `helm template` it returns nothing, and only the warnings about values remain.
+
+  autoresearch.warnings                all warnings
+  autoresearch.accelerators            number of allocatable GPUs on the nodes that attempts may use (dict root, nodes)
+  autoresearch.warnings.accelerators   no node has the GPUs that an attempt asks for
+  autoresearch.warnings.network        the cluster does not seem to enforce NetworkPolicy
+  autoresearch.warnings.volumes        no default StorageClass; data on one node only
+  autoresearch.warnings.key            the Secret with the model's key is missing
+  autoresearch.warnings.namespace      the namespace of attempts is missing or does not enforce Pod Security
+  autoresearch.warnings.prometheus     no Prometheus selects the ServiceMonitor
+  autoresearch.warnings.budget         budgets and data that do not fit a GPU; unlimited dollars
+  autoresearch.warnings.images         the trainer image is named by a tag
 */ -}}
 
 {{- define "autoresearch.warnings" -}}
@@ -15,6 +26,7 @@ install and upgrade; without a cluster (helm template) there is nothing to say.
 {{ include "autoresearch.warnings.prometheus" . }}
 {{- end -}}
 {{- end }}
+{{ include "autoresearch.warnings.budget" . }}
 {{ include "autoresearch.warnings.images" . }}
 {{- end -}}
 
@@ -124,6 +136,26 @@ this cluster has no ValidatingAdmissionPolicy (Kubernetes 1.30 or newer): any im
 {{- if and $wanted (not $selected) -}}
 Prometheus will not select the ServiceMonitor: --set {{ range $key, $value := $wanted }}serviceMonitor.additionalLabels.{{ $key | replace "." "\\." }}={{ $value }},prometheusRule.additionalLabels.{{ $key | replace "." "\\." }}={{ $value }}{{ end }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The same warnings as of `autoresearch run` at its start: controller/costs/forecast.py. */ -}}
+{{- define "autoresearch.warnings.budget" -}}
+{{- $campaign := include "autoresearch.campaign" . | fromYaml -}}
+{{- $budget := $campaign.budget -}}
+{{- $ours := not ($campaign.task).folder -}}
+{{- $sourced := false -}}
+{{- range ($campaign.task).prepare -}}{{- if hasPrefix "--source" . -}}{{- $sourced = true -}}{{- end -}}{{- end -}}
+{{- if and $ours (eq (include "autoresearch.device" $campaign.executor.kubernetes) "gpu") -}}
+{{- if le (float64 $budget.train_seconds) 60.0 -}}
+campaign.budget.train_seconds is {{ $budget.train_seconds }}, and the first step of a training on a GPU compiles for up to 60 s: leave it out, or train on CPUs with campaign.executor.kubernetes.gpus=0
+{{ end -}}
+{{- if not $sourced -}}
+the data are the Python library's own sources, some 4 million tokens, which a GPU reads dozens of times in one run: enough to try it out. For research name a text in campaign.task.prepare ([--source, "hf:ORG/NAME"]), and let its Job out with data.download.enabled=true
+{{- end -}}
+{{- end }}
+{{ if and (eq $campaign.agent.kind "claude") (not $budget.dollars) (not $budget.experiments) -}}
+the model's calls cost dollars that nothing limits: set campaign.budget.dollars
 {{- end -}}
 {{- end -}}
 

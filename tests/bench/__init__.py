@@ -1,1 +1,4 @@
-"""Measurements, as ratios in one run: `make bench`. Numbers that were seen stand in docs/benchmarks.md."""
+"""Measurements: `make bench` runs them. Most are ratios within one run, so that they hold on a busy machine too.
+
+docs/benchmarks.md holds the numbers that were measured.
+"""

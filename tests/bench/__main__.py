@@ -1,4 +1,8 @@
-"""`make bench`: what docs/benchmarks.md holds; or parts: loop exam lab watching pipeline kills judging cluster."""
+"""Runs the measurements of docs/benchmarks.md (`make bench`).
+
+python -m tests.bench            all of them
+python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging studies cluster
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import kills, lab_of_ten_thousand, loop, pipeline, watching
+from tests.bench import kills, lab_of_ten_thousand, loop, neighbour, pipeline, studies, walls, watching
 
 HERE = Path(__file__).parent
 
@@ -24,22 +28,23 @@ def in_folder(measure: Callable[[Path], dict[str, float]]) -> Callable[[], None]
 
 
 def show(numbers: dict[str, float]) -> None:
-    """One line a number."""
+    """Print each number on a line of its own."""
     for name, value in numbers.items():
         print(f"  {name:<42}{value:>12.4g}", flush=True)
 
 
 def cluster() -> None:
-    """On a real cluster: turnaround, requests, a thousand attempts in flight, twenty kills of the controller's Pod.
+    """Measure on a real cluster.
 
-    Also its cost with sixteen attempts, a Prometheus operator, Kueue, and a line that is dead for five minutes.
+    Turnaround, requests to the API server, a thousand attempts at once, twenty kills of the controller's pod, its cost
+    with sixteen attempts, a Prometheus operator, Kueue, and a connection that is dead for five minutes.
     """
     folder = HERE.parent / "cluster"
     subprocess.run([sys.executable, "-m", "pytest", "-q", "-s", "-m", "bench", str(folder)], check=True)
 
 
 def script(name: str, *arguments: str) -> Callable[[], None]:
-    """A measurement that prints by itself."""
+    """Run a script that prints its numbers itself."""
 
     def run() -> None:
         subprocess.run([sys.executable, str(HERE / name), *arguments], check=True)
@@ -50,17 +55,20 @@ def script(name: str, *arguments: str) -> Callable[[], None]:
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "loop": in_folder(loop.measure),
     "exam": script("measure_exam.py", "throughput"),
+    "walls": in_folder(walls.measure),
     "lab": in_folder(lab_of_ten_thousand.measure),
     "watching": in_folder(watching.measure),
     "pipeline": in_folder(pipeline.measure),
+    "neighbour": in_folder(neighbour.measure),
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
+    "studies": lambda: show(studies.measure()),
     "cluster": cluster,
 }
 
 
 def main() -> None:
-    """Run what was named, or everything."""
+    """Run the named measurements, or all."""
     chosen = sys.argv[1:] or list(MEASUREMENTS)
     unknown = [name for name in chosen if name not in MEASUREMENTS]
     if unknown:

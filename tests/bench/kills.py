@@ -1,4 +1,4 @@
-"""kill -9 of the controller at random effects, campaign after campaign, until there were enough."""
+"""Kills the controller (kill -9) at random moments of real campaigns, and checks that no experiment is lost."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from controller.lab import Lab
-from tests.faults.test_kill_anywhere import campaign_under_fire, check_books, processes_in
+from tests.faults.campaign_under_fire import campaign_under_fire, check_books, processes_in
 
 
 def measure(*, kills: int = 200, seed: int = 0) -> dict[str, float]:
-    """Kill until `kills` fell; every campaign then ends by its budget with right books, or this raises."""
+    """Kill at least `kills` times. Raises if a campaign does not end by its budget with correct records."""
     killed = campaigns = 0
     while killed < kills:
         with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""`status` and the planner on a lab of 10,000 experiments: seconds, milliseconds, megabytes."""
+"""Times `status` and the planner on a lab of 10,000 experiments."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pathlib import Path
 
 import pygit2
 
-from controller import gitstore
-from controller.actions import View
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Provenance, Result, Score, Try, Verdict
 from controller.judge import make_judge
-from controller.lab import EXPERIMENT, MAIN, NOTES, Lab
-from controller.memory import Memory
-from controller.planner import plan
-from controller.records import encode
-from controller.writer import LabWriter
-from tests.scripted import TRAIN, settings
+from controller.lab import ref_files
+from controller.lab.reader import EXPERIMENT, MAIN, NOTES, Lab
+from controller.lab.records import experiment_to_json
+from controller.lab.writer import LabWriter
+from controller.planning.actions import View
+from controller.planning.campaign_state import CampaignState
+from controller.planning.planner import plan
+from tests.support.scripted import TRAIN, settings
 
 EXPERIMENTS = 10_000
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Build the lab, then time what its reader does; needs about a minute and 100 MB of disk."""
+    """Build the lab, then time its readers; takes about a minute and 100 MB of disk."""
     make_lab(folder)
     (folder / "campaign.yaml").write_text("tag: t\ntask: {score: log}\n")
     cold = _seconds([sys.executable, "-m", "controller.cli", "status", "-C", str(folder)])
@@ -40,7 +41,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def make_lab(folder: Path) -> None:
-    """A campaign of 10,000 judged experiments, one in fifty kept, packed as `git gc` leaves it."""
+    """Create a campaign of 10,000 judged experiments, one in fifty kept, packed as after `git gc`."""
     lab = LabWriter.open(folder / "lab.git", create=True)
     baseline = lab.begin("t", {"train.py": TRAIN}, fingerprint="f0", settings="tag: t\n", at=1e9)
     pygit2.option(pygit2.enums.Option.ENABLE_FSYNC_GITDIR, False)
@@ -50,15 +51,15 @@ def make_lab(folder: Path) -> None:
     for number in range(EXPERIMENTS + 1):
         experiment = _experiment(number, base=base, commit=baseline.commit if number == BASELINE else "")
         if number != BASELINE:
-            who = gitstore.signature(1e9 + number)
+            who = ref_files.make_signature(1e9 + number)
             tree = repository[baseline.commit].tree.id
             commit = str(repository.create_commit(None, who, who, f"edit {number}\n", tree, [base]))
             experiment = _experiment(number, base=base, commit=commit)
             refs.append(f"create {EXPERIMENT.format(tag='t', number=number)} {commit}\n")
-        changes[f"{experiment.commit[:2]}/{experiment.commit[2:]}"] = encode(experiment)
+        changes[f"{experiment.commit[:2]}/{experiment.commit[2:]}"] = experiment_to_json(experiment)
         if experiment.judgement and experiment.judgement.kept_as:
             base = experiment.judgement.kept_as
-    gitstore.put(repository, ref=NOTES.format(tag="t"), changes=changes, at=1e9)
+    ref_files.put_files(repository, ref=NOTES.format(tag="t"), changes=changes, at=1e9)
     repository.references.create(MAIN.format(tag="t"), base, force=True)
     update = ["git", "-C", str(lab.path), "update-ref", "--stdin"]
     subprocess.run(update, input="".join(refs), text=True, check=True)
@@ -102,23 +103,23 @@ def _experiment(number: int, *, base: str, commit: str) -> Experiment:
 
 
 def _planner(folder: Path) -> tuple[float, float]:
-    """Seconds of one warm planner step in a process that holds the whole lab, and that process' peak RSS in MB."""
+    """Measure a planner step in a process that has read the whole lab: seconds, and peak memory (RSS) in MB."""
     chosen = settings("budget.experiments=20000")
     judge = make_judge(chosen.judge, minimize=True)
     lab = Lab.open(folder / "lab.git")
-    memory = Memory(judge, lab.experiments("t"), chosen)
+    campaign_state = CampaignState(judge, lab.experiments("t"), SlotPrices.of(chosen))
     incumbent = lab.incumbent("t")
     steps = 200
     began = time.perf_counter()
     for _ in range(steps):
         view = View(
-            open=tuple(memory.open.values()),
+            open=tuple(campaign_state.open.values()),
             running=(),
             incumbent=incumbent,
             judge=judge,
-            state=memory.state,
-            spent=memory.spent(elapsed_seconds=1.0),
-            gains=memory.gains,
+            state=campaign_state.state,
+            spent=campaign_state.spent(elapsed_seconds=1.0),
+            gains=campaign_state.gains,
         )
         plan(view, chosen)
     return (time.perf_counter() - began) / steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,4 +1,4 @@
-"""One attempt through the loop against the same phases run by hand in the same sandboxes, one after another."""
+"""Compares an attempt in the campaign's loop with the same phases run one after another in the same sandboxes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from controller.domain import BASELINE, TryId, TryRequest
 from controller.executor.local import LocalExecutor
 from controller.executor.local.sandbox import Command
+from controller.executor.phases import PhaseName, phases
 from controller.folder import task_folder
 from controller.lab import Lab
-from controller.phases import PhaseName, phases
 from controller.settings import Settings
-from controller.settingsfile import load_settings
+from controller.settings.file import load_settings
 
 RUNS = 3
 
 
 def measure(folder: Path, *, seconds: float = 20) -> dict[str, float]:
-    """Ratio of both, and the share of an attempt that probe and exam take; about five minutes at 20 s."""
+    """Measure their ratio, and the share of probe and exam in an attempt; takes about five minutes at 20 s."""
     overrides = [f"budget.train_seconds={seconds:g}", "budget.experiments=1", f"judge.baseline_runs={RUNS}"]
     flags = [part for override in overrides for part in ("--set", override)]
     subprocess.run([sys.executable, "-m", "controller.cli", "prepare", str(folder)], check=True, capture_output=True)
@@ -45,7 +45,7 @@ def measure(folder: Path, *, seconds: float = 20) -> dict[str, float]:
 
 
 def _through_the_loop(folder: Path, settings: Settings) -> float:
-    """Seconds from launch to launch of the baseline's runs: what one attempt costs, the loop's own work included."""
+    """Mean seconds from launch to launch of the baseline's attempts, which include the loop's own work."""
     experiments = Lab.open(folder / "lab.git").experiments(settings.tag)
     launched = [a.tries[0].launched_at for a in experiments[BASELINE].attempts]
     following = experiments[1].attempts[0].tries[0].launched_at
@@ -53,13 +53,13 @@ def _through_the_loop(folder: Path, settings: Settings) -> float:
 
 
 def _own_phases(folder: Path, settings: Settings) -> float:
-    """Mean seconds that the sandboxes of the baseline's runs took, without anything between them."""
+    """Mean seconds of the phases of the baseline's attempts, without the time between them."""
     attempts = Lab.open(folder / "lab.git").experiments(settings.tag)[BASELINE].attempts
     return sum(sum(a.result.phase_seconds.values()) for a in attempts if a.result) / len(attempts)
 
 
 def _by_hand(folder: Path, settings: Settings, number: int) -> float:
-    """Seconds of one try's sandbox commands, run one after another as a shell script would run them."""
+    """Seconds of one try's sandbox commands, run as a shell script would run them."""
     text = (task_folder(settings) / "train.py").read_text()
     id = TryId("hand", BASELINE, number + 1, 1)
     request = TryRequest(id=id, commit="", files={"train.py": text}, seed=number, probe_set=number)
@@ -81,17 +81,17 @@ def _by_hand(folder: Path, settings: Settings, number: int) -> float:
 
 
 def _commands(folder: Path, settings: Settings, request: TryRequest) -> dict[PhaseName, Command]:
-    """The executor's own sandbox commands, taken from it before anything is timed."""
+    """Ask the executor for its sandbox commands, before the time is taken."""
     executor = LocalExecutor(
         settings, task_folder=task_folder(settings), data_folder=folder / "data", work_folder=folder / str(request.id)
     )
     executor.start(lambda _: None)
-    runner = executor._runner(request, site=executor._started, folder=executor._folder(request.id)).runner
+    runner = executor._make_runner(request, host=executor._started, folder=executor._folder(request.id)).runner
     runner._folder.create(request.files.items(), short_socket=False)
-    return {phase.name: runner._command(phase) for phase in phases(settings, request)}
+    return {phase.name: runner._setup.command(phase) for phase in phases(settings, request)}
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
-    # The sandbox tells on descriptor 3 that it stands; by hand nobody listens.
+    # The sandbox writes a byte to descriptor 3 when it exists; here nobody reads it.
     argv = ["sh", "-c", 'exec "$@" 3>/dev/null', "sh", *command.argv]
     return subprocess.Popen(argv, env=dict(command.environment), cwd=command.folder, stdout=subprocess.DEVNULL)

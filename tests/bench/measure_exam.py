@@ -1,11 +1,11 @@
-"""Measure the exam on a trained model: which cheats it catches, what they gain, and how fast it scores.
+"""Measures the exam on a trained model: the cheats that it catches, their gains, and the speed of scoring.
 
     python tests/bench/measure_exam.py tables --data DIR --artifact DIR      the tables of docs/exam.md
     python tests/bench/measure_exam.py throughput                            socket and scoring against bare numpy
 
-`tables` asks the trained module in this process, in the order and the batches of a real exam, and judges by
-the exam's own code. The model of trainer-image/train.py is causal, so what an honest probe answers at a cut
-is what it answers there in the exam; that spares the probe's forward passes and lets every probe set count.
+`tables` asks the trained module in this process, in the order and the batches of a real exam, and judges with the
+exam's own code. The model of trainer-image/train.py is causal, so an honest probe gives the same answer at a cut as
+the exam. That saves the forward passes of the probe, and every probe set can be used.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ import numpy.typing as npt
 TASK = Path(__file__).resolve().parents[2] / "trainer-image"
 sys.path.insert(0, str(TASK))
 
-from exam import integrity, protocol  # noqa: E402 - found just above
-from exam.dataset import ExamData  # noqa: E402 - found just above
-from exam.incarnation import Incarnation, Patience  # noqa: E402 - found just above
-from exam.integrity import Limits, Measurements  # noqa: E402 - found just above
-from exam.marking import Answers, Plan, draw_plan, weigh  # noqa: E402 - found just above
-from exam.protocol import Deadline  # noqa: E402 - found just above
-from exam.scoring import nll  # noqa: E402 - found just above
+from exam.kit.rounds import Plan, draw_plan  # noqa: E402 - found just above
+from exam.kit.session import CandidateSession, TimeLimits  # noqa: E402 - found just above
+from exam.kit.wire import Deadline  # noqa: E402 - found just above
+from exam.language import integrity, protocol  # noqa: E402 - found just above
+from exam.language.dataset import ExamData  # noqa: E402 - found just above
+from exam.language.evaluation import Answers, evaluate  # noqa: E402 - found just above
+from exam.language.integrity import Limits, Measurements  # noqa: E402 - found just above
+from exam.language.scoring import nll  # noqa: E402 - found just above
+from exam.language.session import ask_all  # noqa: E402 - found just above
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
 Session = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
-"""One process: it is asked batch after batch and may remember. tokens (B, T) -> logits (B, T, V)."""
+"""A candidate's process, which may remember earlier batches: tokens (B, T) to logits (B, T, V)."""
 
 LIMITS = Limits()
 SEED = 7
@@ -55,24 +57,29 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Folder:
-    """A prepared data folder, with every probe set at hand."""
+    """A prepared data folder with all its probe sets."""
 
     path: Path
 
-    def array(self, name: str) -> Ints:
+    def array(self, name: str) -> npt.NDArray[Any]:
         """One array by its name in the folder."""
-        array: Ints = np.load(self.path / f"{name}.npy")
+        array: npt.NDArray[Any] = np.load(self.path / f"{name}.npy")
         return array
 
     def exam(self, probe_set: int) -> ExamData:
-        """What an examiner would see with this probe set."""
+        """Load the examiner's data with this probe set, and the slice of the reserve of the same number."""
+        fresh = f"reserve/{probe_set:03}"
         answers = f"probes/{probe_set:02}/answers"
         return ExamData(
             token_bytes=self.array("tokenizer/token_bytes"),
             validation=self.array("validation/sequences"),
-            holdout=self.array("holdout/sequences"),
+            fresh=self.array(f"{fresh}/sequences"),
+            holdout=self.array("holdout/sequences")[:0],
+            validation_nll=self.array("validation/reference"),
+            fresh_nll=self.array(f"{fresh}/reference"),
             probed=self.array(f"{answers}/sequences"),
             cuts=self.array(f"{answers}/cuts"),
+            weights=self.array(f"{answers}/weights"),
             identity="",
         )
 
@@ -88,7 +95,7 @@ class Folder:
 
 
 def batches(rows: int, length: int, vocabulary: int) -> Iterator[slice]:
-    """The slices that the examiner would ask in."""
+    """The batches in which the examiner asks, as slices."""
     size = protocol.batch_rows(length, vocabulary)
     return (slice(at, min(at + size, rows)) for at in range(0, rows, size))
 
@@ -216,7 +223,7 @@ def with_dropout(model: Any, share: float) -> Any:
 
 
 @dataclass(frozen=True)
-class Bench:
+class PlannedExam:
     """A data folder, a trained model, and the plan of one exam."""
 
     folder: Folder
@@ -243,7 +250,7 @@ class Bench:
 
 
 def failing(seen: Measurements) -> str:
-    """The initials of all tests that would reject: Inflation, Hits, Spread, Restart, Precision."""
+    """The initials of the tests of d and r that would reject: Inflation, Hits, Spread, Restart, Precision."""
     tests = {
         "I": abs(seen.inflation) > LIMITS.inflation,
         "H": seen.hits > LIMITS.hits,
@@ -254,33 +261,40 @@ def failing(seen: Measurements) -> str:
     return "".join(name for name, fails in tests.items() if fails) or "-"
 
 
-def print_phases_row(bench: Bench, name: str, answers: Answers) -> None:
-    """One candidate through both phases and the restart."""
-    seen, score = weigh(bench.data, bench.plan, answers, LIMITS)
-    gained = bench.bpb(bench.honest) - score.raw
+def print_phases_row(planned: PlannedExam, name: str, answers: Answers) -> None:
+    """Print the row of one candidate, which went through both phases and the restart."""
+    seen, score = evaluate(planned.data, planned.plan, answers, LIMITS)
+    gained = planned.bpb(planned.honest) - score.raw
     inflation = f"{seen.inflation:.4f} ± {seen.inflation_error:.4f}"
     restart = f"{seen.restart:.5f} ± {seen.restart_error:.5f}"
     cells = (name, f"{gained:.4f}", inflation, f"{seen.spread:.4f}", str(seen.hits), restart, failing(seen))
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def print_peeks_row(bench: Bench, name: str, cheat: Floats, probe_sets: list[ExamData]) -> None:
-    """A cheat that is honest in the probe, for several N: pooled probe sets stand for one larger set."""
+def print_peeks_row(planned: PlannedExam, name: str, cheat: Floats, probe_sets: list[ExamData]) -> None:
+    """Print the row of a cheat that is honest in the probe, for several N: probe sets together make a larger one."""
     cells = []
     for pooled in (1, 4, 16):
         draws = []
         for at in range(0, len(probe_sets) - pooled + 1, pooled):
             chosen = probe_sets[at : at + pooled]
-            probed, cuts = (np.concatenate([getattr(data, field) for data in chosen]) for field in ("probed", "cuts"))
-            d = bench.honest[probed, cuts].astype(np.float64) - cheat[probed, cuts]
-            draws.append(integrity.measure(at_cuts=d, repeated=np.zeros(2), limits=LIMITS))
+            probed, cuts, weights = (
+                np.concatenate([getattr(data, field) for data in chosen]) for field in ("probed", "cuts", "weights")
+            )
+            d = planned.honest[probed, cuts].astype(np.float64) - cheat[probed, cuts]
+            zeros = np.zeros(2)
+            draws.append(
+                integrity.measure(
+                    at_cuts=d, weights=weights, repeated=zeros, asked=zeros, fresh=zeros[:0], limits=LIMITS
+                )
+            )
         caught = np.mean([integrity.find_failure(seen, LIMITS) is not None for seen in draws])
         means = [seen.inflation for seen in draws]
         hits = np.mean([seen.hits for seen in draws])
         cells.append(
             f"{np.mean(means):.4f} ± {np.mean([s.inflation_error for s in draws]):.4f}; {hits:.1f}; {caught:.0%}"
         )
-    print(f"| {name} | {bench.bpb(bench.honest) - bench.bpb(cheat):.4f} | {' | '.join(cells)} |", flush=True)
+    print(f"| {name} | {planned.bpb(planned.honest) - planned.bpb(cheat):.4f} | {' | '.join(cells)} |", flush=True)
 
 
 def raised(losses: Floats, where: npt.NDArray[np.bool_], amount: float) -> Floats:
@@ -302,14 +316,13 @@ def tables(folder: Folder, artifact: Path) -> None:
     began = time.monotonic()
     honest[plan.order] = ask(torch_session(model), data.sequences[plan.order], data.vocabulary)
     seconds = time.monotonic() - began
-    bench = Bench(folder, data, plan, honest)
+    planned = PlannedExam(folder, data, plan, honest)
     sets = [folder.exam(number) for number in range(len(list((folder.path / "probes").iterdir())))]
     print(
         f"V = {data.vocabulary}, T = {data.length}, S = {len(honest)}, N = {len(data.cuts)}, {len(sets)} probe sets, "
     )
-    print(
-        f"honest {bench.bpb(honest):.4f} bits per byte, {honest.mean():.3f} nats per token, asked in {seconds:.1f} s\n"
-    )
+    losses = f"{planned.bpb(honest):.4f} bits per byte, {honest.mean():.3f} nats per token"
+    print(f"honest {losses}, asked in {seconds:.1f} s\n")
 
     print("| peeks, honest in the probe | gained bpb | N; hits; caught | 4 N | 16 N |\n|---|---|---|---|---|")
     random = np.random.default_rng(SEED).random(honest.shape)
@@ -324,7 +337,7 @@ def tables(folder: Folder, artifact: Path) -> None:
         ("knows where nll > 8", honest > 8, 20.0),
         ("knows where nll > 10", honest > 10, 20.0),
     ):
-        print_peeks_row(bench, name, raised(honest, where, amount), sets)
+        print_peeks_row(planned, name, raised(honest, where, amount), sets)
 
     print("\n| candidate | gained bpb | mean d | mean abs d | hits | mean r | fails |\n|---|---|---|---|---|---|---|")
     rows: dict[str, Callable[[], Session]] = {
@@ -343,10 +356,10 @@ def tables(folder: Folder, artifact: Path) -> None:
         "n-gram bonus from the rest of the batch": lambda: batch_cache(torch_session(model), weight=0.5),
     }
     for name, start in rows.items():
-        answers = bench.exam(start)
-        print_phases_row(bench, name, answers)
+        answers = planned.exam(start)
+        print_phases_row(planned, name, answers)
         if name.startswith(("trains", "n-gram")):
-            print_phases_row(bench, f"{name}, honest in the probe", bench.with_honest_probe(answers))
+            print_phases_row(planned, f"{name}, honest in the probe", planned.with_honest_probe(answers))
 
 
 # ---------------------------------------------------------------------------
@@ -354,7 +367,7 @@ def tables(folder: Folder, artifact: Path) -> None:
 
 
 def answer_from_memory(peer: socket.socket, other_end: socket.socket, logits: npt.NDArray[np.float16]) -> None:
-    """A candidate that computes nothing, so that only the wire and the scoring take time."""
+    """Be a candidate that computes nothing, so that only the connection and the scoring take time."""
     other_end.close()
     while request := protocol.read_request(peer):
         protocol.write_reply(peer, request[0], logits[: request[1].shape[0]])
@@ -393,19 +406,19 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def stream_and_score(logits: npt.NDArray[np.float16], questions: Ints, vocabulary: int, pool: Executor) -> None:
-    """What examine does with a candidate that answers at once."""
+    """Question a candidate that answers at once, with the code of the examine phase."""
     ours, theirs = socket.socketpair()
     answering = multiprocessing.get_context("fork").Process(target=answer_from_memory, args=(theirs, ours, logits))
     answering.start()
     theirs.close()
     with ours:
-        incarnation = Incarnation(ours, ours, Patience(), Deadline.after(600), time.monotonic() + 600)
-        incarnation.ask_all(questions, vocabulary=vocabulary, rows=len(logits), pool=pool)
+        session = CandidateSession(ours, ours, TimeLimits(), Deadline.after(600), time.monotonic() + 600)
+        ask_all(session, questions, vocabulary=vocabulary, rows=len(logits), pool=pool)
     answering.join()
 
 
 def score_only(logits: npt.NDArray[np.float16], questions: Ints, vocabulary: int, pool: Executor) -> None:
-    """The examiner's scoring without a wire."""
+    """Score as the examiner does, without a connection."""
     for part in batches(len(questions), questions.shape[1] - 1, vocabulary):
         nll(logits[: part.stop - part.start].reshape(-1, vocabulary), questions[part, 1:].reshape(-1), pool)
 

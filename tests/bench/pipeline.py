@@ -1,4 +1,7 @@
-"""A whole campaign on four times faster time: an agent of a minute, attempts of 20 s, four slots. How busy are they?"""
+"""Measures the duty of four slots in a campaign: the agent thinks for a minute, attempts take 20 s.
+
+The campaign, its threads and its lab are real. Agent and executor only wait, on a clock that is four times faster.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,43 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock, Timer
 
-from controller.campaign import WAIT_SECONDS, Campaign
+from controller.campaign.loop import WAIT_SECONDS, Campaign
 from controller.domain import Proposal, Result, TryEnded, TryId, TryRequest
 from controller.judge import make_judge
+from controller.lab.writer import LabWriter
 from controller.ports import Abandoned, ProposalRequest
-from controller.writer import LabWriter
-from tests.scripted import TRAIN, InstantExecutor, NumberAgent, scored, settings
+from tests.support.scripted import TRAIN, InstantExecutor, NumberAgent, scored, settings
 
 FASTER = 4.0
-"""Simulated seconds in a real one: fast enough to wait for, slow enough that the loop's own work hardly counts."""
+"""Simulated seconds in a real one. At a higher factor the loop's own work would count too much."""
 
 SLOTS = 4
 THINKING = (45.0, 75.0)
+"""Shortest and longest proposal, in simulated seconds."""
+
 TRAINING = (18.0, 22.0)
+"""Shortest and longest attempt, in simulated seconds."""
+
 WARM_UP = 60.0
+"""Simulated seconds that are left out: the first proposals take that long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One campaign. thinking: most proposals thought about at once. unrun: discarded before they ran."""
+    """The measurements of one campaign."""
 
     duty: float
+    """Share of slot time in which an attempt ran."""
     thinking: int
+    """Most proposals that were being written at once."""
     experiments: int
+    """Experiments that ran."""
     unrun: int
+    """Experiments that were discarded before they ran."""
 
 
 class Clock:
-    """Simulated time on the real clock, so that real threads and a real lab take part."""
+    """Simulated wall-clock time, FASTER than the real one."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -47,7 +59,7 @@ class Clock:
 
 @dataclass
 class Thinker(NumberAgent):
-    """Thinks for about a minute, and sets one constant after another."""
+    """An agent that waits for about a minute and then changes a constant."""
 
     draw: random.Random = field(default_factory=lambda: random.Random(0))
     stopped: Event = field(default_factory=Event)
@@ -56,7 +68,7 @@ class Thinker(NumberAgent):
     most: int = 0
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
-        """One constant with a number of its own."""
+        """Wait, then propose a new value of one constant."""
         self._count(1)
         stopped = self.stopped.wait(self.draw.uniform(*THINKING) / FASTER)
         self._count(-1)
@@ -68,12 +80,12 @@ class Thinker(NumberAgent):
             self.most = max(self.most, self.thinking)
 
     def stop(self) -> None:
-        """Wake up."""
+        """End all waits."""
         self.stopped.set()
 
 
 class Slots(InstantExecutor):
-    """Ends a try after about 20 s, and adds up how long any ran. A tenth of the edits is worth a rerun or a keep."""
+    """An executor whose tries only wait, for about 20 s. Every tenth edit gets a better score."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(self._score)
@@ -84,7 +96,7 @@ class Slots(InstantExecutor):
         self._draw = random.Random(1)
 
     def launch(self, request: TryRequest) -> None:
-        """Begin a try."""
+        """Start a try, which ends by a timer."""
         self.launched.append(request)
         began, seconds = self._clock(), self._draw.uniform(*TRAINING)
         timer = Timer(seconds / FASTER, self._end, (request, began))
@@ -94,12 +106,12 @@ class Slots(InstantExecutor):
         timer.start()
 
     def stop(self) -> None:
-        """End what runs."""
+        """Cancel the timers of running tries."""
         for timer in self._timers:
             timer.cancel()
 
     def duty(self, *, since: float, until: float) -> float:
-        """Share of slot time in which something ran."""
+        """Share of slot time in which a try ran."""
         with self._lock:
             spans = list(self._spans.values())
         busy = sum(max(0.0, min(end, until) - max(began, since)) for began, end in spans)
@@ -118,7 +130,7 @@ class Slots(InstantExecutor):
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Duty after the first minute as it is, and with one proposal thought about per slot; about four minutes."""
+    """Measure the duty with the adaptive pipeline, and with one proposal at a time per slot; takes four minutes."""
     adaptive = _campaign(folder / "adaptive", minutes=10)
     single = _campaign(folder / "single", f"agent.max_in_flight={SLOTS}", minutes=4)
     return {
@@ -132,7 +144,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def _campaign(folder: Path, *overrides: str, minutes: float) -> Measured:
-    """A campaign on a real lab, stopped so long after its first minute."""
+    """Run a campaign on a real lab and stop it `minutes` after its first minute."""
     chosen = settings(f"executor.slots={SLOTS}", "budget.experiments=100000", *overrides)
     clock, agent = Clock(), Thinker()
     executor = Slots(clock)
@@ -154,7 +166,7 @@ def _campaign(folder: Path, *overrides: str, minutes: float) -> Measured:
     end.start()
     ran.run()
     end.join()
-    experiments = [e for e in ran.memory.experiments.values() if e.number]
+    experiments = [e for e in ran.campaign_state.experiments.values() if e.number]
     return Measured(
         duty=executor.duty(since=began + WARM_UP, until=began + until),
         thinking=agent.most,

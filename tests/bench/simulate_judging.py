@@ -1,4 +1,4 @@
-"""Simulate whole campaigns and print what each judging policy truly gained, as a Markdown table.
+"""Simulates whole campaigns and prints the true gain of each judging policy as a Markdown table.
 
     python -m tests.bench.simulate_judging --repeats 200
 
@@ -22,65 +22,16 @@ from typing import Literal
 from controller.domain import Verdict
 from controller.judge import Candidate, Decision, Judge, State, make_judge
 from controller.settings import JudgeSettings
+from controller.simulation.worlds import Effect, early, jumps, normal, nothing, outlying, plateau
 
 Policy = Literal["ledger", "gauss", "confirm", "greedy"]
 POLICIES: tuple[Policy, ...] = ("greedy", "confirm", "ledger", "gauss")
 CHECKPOINTS = (50, 100, 300)
 
-Effect = Callable[[Random, int], float | None]
-"""The true effect of the n-th proposal, positive is better; None crashes."""
-
-
-def early(random: Random, _: int) -> float:
-    """60 % harm, 25 % do nothing, 12 % gain .3 to 1, 3 % gain 1.5 to 3."""
-    draw = random.random()
-    if draw < 0.60:
-        return -(0.3 + abs(random.gauss(0.0, 3.0)))
-    if draw < 0.85:
-        return 0.0
-    return random.uniform(0.3, 1.0) if draw < 0.97 else random.uniform(1.5, 3.0)
-
-
-def plateau(random: Random, _: int) -> float:
-    """55 % harm, 39 % do nothing, 5 % gain .2 to .6, 1 % gain .8 to 1.5."""
-    draw = random.random()
-    if draw < 0.55:
-        return -(0.1 + abs(random.gauss(0.0, 1.5)))
-    if draw < 0.94:
-        return 0.0
-    return random.uniform(0.2, 0.6) if draw < 0.99 else random.uniform(0.8, 1.5)
-
-
-def jumps(random: Random, number: int) -> float | None:
-    """A real campaign's shape: 10 % crash, 20 % ruin the model, big steps among the first 30, then a plateau."""
-    draw = random.random()
-    if draw < 0.10:
-        return None
-    if draw < 0.30:
-        return -(20.0 + abs(random.gauss(0.0, 500.0)))
-    if number < 30 and draw < 0.40:
-        return random.uniform(4.0, 30.0)
-    return plateau(random, number)
-
-
-def nothing(_: Random, __: int) -> float:
-    """No edit does anything."""
-    return 0.0
-
-
-def normal(random: Random) -> float:
-    """One run's luck, sd 1."""
-    return random.gauss(0.0, 1.0)
-
-
-def outlying(random: Random) -> float:
-    """Nine runs of ten have sd 0.75, the tenth has sd 3; sd 1.19 over all."""
-    return random.gauss(0.0, 3.0 if random.random() < 0.1 else 0.75)
-
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What proposals are worth, and how much luck a run has."""
+    """The effects of proposals, and the noise of a run."""
 
     effect: Effect
     noise: Callable[[Random], float] = normal
@@ -97,7 +48,7 @@ WORLDS: Mapping[str, World] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Where a campaign stands, in sd of one run: what the incumbent truly gained, and how far its level flatters."""
+    """State of a campaign, in sd of one run: the incumbent's true gain, and the excess of its recorded level."""
 
     gain: float
     flattery: float
@@ -130,7 +81,7 @@ def simulate(
     state = judge.begin([run(level) for _ in range(baseline_runs)])
     while True:
         state = know_sigma(state) if sigma_known else state
-        while len(readings) < len(checkpoints) and state.runs >= checkpoints[len(readings)]:
+        while len(readings) < len(checkpoints) and state.attempts >= checkpoints[len(readings)]:
             readings.append(Reading(gain=-level, flattery=level - state.level))
         if len(readings) == len(checkpoints):
             return readings

@@ -1,4 +1,4 @@
-"""Being watched with a lab of 10,000 experiments: scrape, status and page over HTTP, each after a change."""
+"""Times metrics, status and page over HTTP with a lab of 10,000 experiments, each after a change."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from controller.costs.slots import SlotPrices
 from controller.domain import Experiment
 from controller.judge import make_judge
 from controller.lab import Lab
-from controller.memory import Memory
-from controller.metrics import Metrics
-from controller.server import Server, Sources
-from controller.snapshot import Tally, take_snapshot
+from controller.monitoring.metrics import Metrics
+from controller.monitoring.server import Server, Sources
+from controller.notices import Activity
+from controller.planning.campaign_state import CampaignState
+from controller.reports.snapshot import Tally, take_snapshot
 from tests.bench.lab_of_ten_thousand import make_lab
-from tests.scripted import settings
+from tests.support.scripted import settings
 
 ROUNDS = 20
+"""Requests of each kind."""
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Serve a lab of 10,000 experiments and ask; medians and worst of twenty, milliseconds. Needs about a minute."""
+    """Serve the lab and time twenty requests of each kind, in milliseconds; takes about a minute."""
     make_lab(folder)
     chosen = settings("server.enabled=true", "server.port=0", "budget.experiments=20000")
     experiments = Lab.open(folder / "lab.git").experiments("t")
-    memory = Memory(make_judge(chosen.judge, minimize=True), experiments, chosen)
+    campaign_state = CampaignState(make_judge(chosen.judge, minimize=True), experiments, SlotPrices.of(chosen))
     tally, metrics = Tally(experiments, chosen), Metrics(chosen)
 
     def publish() -> None:
-        metrics.publish(replace(take_snapshot(memory, tally, chosen), turned_at=time.time()))
+        metrics.publish(replace(take_snapshot(campaign_state, tally, chosen, Activity(tag="t")), turned_at=time.time()))
 
     def change() -> None:
-        """What the loop does at each turn, one new experiment in its hands."""
-        number = len(memory.experiments)
-        memory.put(Experiment(number=number, commit=f"{number:040d}", base="b", title="another edit"))
+        """Add an experiment and publish, as the loop does at each turn."""
+        number = len(campaign_state.experiments)
+        campaign_state.put(Experiment(number=number, commit=f"{number:040d}", base="b", title="another edit"))
         publish()
 
     publish()
@@ -46,11 +49,11 @@ def measure(folder: Path) -> dict[str, float]:
             settings=chosen,
             metrics=metrics,
             lab=folder / "lab.git",
-            experiments=lambda: tuple(memory.experiments.values()),
+            experiments=lambda: tuple(campaign_state.experiments.values()),
             progress=tuple,
-            trouble=str,
             ready=lambda: True,
             clock=time.time,
+            say=print,
         )
     )
     try:

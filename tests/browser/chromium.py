@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import wait_until
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_S = 30.0
 FLAGS = (
     "--headless=new",
@@ -42,6 +46,12 @@ os.execv(sys.argv[3], sys.argv[3:])
 """Chromium reads commands from descriptor 3 and answers on 4."""
 
 KEYS = {"Enter": ("Enter", 13, "\r"), "Tab": ("Tab", 9, ""), "Escape": ("Escape", 27, ""), " ": ("Space", 32, " ")}
+
+
+def find_program() -> Path | None:
+    """The Chromium of this machine, or None."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return Path(found) if found else None
 
 
 class Pipe:
@@ -121,13 +131,10 @@ class Page:
 
     def wait(self, condition: str, *, seconds: float = PATIENCE_S) -> None:
         """Wait until a JavaScript expression is true."""
-        until = time.monotonic() + seconds
-        while not self.evaluate(f"Boolean({condition})"):
-            assert time.monotonic() < until, f"waited {seconds:g} s in vain for {condition}"
-            time.sleep(0.05)
+        wait_until(lambda: bool(self.evaluate(f"Boolean({condition})")), what=condition, seconds=seconds)
 
     def text(self, selector: str) -> str:
-        """What a reader sees of the first element that matches."""
+        """Visible text of the first element that matches."""
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def hover(self, selector: str) -> None:
@@ -205,7 +212,7 @@ def chromium(program: Path, folder: Path) -> Iterator[Pipe]:
     finally:
         os.close(writer)
         os.close(reader)
-        started.wait(timeout=30)
+        started.wait(timeout=120)
 
 
 @contextmanager

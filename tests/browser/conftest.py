@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import Page, Pipe, chromium, tab
+from tests.browser.chromium import NAMES, Page, Pipe, chromium, find_program, tab
 from tests.browser.site import Site, serving
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.cluster.harness.packages import can_install, install
+from tests.cluster.harness.preparation import Step
+from tests.support.needs import BROWSER, give_up, is_required
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -21,6 +20,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+
+
+def pytest_preparations(items: Sequence[pytest.Item]) -> list[Step]:
+    """Chromium, where it must be there and can be installed; elsewhere it is 500 MB that nobody asked for."""
+    wanted = any(item.get_closest_marker("browser") for item in items)
+    if not (wanted and is_required(BROWSER) and can_install()):
+        return []
+    return [Step("Chromium", 1, made=lambda: find_program() is not None, make=partial(install, ["chromium"]))]
 
 
 @pytest.fixture(scope="session")
@@ -42,17 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def _program() -> Path:
-    required = os.environ.get("AUTORESEARCH_REQUIRE_BROWSER") == "1"
-    if required and not _found() and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "-qq", "update"], check=True)
-        subprocess.run(["apt-get", "-qq", "install", "--yes", "--no-install-recommends", "chromium"], check=True)
-    if found := _found():
-        return Path(found)
-    reason = "no Chromium for the browser tests: install one of " + ", ".join(NAMES)
-    if required:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _found() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_program()
+    if found is None:
+        give_up("no Chromium for the browser tests: install one of " + ", ".join(NAMES), required_by=BROWSER)
+    return found

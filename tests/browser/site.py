@@ -26,15 +26,15 @@ from controller.domain import (
     TryRequest,
 )
 from controller.judge import make_judge
-from controller.metrics import Metrics
+from controller.lab.writer import LabWriter
+from controller.monitoring.metrics import Metrics
+from controller.monitoring.server import Server, Sources
 from controller.notices import Notice
 from controller.ports import Abandoned, ProposalRequest, Waiting, WaitReason
-from controller.server import Server, Sources
+from controller.reports.snapshot import Tally, take_snapshot
 from controller.settings import Settings
-from controller.snapshot import Tally, take_snapshot
-from controller.writer import LabWriter
-from tests.local_task import wait_until
-from tests.scripted import CONSTANTS, InstantExecutor, NumberAgent, scored, settings
+from tests.support.scripted import CONSTANTS, InstantExecutor, NumberAgent, scored, settings
+from tests.support.waiting import wait_until
 
 HELD = 40
 """The first experiment that does not end by itself."""
@@ -52,7 +52,7 @@ IDEAS = (
 
 
 STRATEGIES = ("open", "bolder", "delete", "combine")
-WAITING = Waiting(reason=WaitReason.RATE_LIMIT, text="rate_limit_error: too many <b>tokens</b>; asking again in 41 s")
+WAITING = Waiting(reason=WaitReason.RATE_LIMIT, text="rate_limit_error: too many <b>tokens</b>", until=1_900_000_000.0)
 
 
 class Researcher(NumberAgent):
@@ -108,7 +108,9 @@ def outcome(request: TryRequest) -> Result:
         raw=0.4127 if number % 15 == 0 else 2.0,
         inflation=1.38 if number % 15 == 0 else 0.0001,
         inflation_error=0.02 if number % 15 == 0 else 0.0001,
-        holdout=2.01,
+        freshness=0.003,
+        asked_error=0.006,
+        freshness_error=0.02,
         hits=0,
         probes=512,
     )
@@ -148,7 +150,7 @@ class Site:
         """Wait until the lab holds a judgement, or until it runs again."""
         wait_until(
             lambda: (
-                self.campaign.memory.experiments[number].judgement is not None
+                self.campaign.campaign_state.experiments[number].judgement is not None
                 or any(r.id.experiment == number for r in self.executor.held)
             ),
             what=f"a verdict on experiment {number}",
@@ -186,14 +188,13 @@ def serving(folder: Path) -> Iterator[Site]:
         observe=observe,
         turned=lambda: metrics.publish(
             replace(
-                take_snapshot(ran.memory, tally, chosen),
+                take_snapshot(ran.campaign_state, tally, chosen, replace(ran.activity(), waiting=(WAITING,))),
                 turned_at=time.time(),
-                waiting=(WAITING,),
-                call_dollars=0.25 + sum(e.cost.dollars for e in ran.memory.experiments.values()),
+                call_dollars=0.25 + sum(e.cost.dollars for e in ran.campaign_state.experiments.values()),
             )
         ),
     )
-    tally = Tally(ran.memory.experiments.values(), chosen)
+    tally = Tally(ran.campaign_state.experiments.values(), chosen)
     loop = threading.Thread(target=ran.run, name="loop")
     loop.start()
     server = Server(_sources(ran, executor, metrics, chosen, folder / "lab.git"))
@@ -216,9 +217,9 @@ def _sources(ran: Campaign, executor: HeldExecutor, metrics: Metrics, chosen: Se
         settings=chosen,
         metrics=metrics,
         lab=lab,
-        experiments=lambda: tuple(ran.memory.experiments.values()),
+        experiments=lambda: tuple(ran.campaign_state.experiments.values()),
         progress=executor.progress,
-        trouble=lambda: "",
         ready=lambda: True,
         clock=time.time,
+        say=print,
     )

@@ -6,15 +6,18 @@ Pictures are kept in build/browser for whoever changes the page to look at.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from controller.lab import Lab
-from controller.report import write_reports
+from controller.notices import not_running
+from controller.reports.report import write_reports
+from controller.text.figures import clock_text
 from tests.browser.chromium import Page, Pipe, tab
-from tests.browser.site import HELD, Site
+from tests.browser.site import HELD, WAITING, Site
 
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "browser"
 NOON = 35
@@ -42,11 +45,13 @@ def test_page_fits_its_window_and_can_be_read(
     page.screenshot(PICTURES / f"{device}-{scheme}.png")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert f"Experiments {HELD} and {HELD + 1} of mar8 are running" in page.text(".sentence")
+    assert f"Experiments {HELD} and {HELD + 1} of mar8 are training" in page.text(".sentence")
     assert "12 s of 20 s" in page.text(".running")
     assert "step 412" in page.text(".running")
     assert page.evaluate("document.querySelectorAll('.dot').length") > HELD
-    assert "the agent waits: rate_limit_error: too many <b>tokens</b>; asking again in 41 s" in page.text(".running")
+    until = clock_text(WAITING.until or 0)
+    waits = f"the agent waits for the API until {until}: rate_limit_error: too many <b>tokens</b>"
+    assert waits in page.text(".running")
     assert "for each experiment" in page.text(".costs")
     brought = page.text(".yields").split()
     assert brought[:6] == ["strategy", "proposed", "kept", "gain", "kept", "cost"]
@@ -130,7 +135,7 @@ def test_mouse_and_keyboard_on_a_dot_show_its_title_and_diff(site: Site, page: P
     page.screenshot(PICTURES / "hint.png")
 
     hint = page.text(".hint")
-    assert hint.startswith("12 keep: model: replace ReLU²")
+    assert re.match("12 (keep|discard): model: replace ReLU²", hint)
     assert "+K" in hint
     assert page.evaluate("document.querySelector('.hint').getBoundingClientRect().right") <= 1280
 
@@ -180,7 +185,7 @@ def test_verdicts_arrive_by_themselves_and_leave_an_open_row_a_selection_and_the
     word = f"document.querySelector('#e{number} .verdict').textContent"
     assert page.evaluate(word) == "running"
 
-    while site.campaign.memory.experiments[number].judgement is None:
+    while site.campaign.campaign_state.experiments[number].judgement is None:
         site.end_one()
     page.wait(f"['keep', 'discard'].includes({word})")
     page.wait(f"document.getElementById('e{running + 1}')")
@@ -202,7 +207,7 @@ def test_row_that_is_open_when_its_experiment_ends_shows_the_end(site: Site, pag
     page.wait(f"document.querySelector('#e{number} pre.diff')")
     assert "not ended" in page.text(f"#e{number} .body")
 
-    while site.campaign.memory.experiments[number].judgement is None:
+    while site.campaign.campaign_state.experiments[number].judgement is None:
         site.end_one()
     page.wait(f"document.querySelector('#e{number} .body').innerText.includes('expected gain')")
 
@@ -216,7 +221,7 @@ def test_focus_on_a_dot_survives_a_new_chart(site: Site, page: Page) -> None:
         "document.querySelector('.dot[data-number=\"20\"]').focus(); window.chart = document.querySelector('.chart')"
     )
     number = site.executor.held[0].id.experiment
-    while site.campaign.memory.experiments[number].judgement is None:
+    while site.campaign.campaign_state.experiments[number].judgement is None:
         site.end_one()
     page.wait("window.chart !== document.querySelector('.chart')")
 
@@ -224,8 +229,16 @@ def test_focus_on_a_dot_survives_a_new_chart(site: Site, page: Page) -> None:
 
 
 def test_report_file_works_without_a_controller(site: Site, browser: Pipe, tmp_path: Path) -> None:
-    experiments = tuple(site.campaign.memory.experiments.values())
-    path, _ = write_reports(experiments, site.settings, diff=Lab.open(site.lab).diff, folder=tmp_path, dollars=0.0)
+    experiments = tuple(site.campaign.campaign_state.experiments.values())
+    path, _ = write_reports(
+        experiments,
+        site.settings,
+        diff=Lab.open(site.lab).diff,
+        folder=tmp_path,
+        dollars=0.0,
+        activity=not_running("mar8"),
+        studies=(),
+    )
     with tab(browser) as page:
         page.open(f"file://{path}")
         page.click("#e12 summary")

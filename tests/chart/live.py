@@ -14,19 +14,20 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from select import select
 from typing import Any
 
 from controller.domain import BASELINE
-from tests.chart.images import BIGRAM, REPOSITORY, controller_image, trainer_image
+from tests.chart.images import BIGRAM, CONTROLLER, REPOSITORY, TRAINER, controller_image, trainer_image
 from tests.chart.rendering import CHART, HelmError, Manifest
-from tests.cluster.harness import BuiltCluster, Cluster, wait_until
-from tests.cluster.harness.binaries import binary
+from tests.cluster.harness import BuiltCluster, Cluster
+from tests.cluster.harness.binaries import binary, program
+from tests.cluster.harness.images import base_step
 from tests.cluster.harness.namespaces import NamespacePair, diagnosis
 from tests.cluster.harness.policies import enforce_policies
+from tests.support.waiting import wait_until
 
-PREPARATIONS = [controller_image, trainer_image, partial(binary, "helm"), partial(binary, "kube-router")]
+PREPARATIONS = [base_step(), CONTROLLER, TRAINER, program("helm"), program("kube-router")]
 """What a test module with releases must have made before."""
 
 OUTSIDE_PORT = 18443
@@ -48,7 +49,12 @@ def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
         "trainerImage": {key: text for key, text in _by_digest(trainer).items() if key != "pullPolicy"},
         "campaign": {
             "tag": tag,
-            "task": {"folder": "/task", "probe_sets": 4, "prepare": [*PREPARE, "--probe-sets", "4"]},
+            "task": {
+                "folder": "/task",
+                "probe_sets": 4,
+                "reserve_slices": 4,
+                "prepare": [*PREPARE, "--probe-sets", "4", "--reserve-slices", "4"],
+            },
             "budget": {"train_seconds": 20, "experiments": 2},
             "judge": {"baseline_runs": 2, "max_runs": 1},
             "deadlines": {"image_pull": 60},
@@ -178,7 +184,7 @@ class Release:
         return self.kubectl("exec", "deploy/autoresearch", "-c", "controller", "--", "autoresearch", *arguments)
 
     def experiments(self) -> list[dict[str, Any]]:
-        """What the lab holds."""
+        """The experiments in the lab."""
         done = self.cluster.try_kubectl(
             *("exec", f"--namespace={self.own}", "deploy/autoresearch", "-c", "controller", "--"),
             *("autoresearch", "log", "--json"),
@@ -213,7 +219,7 @@ class Release:
 
 
 def pod_like_an_attempt(release: Release, **changes: Any) -> Manifest:
-    """What the policy lets in; `changes` are laid over the pod's specification."""
+    """A pod that the policy lets in; `changes` are laid over its specification."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
     images = release.values["trainerImage"]
     spec: Manifest = {

@@ -58,7 +58,7 @@ def render(
 
 
 def notes(*arguments: str) -> str:
-    """What Helm says after an install, where it knows of no cluster."""
+    """The notes that Helm prints after an install, if it knows of no cluster."""
     everything = run_helm(
         "install", "autoresearch", str(CHART), "--namespace", "research", "--dry-run=client", *arguments
     )
@@ -78,7 +78,7 @@ def of_kind(manifests: Sequence[Manifest], kind: str) -> list[Manifest]:
 
 
 def is_hook(manifest: Manifest) -> bool:
-    """Whether Helm makes it for a test or after the end only."""
+    """True if Helm makes it for a test or after the end only."""
     return "helm.sh/hook" in (manifest["metadata"].get("annotations") or {})
 
 

@@ -1,7 +1,10 @@
-"""What the controller reads is what was asked for, and what only the chart can know."""
+"""The controller reads what was asked for, and what only the chart can know."""
 
 from __future__ import annotations
 
+import json
+import re
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.costs.forecast import forecast
+from controller.run.wiring import training_device
 from controller.settings import Settings
-from controller.settingsfile import load_settings
-from tests.chart.rendering import CI, HelmError, Manifest, campaign, of_kind, one, render
+from controller.settings.file import load_settings
+from tests.chart.rendering import CI, HelmError, Manifest, campaign, notes, of_kind, one, render
 
 
 def loaded(manifests: list[Manifest], folder: Path) -> Settings:
@@ -38,7 +43,14 @@ def test_plain_install_is_the_control_group_on_one_gpu(tmp_path: Path) -> None:
     assert kubernetes.namespace == "research-runs"
     assert kubernetes.image == "autoresearch-trainer:0.1.0"
     assert (kubernetes.service_account, kubernetes.data_claim) == ("autoresearch-attempt", "autoresearch-data")
-    assert found.budget == Settings().budget
+    assert found.budget == load_settings(None, ["executor.kind=kubernetes"]).budget
+
+
+def test_plain_install_without_gpus_is_the_campaign_of_a_cpu(tmp_path: Path) -> None:
+    found = loaded(render({"campaign": {"executor": {"kubernetes": {"gpus": 0}}}}), tmp_path)
+
+    assert (found.budget, found.task) == (load_settings(None).budget, load_settings(None).task)
+    assert (found.budget.train_seconds, found.budget.experiments, found.task.preset) == (20, 8, "cpu")
 
 
 def test_key_makes_claude_the_agent(tmp_path: Path) -> None:
@@ -50,6 +62,18 @@ def test_key_makes_claude_the_agent(tmp_path: Path) -> None:
         "name": "ANTHROPIC_API_KEY",
         "valueFrom": {"secretKeyRef": {"name": "anthropic", "key": "api-key"}},
     } in container["env"]
+
+
+def test_key_is_a_file_as_well_which_follows_its_secret_without_a_restart() -> None:
+    pod = one(render({"agent": {"existingSecret": "anthropic", "secretKey": "token"}}), "Deployment")["spec"][
+        "template"
+    ]
+    [container] = pod["spec"]["containers"]
+
+    assert {"name": "ANTHROPIC_API_KEY_FILE", "value": "/run/anthropic/api-key"} in container["env"]
+    assert {"name": "key", "mountPath": "/run/anthropic", "readOnly": True} in container["volumeMounts"]
+    [volume] = [each for each in pod["spec"]["volumes"] if each["name"] == "key"]
+    assert volume["secret"] == {"secretName": "anthropic", "items": [{"key": "token", "path": "api-key"}]}
 
 
 def test_agent_may_be_chosen_against_the_key(tmp_path: Path) -> None:
@@ -72,6 +96,67 @@ def test_limit_set_to_null_does_not_limit(tmp_path: Path) -> None:
 
     found = loaded(render({"campaign": {"budget": budget}}), tmp_path).budget
     assert (found.experiments, found.dollars) == (None, 40)
+
+
+CLUSTERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "gpus": st.integers(0, 8),
+        "extra_resources": st.sampled_from(
+            [
+                {},
+                {"nvidia.com/mig-1g.5gb": "1"},
+                {"amd.com/gpu": "1"},
+                {"hugepages-2Mi": "1Gi"},
+                {"a.b/gpu.shared": "1"},
+            ]
+        ),
+        "resource_claims": st.sampled_from([[], [{"name": "gpu", "resourceClaimTemplateName": "one"}]]),
+    },
+)
+BUDGETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "train_seconds": st.integers(5, 1000),
+        "experiments": st.integers(1, 99),
+        "hours": st.integers(1, 99),
+        "gpu_hours": st.integers(1, 99),
+        "dollars": st.integers(1, 99),
+        "gpu_dollars_per_hour": st.integers(0, 9),
+    },
+)
+TASKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "preset": st.sampled_from(["cpu", "gpu"]),
+        "prepare": st.sampled_from([[], ["--preset", "gpu"], ["--preset=cpu"], ["--source", "x"]]),
+        "score": st.sampled_from(["exam", "log"]),
+    },
+)
+
+
+@given(cluster=CLUSTERS, budget=BUDGETS, task=TASKS, slots=st.integers(1, 16))
+@settings(max_examples=25, deadline=None)
+def test_chart_leaves_open_what_the_controller_would_and_forecasts_the_same(
+    cluster: dict[str, Any], budget: dict[str, Any], task: dict[str, Any], slots: int, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("campaign")
+    executor = {"slots": slots, "kubernetes": cluster}
+    given_campaign = {"budget": budget, "task": task, "executor": executor}
+    (folder / "values.yaml").write_text(json.dumps({"campaign": given_campaign}))
+    (folder / "own.yaml").write_text(json.dumps(given_campaign | {"executor": executor | {"kind": "kubernetes"}}))
+    own = load_settings(folder / "own.yaml")
+
+    found = loaded(render(None, folder / "values.yaml"), folder)
+
+    assert (found.budget, found.task) == (own.budget, own.task)
+    coming = forecast(own, training_device(own))
+    if coming.trainings < inf:
+        [cost] = [line for line in notes("-f", str(folder / "values.yaml")).splitlines() if line.startswith("cost ")]
+        told = [float(number) for number in re.findall(r"[0-9]+(?:\.[0-9]+)?", cost)]
+        expected = [coming.trainings, coming.clock_hours, coming.slot_hours, *filter(None, coming.slot_dollars[1:])]
+        assert told == pytest.approx(expected, abs=0.51, rel=1e-3)
+        assert ("about" in cost.partition(", ")[2]) == coming.guessed
 
 
 def test_zero_is_a_value(tmp_path: Path) -> None:
@@ -132,6 +217,27 @@ def test_any_brief_arrives_unchanged(brief: str) -> None:
     assert yaml.safe_load(campaign(manifests))["brief"] == "/etc/autoresearch/program.md"
     mounts = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
     assert {"name": "campaign", "mountPath": "/etc/autoresearch", "readOnly": True} in mounts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "the data are the Python library's own sources"),
+        (["--set", "campaign.budget.train_seconds=20"], "compiles for up to 60 s"),
+        (
+            ["--set", "campaign.budget.hours=3,agent.existingSecret=key"],
+            "the model's calls cost dollars that nothing limits",
+        ),
+        (["--set-json", "campaign.budget.gpu_dollars_per_hour=2.5"], "at most 8.0 h and 8.0 GPU-h for $20.00"),
+        (["--set", "agent.existingSecret=key"], "the model's calls are part of the $20"),
+    ],
+)
+def test_notes_tell_what_the_first_campaign_costs_and_what_does_not_fit_a_gpu(arguments: list[str], words: str) -> None:
+    told = notes(*arguments)
+
+    assert words in told
+    assert "trains the unchanged code 3 times" in told
+    assert "library's own sources" not in notes("--set", "campaign.executor.kubernetes.gpus=0")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the chart installs, whole: each manifest that carries a wall, and properties of all of them."""
+"""The chart's manifests: each one that carries a wall as a whole, and properties of all of them."""
 
 from __future__ import annotations
 
@@ -372,7 +372,7 @@ def test_admission_knows_the_images_the_claim_and_the_account() -> None:
     for name in ('"autoresearch-data"', '"autoresearch-attempt"', "'gvisor'"):
         assert f"== {name}" in text
     assert one(manifests, "ValidatingAdmissionPolicyBinding")["spec"] == {
-        "policyName": "research-autoresearch",
+        "policyName": "research.autoresearch",
         "validationActions": ["Deny"],
         "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "research-runs"}}},
     }
@@ -555,11 +555,18 @@ def test_names_fit_whatever_the_release_is_called(release: str) -> None:
         assert all(len(value) <= 63 for value in manifest["metadata"]["labels"].values())
 
 
+@pytest.mark.parametrize(("gpus", "unit"), [(1, "GPU-h"), (0, "CPU-h")])
+def test_notes_count_the_hours_of_the_device_that_trains(gpus: int, unit: str) -> None:
+    said = notes("--set", f"campaign.budget.gpu_hours=64,campaign.executor.kubernetes.gpus={gpus}")
+
+    assert f"until 64 {unit} are used" in said
+
+
 def test_notes_tell_what_runs_and_where_to_look() -> None:
     said = notes("--set", "agent.existingSecret=anthropic,campaign.tag=mar8,campaign.budget.dollars=40")
 
     assert "mar8 · agent claude · 1 slot of 1 nvidia.com/gpu" in said
-    assert "budget 8 experiments, $40, 20 s a run" in said
+    assert "trains the unchanged code 3 times, 300 s each, then one edit after another until $40 are spent" in said
     for command in (
         "kubectl -n research logs -f deploy/autoresearch",
         "kubectl -n research port-forward svc/autoresearch 8080:8080",

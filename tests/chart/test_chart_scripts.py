@@ -68,7 +68,7 @@ def test_refused_connection_is_no_leak() -> None:
     assert (done.returncode, done.stdout) == (0, "ok   network    none of 2 addresses can be reached\n")
 
 
-@pytest.mark.parametrize(("examiner", "code"), [("exam", 0), ("", 1)])
+@pytest.mark.parametrize(("examiner", "code"), [("exam", 0), ("examiner.py", 0), ("", 1)])
 def test_network_that_is_shut_a_moment_late_is_a_leak_for_those_that_do_not_wait(examiner: str, code: int) -> None:
     """One connection is answered; then the port is closed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -88,7 +88,7 @@ def test_network_that_is_shut_a_moment_late_is_a_leak_for_those_that_do_not_wait
 
 
 def test_an_attempt_waits_as_long_as_the_test_grants() -> None:
-    assert isolation.WALLS_SECONDS == load("walls", TASK / "exam").PATIENCE_SECONDS
+    assert isolation.NETWORK_POLICY_SECONDS == load("network_policy", TASK / "exam/kit").WAIT_SECONDS
 
 
 def test_resolver_that_answers_is_a_leak() -> None:

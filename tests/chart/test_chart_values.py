@@ -14,9 +14,10 @@ import yaml
 from pydantic import BaseModel
 
 from controller import __version__
-from controller.helmvalues import Values
-from controller.schema import reference, values_schema
 from controller.settings import Settings
+from controller.settings.defaults import Device, as_document, defaults_of
+from controller.settings.helm_schema import reference, values_schema
+from controller.settings.helm_values import Values
 from tests.chart.rendering import CHART, CI, HelmError, leaves, render
 
 REPOSITORY = CHART.parent
@@ -25,14 +26,29 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 
 def test_schema_is_the_settings() -> None:
     assert json.loads((CHART / "values.schema.json").read_text()) == values_schema(), (
-        "run `python -m controller.schema > helm/values.schema.json`"
+        "run `python -m controller.settings.helm_schema > helm/values.schema.json`"
     )
 
 
 def test_reference_is_made_from_the_schema() -> None:
     assert (REPOSITORY / "docs" / "values.md").read_text() == reference(), (
-        "run `python -m controller.schema --reference > docs/values.md`"
+        "run `python -m controller.settings.helm_schema --reference > docs/values.md`"
     )
+
+
+def test_defaults_by_device_are_the_controllers() -> None:
+    assert json.loads((CHART / "defaults.json").read_text()) == as_document(), (
+        "run `python -m controller.settings.helm_schema --defaults > helm/defaults.json`"
+    )
+
+
+@pytest.mark.parametrize("page", [CHART / "values.yaml", CHART / "README.md"], ids=lambda page: page.name)
+def test_what_people_read_about_the_defaults_is_what_they_are(page: Path) -> None:
+    gpu, cpu = defaults_of(Device.GPU), defaults_of(Device.CPU)
+    text = " ".join(page.read_text().replace("#", " ").replace("|", " ").split())
+
+    assert f"GPUs {gpu.train_seconds:g} s {gpu.hours:g} h or ${gpu.dollars:g}" in text
+    assert f"{cpu.train_seconds:g} s {cpu.experiments} experiments" in text
 
 
 def test_defaults_are_those_of_the_schema() -> None:

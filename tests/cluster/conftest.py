@@ -1,19 +1,23 @@
 """Every test in this folder is marked `cluster` and finds the harness's fixtures."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chart.installed import installed
+from tests.cluster.executor_task import TaskNamespace, task_namespace_on
+from tests.cluster.harness import BuiltCluster, Cluster, NamespacePair
 from tests.cluster.harness.fixtures import (
     buildable,
     built_cluster,
     cluster,
     fresh_cluster,
     namespaces,
-    pytest_collection_finish,
+    pytest_preparations,
     pytest_runtest_makereport,
 )
+from tests.cluster.harness.namespaces import create_pair, delete_pair
 
 __all__ = [
     "buildable",
@@ -22,7 +26,7 @@ __all__ = [
     "fresh_cluster",
     "installed",
     "namespaces",
-    "pytest_collection_finish",
+    "pytest_preparations",
     "pytest_runtest_makereport",
 ]
 
@@ -32,3 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("cluster")
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: Cluster) -> Iterator[TaskNamespace]:
+    """One namespace for all tests of a module: each has a campaign of its own."""
+    pair = create_pair(cluster)
+    with task_namespace_on(cluster, pair.runner) as one:
+        yield one
+    delete_pair(cluster, pair)
+
+
+@pytest.fixture
+def own_namespace(built_cluster: BuiltCluster, namespaces: NamespacePair) -> Iterator[TaskNamespace]:
+    """A namespace for one test alone."""
+    with task_namespace_on(built_cluster, namespaces.runner) as one:
+        yield one

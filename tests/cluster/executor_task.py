@@ -1,4 +1,4 @@
-"""What the executor's tests run: a task of shell scripts in an image of 2 MB, and a laboratory to run it in.
+"""The task of the executor's tests: shell scripts in an image of 2 MB, and a namespace to run it in.
 
 In this task `train.py` is a shell script that the test writes, and the exam believes what training left behind.
 It says nothing about the sealed exam, and everything about Jobs, kubelets, watches and clocks: each phase is a
@@ -28,13 +28,15 @@ from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.naming import job_name
 from controller.executor.kubernetes.pod import USER
 from controller.settings import Settings
-from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
+from tests.cluster.harness import BuiltCluster, Cluster, Manifest
 from tests.cluster.harness.builder import image_store
 from tests.cluster.harness.oci import Image, image_of_files
+from tests.support.waiting import wait_until
 
 IMAGE = "localhost/scripted-task:1"
 APPLETS = (
     "cat",
+    "chmod",
     "cp",
     "date",
     "dd",
@@ -44,12 +46,14 @@ APPLETS = (
     "ls",
     "mkdir",
     "nc",
+    "rm",
     "sh",
     "sleep",
     "tail",
     "test",
     "touch",
     "true",
+    "wc",
     "yes",
 )
 SCRIPTS = Path(__file__).parent / "images" / "scripted"
@@ -75,17 +79,17 @@ def scripted_image() -> Image:
 
 
 @dataclass(slots=True)
-class Laboratory:
+class TaskNamespace:
     """A namespace with data, where executors run tries of campaigns that no other test has."""
 
     cluster: Cluster
-    namespace: str
+    name: str
     image: str
 
     def settings(self, tag: str, *, score: str = "exam", **overrides: Any) -> Settings:
         """Settings for small pods; `overrides` are sections by name, laid over these."""
         kubernetes = {
-            "namespace": self.namespace,
+            "namespace": self.name,
             "kubeconfig": str(self.cluster.kubeconfig),
             "image": self.image,
             "image_pull_policy": "Never",
@@ -103,7 +107,7 @@ class Laboratory:
         return Settings.model_validate(
             {
                 "tag": tag,
-                "task": {"score": score},
+                "task": {"score": score, **overrides.pop("task", {})},
                 "budget": {"train_seconds": 30},
                 "deadlines": {"image_pull": 20, "probe": 10, "examine": 20, **overrides.pop("deadlines", {})},
                 "executor": {"kind": "kubernetes", "limits": limits, "kubernetes": kubernetes},
@@ -113,23 +117,23 @@ class Laboratory:
 
     @contextmanager
     def client(self, settings: Settings) -> Iterator[Client]:
-        """What an executor of these settings would talk through."""
+        """A client as an executor of these settings has it."""
         client = connect(settings.executor.kubernetes)
         yield client
         client.close()
 
     def jobs(self, tag: str) -> list[Manifest]:
         """The campaign's Jobs as they are now."""
-        items: list[Manifest] = self.cluster.get("jobs", f"--namespace={self.namespace}", f"-lcampaign={tag}")["items"]
+        items: list[Manifest] = self.cluster.get("jobs", f"--namespace={self.name}", f"-lcampaign={tag}")["items"]
         return items
 
     def job(self, id: TryId) -> Manifest:
         """One Job as it is now."""
-        return self.cluster.get("job", job_name(id), f"--namespace={self.namespace}")
+        return self.cluster.get("job", job_name(id), f"--namespace={self.name}")
 
     def kubectl(self, *arguments: str) -> str:
         """kubectl in this namespace."""
-        return self.cluster.kubectl(*arguments, f"--namespace={self.namespace}")
+        return self.cluster.kubectl(*arguments, f"--namespace={self.name}")
 
 
 class Running:
@@ -147,7 +151,7 @@ class Running:
         self.executor.adopt([])
 
     def take(self, end: TryEnded) -> None:
-        """What the executor calls: note when, by the name of the Job."""
+        """Note the end of a try by the name of its Job; the executor calls this."""
         self.ended_at[job_name(end.id)] = time.time()
         self.ends.put(end)
 
@@ -169,7 +173,7 @@ class Running:
         return request
 
     def result(self, *, seconds: float = 90) -> Result:
-        """How the next try ended."""
+        """The result of the next try that ends."""
         return self.end(seconds=seconds).result
 
     def end(self, *, seconds: float = 90) -> TryEnded:
@@ -197,10 +201,10 @@ class Running:
 
 @contextmanager
 def running(
-    laboratory: Laboratory, *, tag: str | None = None, parts: dict[str, Any] | None = None, **overrides: Any
+    namespace: TaskNamespace, *, tag: str | None = None, parts: dict[str, Any] | None = None, **overrides: Any
 ) -> Iterator[Running]:
     """An executor of a campaign of its own, started; stopped at the end."""
-    settings = laboratory.settings(tag or f"t{secrets.token_hex(4)}", **overrides)
+    settings = namespace.settings(tag or f"t{secrets.token_hex(4)}", **overrides)
     one = Running(settings, **(parts or {}))
     one.start()
     try:
@@ -210,7 +214,7 @@ def running(
 
 
 @contextmanager
-def laboratory_on(cluster: Cluster, namespace: str) -> Iterator[Laboratory]:
+def task_namespace_on(cluster: Cluster, namespace: str) -> Iterator[TaskNamespace]:
     """Bring image and data into a namespace."""
     image = cluster.import_image(scripted_image())
     volume, folder = f"data-{namespace}", f"/var/tmp/autoresearch-data-{namespace}"
@@ -238,7 +242,7 @@ def laboratory_on(cluster: Cluster, namespace: str) -> Iterator[Laboratory]:
     if isinstance(cluster, BuiltCluster):
         # Kubernetes gives a hostPath to nobody; where volumes come from a driver, fsGroup does this.
         cluster.machine.run("install", "-d", "-o", str(USER), "-g", str(USER), folder)
-    yield Laboratory(cluster, namespace, image)
+    yield TaskNamespace(cluster, namespace, image)
     cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
     if isinstance(cluster, BuiltCluster):
         cluster.machine.run("rm", "-rf", folder)

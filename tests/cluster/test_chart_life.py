@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.chart.live import PREPARATIONS, Release, a_release, reachable_from_pods
-from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
+from tests.cluster.harness import BuiltCluster, Cluster, Manifest
 from tests.standin.server import KEY, StandIn
+from tests.support.waiting import wait_until
 
 __all__ = ["PREPARATIONS"]
 
@@ -114,7 +115,7 @@ def test_upgrade_pod_loss_and_reinstall_lose_nothing(built_cluster: BuiltCluster
 
 
 def left(release: Release) -> set[str]:
-    """What is there beyond what was there before the install, and the lab."""
+    """Objects that were not there before the install, without the lab."""
     expected = {"configmap/kube-root-ca.crt", "configmap/task", "serviceaccount/default"}
     expected |= {"persistentvolumeclaim/autoresearch-lab"}
     return release.objects() - {f"{release.own}: {name}" for name in expected}

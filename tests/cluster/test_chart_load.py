@@ -1,4 +1,4 @@
-"""What the controller's Pod costs with sixteen attempts in flight, by its own control group."""
+"""Measures the controller's Pod with sixteen attempts in flight, by its own control group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 
 from tests.chart.images import BIGRAM
 from tests.chart.live import PREPARATIONS, Release, a_release
-from tests.cluster.harness import ClusterSpec, FreshCluster, wait_until
+from tests.cluster.harness import ClusterSpec, FreshCluster
+from tests.support.waiting import wait_until
 
 __all__ = ["PREPARATIONS"]
 pytestmark = pytest.mark.bench
@@ -33,7 +34,7 @@ class Usage:
 
 
 def usage(uid: str) -> Usage:
-    """What a Pod has used so far, whichever version of control groups there is."""
+    """CPU and memory that a Pod has used so far, in either version of control groups."""
     if (GROUPS / "cgroup.controllers").exists():
         [folder] = GROUPS.glob(f"autoresearch-test-*/kubepods/**/pod{uid}")
         statistics, cpu = folder / "memory.stat", folder / "cpu.stat"
@@ -49,7 +50,7 @@ def usage(uid: str) -> Usage:
 
 
 def training(release: Release) -> int:
-    """How many attempts train now."""
+    """Number of attempts that train now."""
     pods = release.get("pods", "-lapp.kubernetes.io/managed-by=autoresearch", namespace=release.runs)["items"]
     states = [status["state"] for pod in pods for status in pod["status"].get("initContainerStatuses", [])[:1]]
     return sum("running" in state for state in states)

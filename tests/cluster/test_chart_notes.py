@@ -1,4 +1,4 @@
-"""What the notes say about the cluster that the chart is installed on: each warning seen with its cause and without."""
+"""The notes of an install warn of the cluster: each warning is seen with its cause and without."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,10 +14,10 @@ import pytest
 from tests.chart.live import helm_on, said_by
 from tests.chart.rendering import CHART, OPERATOR, render
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest
-from tests.cluster.harness.binaries import binary
-from tests.cluster.prometheus_operator import GROUP, fetch_kinds, operator_kinds
+from tests.cluster.harness.binaries import program
+from tests.cluster.prometheus_operator import GROUP, KINDS_STEP, operator_kinds
 
-PREPARATIONS = [partial(binary, "helm"), fetch_kinds]
+PREPARATIONS = [program("helm"), KINDS_STEP]
 
 EVERYTHING = CHART / "ci" / "everything-values.yaml"
 
@@ -188,6 +187,6 @@ def test_prometheus_that_would_not_select_the_monitor_is_noticed(cluster: Cluste
 
 def test_installer_who_may_not_look_is_not_stopped(cluster: Cluster, place: str) -> None:
     """With lookups off nothing outside of the release's objects is read."""
-    said = notes_of(cluster, place, {"lookups": False})
+    said = notes_of(cluster, place, {"lookups": False, "campaign": {"executor": {"kubernetes": {"gpus": 0}}}})
 
     assert [line.partition(" ")[2][:17] for line in said.splitlines() if line.startswith("!")] == ["the trainer image"]

@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,13 +14,14 @@ import yaml
 from tests.chart import live
 from tests.chart.live import Release, a_release
 from tests.chart.rendering import CHART
-from tests.cluster.harness import BuiltCluster, Manifest, wait_until
-from tests.cluster.harness.binaries import binary
-from tests.cluster.prometheus_operator import GROUP, fetch_kinds, operator_kinds
+from tests.cluster.harness import BuiltCluster, Manifest
+from tests.cluster.harness.binaries import binary, program
+from tests.cluster.prometheus_operator import GROUP, KINDS_STEP, operator_kinds
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.bench  # the operator is two minutes of compiling
 
-PREPARATIONS = [*live.PREPARATIONS, fetch_kinds, partial(binary, "operator"), partial(binary, "prometheus")]
+PREPARATIONS = [*live.PREPARATIONS, KINDS_STEP, program("operator"), program("prometheus")]
 OTHER_KINDS = (
     *("alertmanagerconfigs", "alertmanagers", "podmonitors", "probes"),
     *("prometheusagents", "scrapeconfigs", "thanosrulers"),
@@ -65,7 +65,7 @@ def prometheus(namespace: str) -> Manifest:
 
 
 def configuration(release: Release) -> dict[str, Any]:
-    """What the operator wrote for its Prometheus, once our job is in it."""
+    """The configuration that the operator wrote for its Prometheus, once our job is in it."""
     job = f"serviceMonitor/{release.own}/autoresearch/0"
 
     def written() -> dict[str, Any] | None:
@@ -97,7 +97,7 @@ def from_outside(configured: dict[str, Any], release: Release) -> dict[str, Any]
 
 
 def asked(release: Release, path: str) -> Any:
-    """What the Prometheus says, asked on the node."""
+    """The answer of the Prometheus, asked on the node."""
     url = f"http://127.0.0.1:{PORT}/api/v1/{path}"
     said = release.cluster.machine.run("busybox", "wget", "-q", "-O", "-", url, check=False)
     return json.loads(said)["data"] if said else None

@@ -255,7 +255,7 @@ def test_expressions_of_the_policy_are_type_checked_without_complaint(installed:
     [policy] = [
         found
         for found in installed.cluster.get("validatingadmissionpolicies")["items"]
-        if found["metadata"]["name"] == f"{installed.own}-autoresearch"
+        if found["metadata"]["name"] == f"{installed.own}.autoresearch"
     ]
 
     status = installed.cluster.wait_for(
@@ -351,6 +351,6 @@ def test_api_server_takes_every_manifest_as_it_is(cluster: Cluster, file: Any) -
 
 
 def named_object(version: str, kind: str, name: str, *, namespace: str | None = None, **rest: Any) -> Manifest:
-    """What a manifest refers to by name."""
+    """The objects that a manifest refers to by name."""
     place = {"namespace": namespace} if namespace else {}
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **place}, **rest}

@@ -94,7 +94,7 @@ def world(installed: Release) -> Iterator[Addresses]:
 
 
 def inside(release: Release, neighbours: Mapping[str, str]) -> Addresses:
-    """What is in the cluster."""
+    """The objects in the cluster."""
     cluster, page = release.cluster, release.controller()["status"]["podIP"]
     return {
         "API server": (cluster.layout.api_service_address, 443, False),
@@ -114,7 +114,7 @@ def reached_by(release: Release, namespace: str, pod: str, addresses: Addresses)
 
 def reached_once(release: Release, addresses: Addresses, **labels: str) -> set[str]:
     """Which of them a pod among the attempts reaches when its policies have arrived, as an attempt waits for that."""
-    waiting = "from exam.walls import await_walls\nimport os\nawait_walls(os.environ)\n"
+    waiting = "from exam.kit.network_policy import await_network_policy\nimport os\nawait_network_policy(os.environ)\n"
     spec = pod_like_an_attempt(release)
     spec["containers"][0]["command"] = ["python", "-c", waiting + ASKING, json.dumps(addresses)]
     name = f"asking-{secrets.token_hex(3)}"

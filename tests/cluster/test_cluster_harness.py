@@ -11,16 +11,13 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.cluster.harness import (
-    BUSYBOX_IMAGE,
     BuiltCluster,
     Cluster,
     ClusterSpec,
@@ -29,9 +26,8 @@ from tests.cluster.harness import (
     NamespacePair,
     image_of_files,
     slots,
-    wait_until,
 )
-from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.binaries import binary, program
 from tests.cluster.harness.built import node_is_ready
 from tests.cluster.harness.choice import Built, Given, Kind, Missing, Surroundings, choose
 from tests.cluster.harness.dockerignore import ignored
@@ -40,28 +36,10 @@ from tests.cluster.harness.fake_nodes import SELECTOR, start_fake_nodes
 from tests.cluster.harness.images import busybox_image
 from tests.cluster.harness.layout import Layout
 from tests.cluster.harness.machine import Machine
+from tests.cluster.script_job import script_job
+from tests.support.waiting import wait_until
 
-PREPARATIONS = [partial(binary, "kwok")]
-
-SECURE = {
-    "allowPrivilegeEscalation": False,
-    "runAsNonRoot": True,
-    "runAsUser": 1000,
-    "capabilities": {"drop": ["ALL"]},
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-
-
-def make_job(name: str, script: str, *, pod: dict[str, Any] | None = None, **container: Any) -> Manifest:
-    """A Job of one shell script that Pod Security `restricted` admits."""
-    main = {"name": "main", "image": BUSYBOX_IMAGE, "args": ["-c", script], "securityContext": SECURE, **container}
-    spec = {"restartPolicy": "Never", "dnsPolicy": "Default", "containers": [main], **(pod or {})}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name},
-        "spec": {"backoffLimit": 0, "template": {"spec": {"automountServiceAccountToken": False, **spec}}},
-    }
+PREPARATIONS = [program("kwok")]
 
 
 def finished(job: Manifest) -> bool:
@@ -133,7 +111,7 @@ def run_job(cluster: Cluster, namespace: str, job: Manifest, *, seconds: float =
 def test_job_runs_and_its_log_and_termination_message_can_be_read(cluster: Cluster, namespaces: NamespacePair) -> None:
     script = "echo to the log; printf 'to the kubelet' > /dev/termination-log"
 
-    job, pod = run_job(cluster, namespaces.runner, make_job("hello", script))
+    job, pod = run_job(cluster, namespaces.runner, script_job("hello", script))
 
     assert job["status"]["succeeded"] == 1
     assert cluster.kubectl("logs", "job/hello", "-n", namespaces.runner) == "to the log\n"
@@ -143,11 +121,11 @@ def test_job_runs_and_its_log_and_termination_message_can_be_read(cluster: Clust
 def test_scheduler_counts_the_pretended_gpus(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
     scope = ("-n", namespaces.runner)
     all_of_them = {"limits": {"nvidia.com/gpu": str(built_cluster.spec.gpus)}}
-    built_cluster.apply(make_job("holder", "sleep 600", resources=all_of_them), namespace=namespaces.runner)
+    built_cluster.apply(script_job("holder", "sleep 600", resources=all_of_them), namespace=namespaces.runner)
     built_cluster.wait_for("job", "holder", *scope, until=is_ready, what="the holder of all GPUs to run")
 
     one = {"limits": {"nvidia.com/gpu": "1"}}
-    built_cluster.apply(make_job("waiter", "true", resources=one), namespace=namespaces.runner)
+    built_cluster.apply(script_job("waiter", "true", resources=one), namespace=namespaces.runner)
     wait_until(
         lambda: "Insufficient nvidia.com/gpu" in built_cluster.kubectl("events", *scope),
         what="the scheduler to say that no GPU is left",
@@ -162,7 +140,7 @@ def test_scheduler_counts_the_pretended_gpus(built_cluster: BuiltCluster, namesp
 
 def test_memory_limit_kills(cluster: Cluster, namespaces: NamespacePair) -> None:
     # tail keeps the whole of an endless line.
-    job = make_job("glutton", "exec tail /dev/zero", resources={"limits": {"memory": "32Mi"}})
+    job = script_job("glutton", "exec tail /dev/zero", resources={"limits": {"memory": "32Mi"}})
 
     _, pod = run_job(cluster, namespaces.runner, job)
 
@@ -174,7 +152,7 @@ def test_memory_limit_kills(cluster: Cluster, namespaces: NamespacePair) -> None
 def test_pod_deadline_ends_the_pod_and_leaves_its_log(cluster: Cluster, namespaces: NamespacePair) -> None:
     limits = {"activeDeadlineSeconds": 3, "terminationGracePeriodSeconds": 1}
 
-    _, pod = run_job(cluster, namespaces.runner, make_job("endless", "echo begun; sleep 600", pod=limits))
+    _, pod = run_job(cluster, namespaces.runner, script_job("endless", "echo begun; sleep 600", pod=limits))
 
     assert pod["status"]["reason"] == "DeadlineExceeded"
     assert cluster.kubectl("logs", "job/endless", "-n", namespaces.runner) == "begun\n"
@@ -184,7 +162,7 @@ def test_overfull_disk_is_evicted_within_seconds(built_cluster: BuiltCluster, na
     pod_parts = {"volumes": [{"name": "out", "emptyDir": {"sizeLimit": "10Mi"}}]}
     mount = [{"name": "out", "mountPath": "/out"}]
     fill = "dd if=/dev/zero of=/out/x bs=1M count=30; sleep 600"
-    job = make_job("hoarder", fill, pod=pod_parts, volumeMounts=mount)
+    job = script_job("hoarder", fill, pod=pod_parts, volumeMounts=mount)
 
     _, pod = run_job(built_cluster, namespaces.runner, job, seconds=45)
 
@@ -194,7 +172,7 @@ def test_overfull_disk_is_evicted_within_seconds(built_cluster: BuiltCluster, na
 def test_images_can_be_pinned_by_digest(cluster: Cluster, namespaces: NamespacePair) -> None:
     pinned = cluster.import_image(busybox_image())
 
-    job, _ = run_job(cluster, namespaces.runner, make_job("pinned", "true", image=pinned))
+    job, _ = run_job(cluster, namespaces.runner, script_job("pinned", "true", image=pinned))
 
     assert "@sha256:" in pinned
     assert job["status"]["succeeded"] == 1
@@ -206,10 +184,10 @@ def test_enforced_network_stops_what_a_plain_one_lets_through(
     targets = [f"{built_cluster.layout.api_service_address}:443", f"{built_cluster.node_address}:6443"]
     attempts = " || ".join(f"nc -w 2 {target.replace(':', ' ')} < /dev/null" for target in targets)
 
-    open_job, _ = run_job(built_cluster, namespaces.runner, make_job("open", attempts))
+    open_job, _ = run_job(built_cluster, namespaces.runner, script_job("open", attempts))
     with built_cluster.enforce_network(namespaces.runner):
-        shut_job, _ = run_job(built_cluster, namespaces.runner, make_job("shut", attempts))
-        other_job, _ = run_job(built_cluster, namespaces.controller, make_job("other", attempts))
+        shut_job, _ = run_job(built_cluster, namespaces.runner, script_job("shut", attempts))
+        other_job, _ = run_job(built_cluster, namespaces.controller, script_job("other", attempts))
 
     assert open_job["status"].get("succeeded") == 1
     assert shut_job["status"].get("failed") == 1
@@ -217,7 +195,7 @@ def test_enforced_network_stops_what_a_plain_one_lets_through(
 
 
 def test_api_server_restart_leaves_pods_and_clients_working(breakable: BuiltCluster) -> None:
-    breakable.apply(make_job("survivor", "sleep 8"), namespace="default")
+    breakable.apply(script_job("survivor", "sleep 8"), namespace="default")
     breakable.wait_for("job", "survivor", until=is_ready, what="a running pod")
 
     breakable.faults.restart_api_server()
@@ -267,8 +245,8 @@ def test_pod_network_fails_and_heals(built_cluster: BuiltCluster, namespaces: Na
     reach = f"nc -w 2 {built_cluster.node_address} 6443 < /dev/null"
 
     with built_cluster.faults.pod_network_down():
-        down, _ = run_job(built_cluster, namespaces.runner, make_job("down", reach))
-    up, _ = run_job(built_cluster, namespaces.runner, make_job("up", reach))
+        down, _ = run_job(built_cluster, namespaces.runner, script_job("down", reach))
+    up, _ = run_job(built_cluster, namespaces.runner, script_job("up", reach))
 
     assert down["status"].get("failed") == 1
     assert up["status"].get("succeeded") == 1
@@ -290,7 +268,7 @@ def test_node_is_lost_and_comes_back_with_its_gpus(breakable: BuiltCluster) -> N
 def test_evicted_pod_says_that_it_was_disrupted(built_cluster: BuiltCluster, namespaces: NamespacePair) -> None:
     scope = ("-n", namespaces.runner)
     quick_end = {"terminationGracePeriodSeconds": 5, "shareProcessNamespace": False}
-    built_cluster.apply(make_job("victim", "sleep 600", pod=quick_end), namespace=namespaces.runner)
+    built_cluster.apply(script_job("victim", "sleep 600", pod=quick_end), namespace=namespaces.runner)
     built_cluster.wait_for("job", "victim", *scope, until=is_ready, what="the victim to run")
     [pod] = built_cluster.get("pods", *scope)["items"]
 
@@ -309,7 +287,7 @@ def test_full_quota_keeps_a_job_waiting_until_it_is_freed(
 ) -> None:
     scope = ("-n", namespaces.runner)
     built_cluster.faults.fill_quota(namespaces.runner)
-    built_cluster.apply(make_job("patient", "true"), namespace=namespaces.runner)
+    built_cluster.apply(script_job("patient", "true"), namespace=namespaces.runner)
     wait_until(
         lambda: "exceeded quota: filled" in built_cluster.kubectl("events", *scope),
         what="the refusal of the pod",
@@ -324,7 +302,7 @@ def test_full_quota_keeps_a_job_waiting_until_it_is_freed(
 
 def test_fake_nodes_run_many_pods_beside_the_real_one(breakable: BuiltCluster) -> None:
     start_fake_nodes(breakable, nodes=10, gpus=8)
-    job = make_job("crowd", "never run", pod=SELECTOR, resources={"limits": {"nvidia.com/gpu": "1"}})
+    job = script_job("crowd", "never run", pod=SELECTOR, resources={"limits": {"nvidia.com/gpu": "1"}})
     job["spec"] |= {"completions": 60, "parallelism": 60}
 
     done, _ = run_job(breakable, "default", job, seconds=90)
@@ -337,7 +315,7 @@ def test_fake_nodes_run_many_pods_beside_the_real_one(breakable: BuiltCluster) -
 def test_two_clusters_side_by_side_do_not_see_each_other(fresh_cluster: FreshCluster) -> None:
     one, other = fresh_cluster("one"), fresh_cluster("other")
 
-    jobs = [run_job(cluster, "default", make_job("same-name", "exit 0"))[0] for cluster in (one, other)]
+    jobs = [run_job(cluster, "default", script_job("same-name", "exit 0"))[0] for cluster in (one, other)]
     one.stop()
 
     assert [job["status"]["succeeded"] for job in jobs] == [1, 1]
@@ -347,7 +325,7 @@ def test_two_clusters_side_by_side_do_not_see_each_other(fresh_cluster: FreshClu
 def test_stop_leaves_no_process_mount_link_control_group_or_file(buildable: None) -> None:
     cluster = BuiltCluster.start("traceless")
     inside = namespaces_of(Path("/proc") / str(cluster.machine.process.pid)) - namespaces_of(Path("/proc/self"))
-    cluster.apply(make_job("left", "sleep 600"), namespace="default")
+    cluster.apply(script_job("left", "sleep 600"), namespace="default")
     cluster.wait_for("job", "left", until=is_ready, what="a running pod")
     during = set(traces(cluster.layout, namespaces=inside))
 

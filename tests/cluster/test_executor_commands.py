@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from controller.executor.kubernetes.naming import RECORDED, job_name
-from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import Cluster, wait_until
-from tests.cluster.harness.namespaces import create_pair, delete_pair
+from tests.cluster.executor_task import SCORES, Running, TaskNamespace, running
+from tests.support.waiting import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 TAG = "mar8"
@@ -25,9 +24,9 @@ def commands() -> list[str]:
 
 
 EXPECTED = {
-    "get jobs -l campaign=mar8 -L": ("scored", "0.987100", "crashed", "Running"),
+    "get jobs -l campaign=mar8 -L": ("scored", "0.9871", "crashed", "Running"),
     "outcome=crashed": ("ar-mar8-e0042",),
-    "describe job": ("AttemptCrashed", "train exited with 3: heads must divide", "kubectl logs job/"),
+    "describe job": ("AttemptCrashed", "train ended with exit code 3: heads must divide", "kubectl logs job/"),
     "logs job/": ("step 1", "heads must divide"),
     "get job ar": ('"outcome": "crashed"', '"cause": "crash"'),
     "get pods": ("ar-mar8-e0043",),
@@ -38,31 +37,28 @@ EXPECTED = {
 }
 
 
-@pytest.fixture(scope="module")
-def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
-    pair = create_pair(cluster)
-    with laboratory_on(cluster, pair.runner) as one:
-        quota = {"hard": {"count/jobs.batch": "100"}}
-        metadata = {"name": "attempts", "namespace": pair.runner}
-        cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": quota})
-        yield one
-    delete_pair(cluster, pair)
+@pytest.fixture(scope="module", autouse=True)
+def quota(namespace: TaskNamespace) -> None:
+    """The page shows the quota of a namespace, so there is one."""
+    hard = {"hard": {"count/jobs.batch": "100"}}
+    metadata = {"name": "attempts", "namespace": namespace.name}
+    namespace.cluster.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": hard})
 
 
 @pytest.fixture(scope="module")
-def campaign(laboratory: Laboratory) -> Iterator[Running]:
+def campaign(namespace: TaskNamespace) -> Iterator[Running]:
     """41 scored, 42 crashed, 43 runs."""
-    with running(laboratory, tag=TAG) as one:
+    with running(namespace, tag=TAG) as one:
         one.run(SCORES, number=41)
         words = 'echo "Traceback (most recent call last):"; echo "ValueError: heads must divide"'
         one.run(f"echo step 1; {words}; exit 3", number=42)
         one.launch("sleep 300", number=43)
         one.wait_for("train")
         failed = one.request("", number=42).id
-        wait_until(lambda: RECORDED in laboratory.job(failed)["metadata"]["annotations"], what="the record", seconds=20)
+        wait_until(lambda: RECORDED in namespace.job(failed)["metadata"]["annotations"], what="the record", seconds=20)
         wait_until(
-            lambda: laboratory.cluster.get(
-                "events", f"--namespace={laboratory.namespace}", "--field-selector=reason=AttemptCrashed"
+            lambda: namespace.cluster.get(
+                "events", f"--namespace={namespace.name}", "--field-selector=reason=AttemptCrashed"
             )["items"],
             what="the Event",
             seconds=20,
@@ -76,17 +72,17 @@ def test_page_lists_ten_commands_and_says_what_each_is_for() -> None:
 
 
 @pytest.mark.parametrize("key", EXPECTED)
-def test_command_of_the_page_shows_what_the_page_says(laboratory: Laboratory, campaign: Running, key: str) -> None:
+def test_command_of_the_page_shows_what_the_page_says(namespace: TaskNamespace, campaign: Running, key: str) -> None:
     [command] = [line for line in commands() if key in line]
     _, _, _, *arguments = shlex.split(command)
 
-    said = laboratory.kubectl(*arguments)
+    said = namespace.kubectl(*arguments)
     for words in EXPECTED[key]:
         assert words in said
 
 
-def test_deleted_try_is_told_to_the_campaign(laboratory: Laboratory, campaign: Running) -> None:
+def test_deleted_try_is_told_to_the_campaign(namespace: TaskNamespace, campaign: Running) -> None:
     """Runs after the tenth command; deletes by itself where that was not selected."""
-    laboratory.kubectl("delete", "job", job_name(campaign.request("", number=43).id), "--ignore-not-found")
+    namespace.kubectl("delete", "job", job_name(campaign.request("", number=43).id), "--ignore-not-found")
 
     assert campaign.result().reason == "deleted by someone: the Job is gone"

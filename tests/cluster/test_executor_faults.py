@@ -1,42 +1,32 @@
-"""What a cluster, a network and people can do to a campaign: nothing runs twice, nothing is lost, all is told."""
+"""Whatever a cluster, a network and people do to a campaign: nothing runs twice, nothing is lost, all is told."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from controller.domain import Outcome
+from controller.domain import Outcome, TryId
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import CONFIG_MAPS, JOBS, Client, Object, Resource
 from controller.executor.kubernetes.errors import Unavailable
 from controller.executor.kubernetes.naming import RECORDED, config_map_name, job_name
-from tests.cluster.executor_task import SCORES, Laboratory, Running, controller_process, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, Cluster, Manifest, wait_until
-from tests.cluster.harness.namespaces import create_pair, delete_pair
+from tests.cluster.executor_task import SCORES, Running, TaskNamespace, controller_process, running
+from tests.cluster.harness import BuiltCluster, Manifest
+from tests.support.waiting import wait_until
 
 SLOW = f"echo begun; sleep 4; {SCORES}"
 
 
-@pytest.fixture(scope="module")
-def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
-    """One namespace for all tests here: each has a campaign of its own."""
-    pair = create_pair(cluster)
-    with laboratory_on(cluster, pair.runner) as one:
-        yield one
-    delete_pair(cluster, pair)
-
-
-def pod_of(laboratory: Laboratory, tag: str) -> Manifest:
-    [pod] = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={tag}")["items"]
+def pod_of(namespace: TaskNamespace, tag: str) -> Manifest:
+    [pod] = namespace.cluster.get("pods", f"--namespace={namespace.name}", f"-lcampaign={tag}")["items"]
     return dict(pod)
 
 
-def is_recorded(laboratory: Laboratory, one: Running) -> bool:
-    return RECORDED in laboratory.job(one.request("").id)["metadata"]["annotations"]
+def is_recorded(namespace: TaskNamespace, one: Running) -> bool:
+    return RECORDED in namespace.job(one.request("").id)["metadata"]["annotations"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,44 +43,66 @@ class LosesReplies(Client):
         return created
 
 
-def test_lost_reply_to_create_is_adopted_and_nothing_runs_twice(laboratory: Laboratory) -> None:
+def test_lost_reply_to_create_is_adopted_and_nothing_runs_twice(namespace: TaskNamespace) -> None:
     lost = Counter({"leases": 1})
-    settings = laboratory.settings("lostreply")
-    with laboratory.client(settings) as plain:
+    settings = namespace.settings("lostreply")
+    with namespace.client(settings) as plain:
         fields = {"host": plain.host, "namespace": plain.namespace, "pool": plain.pool}
         bad = LosesReplies(**fields, credentials=plain.credentials, lost=lost)
-    with running(laboratory, tag="lostreply", parts={"client": bad}) as one:
+    with running(namespace, tag="lostreply", parts={"client": bad}) as one:
         result = one.run(SCORES)
 
         assert result.outcome is Outcome.SCORED
         assert {"jobs", "configmaps"} <= set(lost)
-        assert len(laboratory.jobs("lostreply")) == 1
+        assert len(namespace.jobs("lostreply")) == 1
 
 
-def test_restarted_controller_adopts_what_runs(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="adopts") as first:
+def test_restarted_controller_adopts_what_runs(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="adopts") as first:
         request = first.launch(SLOW)
         first.wait_for("train")
-    with running(laboratory, tag="adopts") as second:
+    with running(namespace, tag="adopts") as second:
         second.executor.adopt([request])
         result = second.result()
 
         assert result.outcome is Outcome.SCORED
-        assert len(laboratory.jobs("adopts")) == 1
+        assert len(namespace.jobs("adopts")) == 1
+
+
+def test_study_carries_its_label_is_left_alone_by_the_campaign_and_adopted_by_the_next_study(
+    namespace: TaskNamespace,
+) -> None:
+    tried = TryId("studied", 2, 1, 1, study="claim-1")
+    with running(namespace, tag="studied", parts={"studies": True}) as first:
+        request = first.launch(f"echo begun; sleep 12; {SCORES}", id=tried, holdout=True)
+        first.wait_for("train")
+    with running(namespace, tag="studied") as campaign:
+        # When its own try has ended, the campaign's search for orphans is long over.
+        assert campaign.run(SCORES).outcome is Outcome.SCORED
+    with running(namespace, tag="studied", parts={"studies": True}) as second:
+        second.executor.adopt([request])
+
+        assert second.result().outcome is Outcome.SCORED
+        second.executor.recorded(tried)
+        [job] = namespace.cluster.get("jobs", f"--namespace={namespace.name}", "-lcampaign=studied,study=claim-1")[
+            "items"
+        ]
+        assert job["metadata"]["labels"]["arm"] == "2"
+        assert "experiment" not in job["metadata"]["labels"]
 
 
 @pytest.mark.parametrize("minutes", [-7, 7])
 def test_controller_whose_clock_is_minutes_off_runs_adopts_and_scores_as_any(
-    laboratory: Laboratory, minutes: int
+    namespace: TaskNamespace, minutes: int
 ) -> None:
     def clock() -> float:
         return time.time() + 60 * minutes
 
     tag, began = f"clock{minutes % 60}", clock()
-    with running(laboratory, tag=tag, parts={"clock": clock}) as first:
+    with running(namespace, tag=tag, parts={"clock": clock}) as first:
         request = first.launch(SLOW)
         assert began <= first.wait_for("train").started_at <= clock()
-    with running(laboratory, tag=tag, parts={"clock": clock}) as second:
+    with running(namespace, tag=tag, parts={"clock": clock}) as second:
         second.executor.adopt([request])
         adopted = second.wait_for("train")
         result = second.result()
@@ -99,14 +111,14 @@ def test_controller_whose_clock_is_minutes_off_runs_adopts_and_scores_as_any(
         assert (result.outcome, result.reason) == (Outcome.SCORED, "")
         assert 4 <= result.phase_seconds["train"] <= result.seconds <= clock() - began + 1
         assert second.executor.trouble() == ""
-        assert len(laboratory.jobs(tag)) == 1
+        assert len(namespace.jobs(tag)) == 1
 
 
-def test_stop_right_after_the_last_result_still_records_it(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_stop_right_after_the_last_result_still_records_it(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         one.run(SCORES)
 
-    [job] = laboratory.jobs(one.settings.tag)
+    [job] = namespace.jobs(one.settings.tag)
     assert job["metadata"]["labels"]["outcome"] == "scored"
     assert job["spec"]["ttlSecondsAfterFinished"] > 0
 
@@ -124,13 +136,13 @@ def test_stop_right_after_the_last_result_still_records_it(laboratory: Laborator
     ],
 )
 def test_controller_killed_after_any_effect_is_followed_by_one_that_finishes(
-    laboratory: Laboratory, effect: str
+    namespace: TaskNamespace, effect: str
 ) -> None:
     tag = effect.replace(" ", "-").replace("/", "-")
-    settings = laboratory.settings(tag)
+    settings = namespace.settings(tag)
     with controller_process(settings, SCORES, dies_after=effect) as first:
         assert first.wait(timeout=60) == 9
-    with running(laboratory, tag=tag) as second:
+    with running(namespace, tag=tag) as second:
         request = second.request(SCORES)
         second.executor.adopt([request])
         result = second.result()
@@ -138,88 +150,85 @@ def test_controller_killed_after_any_effect_is_followed_by_one_that_finishes(
 
         assert (result.outcome, result.reason) == (Outcome.SCORED, "")
         assert second.ends.empty()
-        wait_until(lambda: is_recorded(laboratory, second), what="the record", seconds=20)
-        [job] = laboratory.jobs(tag)
+        wait_until(lambda: is_recorded(namespace, second), what="the record", seconds=20)
+        [job] = namespace.jobs(tag)
         assert job["metadata"]["labels"]["outcome"] == "scored"
-        assert (
-            len(laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={tag}")["items"])
-            == 1
-        )
+        assert len(namespace.cluster.get("pods", f"--namespace={namespace.name}", f"-lcampaign={tag}")["items"]) == 1
 
 
-def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="ended") as first:
+def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="ended") as first:
         request = first.launch(SCORES)
         first.wait_for("starting")
-    laboratory.kubectl("wait", "--for=condition=complete", f"job/{job_name(request.id)}", "--timeout=60s")
-    with running(laboratory, tag="ended") as second:
+    namespace.kubectl("wait", "--for=condition=complete", f"job/{job_name(request.id)}", "--timeout=60s")
+    with running(namespace, tag="ended") as second:
         second.executor.adopt([request])
         assert second.result().outcome is Outcome.SCORED
 
         second.executor.recorded(request.id)
-        wait_until(lambda: is_recorded(laboratory, second), what="the record", seconds=20)
+        wait_until(lambda: is_recorded(namespace, second), what="the record", seconds=20)
 
 
-def test_intent_without_a_job_is_launched_on_adoption(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_intent_without_a_job_is_launched_on_adoption(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         one.executor.adopt([one.request(SCORES)])
 
         assert one.result().outcome is Outcome.SCORED
 
 
-def test_orphans_are_removed_if_they_run_and_labelled_if_they_ended(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="orphans") as first:
+def test_orphans_are_removed_if_they_run_and_labelled_if_they_ended(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="orphans") as first:
         done = first.launch(SCORES, number=1)
         first.result()
         first.launch("sleep 300", number=2)
         first.wait_for("train")
-    with running(laboratory, tag="orphans"):
+    with running(namespace, tag="orphans"):
         wait_until(
-            lambda: [job["metadata"]["name"] for job in laboratory.jobs("orphans")] == [job_name(done.id)],
+            lambda: [job["metadata"]["name"] for job in namespace.jobs("orphans")] == [job_name(done.id)],
             what="the running orphan to go",
             seconds=60,
         )
         wait_until(
-            lambda: laboratory.job(done.id)["metadata"]["labels"].get("outcome") == "orphan",
+            lambda: namespace.job(done.id)["metadata"]["labels"].get("outcome") == "orphan",
             what="the ended orphan to be labelled",
             seconds=60,
         )
-        assert laboratory.job(done.id)["spec"]["ttlSecondsAfterFinished"] > 0
+        assert namespace.job(done.id)["spec"]["ttlSecondsAfterFinished"] > 0
 
 
-def test_job_deleted_by_a_human_is_recorded_as_that(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_job_deleted_by_a_human_is_recorded_as_that(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         request = one.launch("sleep 300")
         one.wait_for("train")
-        laboratory.kubectl("delete", "job", job_name(request.id))
+        namespace.kubectl("delete", "job", job_name(request.id))
 
         result = one.result()
         assert (result.outcome, result.reason) == (Outcome.LOST, "deleted by someone: the Job is gone")
         assert result.seconds > 0
 
 
-def test_pod_deleted_by_a_human_is_recorded_as_that(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_pod_deleted_by_a_human_is_recorded_as_that(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         one.launch("sleep 300")
         one.wait_for("train")
-        laboratory.kubectl("delete", "pod", pod_of(laboratory, one.settings.tag)["metadata"]["name"], "--wait=false")
+        namespace.kubectl("delete", "pod", pod_of(namespace, one.settings.tag)["metadata"]["name"], "--wait=false")
 
         result = one.result()
         assert (result.outcome, result.reason) == (Outcome.LOST, "deleted by someone: the pod is gone")
 
 
-def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="taken") as first:
+def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="taken") as first:
         first.launch("sleep 300")
         first.wait_for("train")
         name = job_name(first.request("").id)
-    settings = laboratory.settings("taken")
+    settings = namespace.settings("taken")
     second = Running(settings)
     second.executor.start(second.take)
     try:
         second.launch(SCORES, commit="another")
         wait_until(lambda: "is not this try" in second.executor.trouble(), what="the trouble", seconds=30)
-        laboratory.kubectl("delete", "job", name)
+        namespace.kubectl("delete", "job", name)
 
         assert second.result().outcome is Outcome.SCORED
         assert second.executor.trouble() == ""
@@ -227,16 +236,16 @@ def test_name_taken_by_another_try_is_trouble_until_a_human_clears_it(laboratory
         second.executor.stop()
 
 
-def test_recorded_job_of_an_earlier_campaign_makes_way(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="again") as first:
+def test_recorded_job_of_an_earlier_campaign_makes_way(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="again") as first:
         first.run(SCORES, commit="one")
-        wait_until(lambda: is_recorded(laboratory, first), what="the record", seconds=20)
-    with running(laboratory, tag="again") as second:
+        wait_until(lambda: is_recorded(namespace, first), what="the record", seconds=20)
+    with running(namespace, tag="again") as second:
         assert second.run(SCORES, commit="two").outcome is Outcome.SCORED
 
 
-def test_unschedulable_is_shown_and_is_no_end(laboratory: Laboratory) -> None:
-    with running(laboratory, kubernetes={"gpus": 64}) as one:
+def test_unschedulable_is_shown_and_is_no_end(namespace: TaskNamespace) -> None:
+    with running(namespace, kubernetes={"gpus": 64}) as one:
         one.launch(SCORES)
 
         waiting = one.wait_for("unschedulable")
@@ -245,8 +254,8 @@ def test_unschedulable_is_shown_and_is_no_end(laboratory: Laboratory) -> None:
         assert one.ends.empty()
 
 
-def test_missing_image_is_trouble_and_no_end(laboratory: Laboratory) -> None:
-    with running(laboratory, kubernetes={"image": "localhost/nowhere:1"}) as one:
+def test_missing_image_is_trouble_and_no_end(namespace: TaskNamespace) -> None:
+    with running(namespace, kubernetes={"image": "localhost/nowhere:1"}) as one:
         one.launch(SCORES)
 
         wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
@@ -254,17 +263,17 @@ def test_missing_image_is_trouble_and_no_end(laboratory: Laboratory) -> None:
         assert one.ends.empty()
 
 
-def test_missing_data_is_shown(laboratory: Laboratory) -> None:
-    with running(laboratory, kubernetes={"data_claim": "nowhere"}) as one:
+def test_missing_data_is_shown(namespace: TaskNamespace) -> None:
+    with running(namespace, kubernetes={"data_claim": "nowhere"}) as one:
         one.launch(SCORES)
 
         assert 'persistentvolumeclaim "nowhere" not found' in one.wait_for("unschedulable").line
 
 
-def test_volume_that_cannot_be_mounted_is_trouble(laboratory: Laboratory) -> None:
+def test_volume_that_cannot_be_mounted_is_trouble(namespace: TaskNamespace) -> None:
     size = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
-    volume = f"broken-{laboratory.namespace}"
-    laboratory.cluster.apply(
+    volume = f"broken-{namespace.name}"
+    namespace.cluster.apply(
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
@@ -272,41 +281,41 @@ def test_volume_that_cannot_be_mounted_is_trouble(laboratory: Laboratory) -> Non
             "spec": {
                 **size,
                 "capacity": {"storage": "1Gi"},
-                "claimRef": {"namespace": laboratory.namespace, "name": "broken"},
+                "claimRef": {"namespace": namespace.name, "name": "broken"},
                 "hostPath": {"path": "/nowhere/at/all", "type": "Directory"},
             },
         },
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "broken", "namespace": laboratory.namespace},
+            "metadata": {"name": "broken", "namespace": namespace.name},
             "spec": {**size, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
         },
     )
-    with running(laboratory, kubernetes={"data_claim": "broken"}) as one:
+    with running(namespace, kubernetes={"data_claim": "broken"}) as one:
         one.launch(SCORES)
         wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=60)
 
         assert "hostPath type check failed" in one.executor.trouble()
         assert one.ends.empty()
-    laboratory.cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
+    namespace.cluster.kubectl("delete", "persistentvolume", volume, "--wait=false")
 
 
-def test_pod_refused_by_admission_is_trouble(laboratory: Laboratory) -> None:
-    with running(laboratory, kubernetes={"service_account": "nowhere"}) as one:
+def test_pod_refused_by_admission_is_trouble(namespace: TaskNamespace) -> None:
+    with running(namespace, kubernetes={"service_account": "nowhere"}) as one:
         one.launch(SCORES)
 
         wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
         assert 'serviceaccount "nowhere" not found' in one.executor.trouble()
 
 
-def test_impossible_settings_are_refused_once_and_are_trouble(laboratory: Laboratory) -> None:
+def test_impossible_settings_are_refused_once_and_are_trouble(namespace: TaskNamespace) -> None:
     seen: Counter[str] = Counter()
 
     def observe(verb: str, resource: str, code: str, seconds: float) -> None:
         seen[f"{verb} {resource} {code[0]}"] += 1
 
-    with running(laboratory, kubernetes={"memory": "32GB"}, parts={"observe": observe}) as one:
+    with running(namespace, kubernetes={"memory": "32GB"}, parts={"observe": observe}) as one:
         one.launch(SCORES)
         wait_until(lambda: one.executor.trouble(), what="the trouble", seconds=30)
 
@@ -315,53 +324,53 @@ def test_impossible_settings_are_refused_once_and_are_trouble(laboratory: Labora
 
 
 def test_quota_on_jobs_waits_without_a_busy_loop_and_goes_on(
-    laboratory: Laboratory, built_cluster: BuiltCluster
+    namespace: TaskNamespace, built_cluster: BuiltCluster
 ) -> None:
     seen: Counter[str] = Counter()
 
     def observe(verb: str, resource: str, code: str, seconds: float) -> None:
         seen[f"{verb} {resource} {code}"] += 1
 
-    built_cluster.faults.fill_quota(laboratory.namespace, "count/jobs.batch")
+    built_cluster.faults.fill_quota(namespace.name, "count/jobs.batch")
     try:
-        with running(laboratory, parts={"observe": observe}) as one:
+        with running(namespace, parts={"observe": observe}) as one:
             one.launch(SCORES)
             assert "exceeded quota" in one.wait_for("quota").line
             wait_until(lambda: seen["create jobs 403"] >= 3, what="three refusals", seconds=30)
             assert seen["create jobs 403"] == 3
             assert one.executor.trouble() == ""
-            built_cluster.faults.free_quota(laboratory.namespace)
+            built_cluster.faults.free_quota(namespace.name)
 
             assert one.result().outcome is Outcome.SCORED
     finally:
-        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={laboratory.namespace}")
+        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={namespace.name}")
 
 
-def test_quota_on_pods_waits_and_goes_on(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
-    built_cluster.faults.fill_quota(laboratory.namespace, "pods")
+def test_quota_on_pods_waits_and_goes_on(namespace: TaskNamespace, built_cluster: BuiltCluster) -> None:
+    built_cluster.faults.fill_quota(namespace.name, "pods")
     try:
-        with running(laboratory) as one:
+        with running(namespace) as one:
             one.launch(SCORES)
             assert "exceeded quota" in one.wait_for("quota").line
             assert one.executor.trouble() == ""
-            built_cluster.faults.free_quota(laboratory.namespace)
+            built_cluster.faults.free_quota(namespace.name)
 
             assert one.result(seconds=120).outcome is Outcome.SCORED
     finally:
-        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={laboratory.namespace}")
+        built_cluster.try_kubectl("delete", "resourcequota", "filled", f"--namespace={namespace.name}")
 
 
-def test_second_controller_of_a_campaign_refuses(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="twice"):
-        second = Running(laboratory.settings("twice"))
+def test_second_controller_of_a_campaign_refuses(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="twice"):
+        second = Running(namespace.settings("twice"))
 
         with pytest.raises(ClusterError, match=r"campaign twice is run by .*stop it, or choose another tag"):
             second.start()
 
 
-def test_files_near_the_limit_of_a_config_map_are_delivered_and_beyond_it_crash(laboratory: Laboratory) -> None:
+def test_files_near_the_limit_of_a_config_map_are_delivered_and_beyond_it_crash(namespace: TaskNamespace) -> None:
     padding = "#" * (2**20 - 1000) + "\n"
-    with running(laboratory) as one:
+    with running(namespace) as one:
         fits = one.run(padding + SCORES)
         beyond = one.run(padding + padding, number=2)
 
@@ -370,13 +379,13 @@ def test_files_near_the_limit_of_a_config_map_are_delivered_and_beyond_it_crash(
     assert "a try carries at most 1,048,576" in beyond.reason
 
 
-def test_names_at_the_length_limit_run(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="n" * 30) as one:
+def test_names_at_the_length_limit_run(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="n" * 30) as one:
         assert one.run(SCORES, number=123456789).outcome is Outcome.SCORED
 
 
-def test_training_is_followed_live(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_training_is_followed_live(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         one.launch(f"for i in 1 2 3 4 5 6; do echo step $i; sleep 1; done; {SCORES}")
         one.wait_for("train")
 
@@ -387,13 +396,13 @@ def test_training_is_followed_live(laboratory: Laboratory) -> None:
         )
 
 
-def test_life_of_an_attempt_costs_at_most_12_requests(laboratory: Laboratory) -> None:
+def test_life_of_an_attempt_costs_at_most_12_requests(namespace: TaskNamespace) -> None:
     seen: Counter[str] = Counter()
 
     def observe(verb: str, resource: str, code: str, seconds: float) -> None:
         seen[f"{verb} {resource}"] += 1
 
-    with running(laboratory, parts={"observe": observe}) as one:
+    with running(namespace, parts={"observe": observe}) as one:
         before = seen.copy()
         for number in (1, 2, 3):
             one.run(SCORES, number=number)
@@ -405,12 +414,12 @@ def test_life_of_an_attempt_costs_at_most_12_requests(laboratory: Laboratory) ->
     assert mine["create jobs"] == mine["create configmaps"] == 3
 
 
-def test_manifest_is_what_was_sent(laboratory: Laboratory) -> None:
+def test_manifest_is_what_was_sent(namespace: TaskNamespace) -> None:
     """The client's round trip changes nothing: fields that a model would drop arrive."""
-    with running(laboratory) as one:
+    with running(namespace) as one:
         request = one.launch("sleep 300")
         one.wait_for("train")
-        with laboratory.client(one.settings) as client:
+        with namespace.client(one.settings) as client:
             found = client.get(JOBS, job_name(request.id))
             files = client.get(CONFIG_MAPS, config_map_name(request))
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import yaml
@@ -17,37 +18,32 @@ import yaml
 from controller.domain import Outcome, Provenance
 from controller.executor.kubernetes.pod import USER, container_security
 from controller.executor.kubernetes.prepare import prepare_on_cluster
-from tests.cluster.executor_task import Laboratory, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, Manifest, NamespacePair
+from tests.chart.images import CONTROLLER, controller_image
+from tests.cluster.executor_task import TaskNamespace, running
+from tests.cluster.harness import Manifest
 from tests.cluster.harness.builder import build_image
-from tests.cluster.harness.images import base_image
+from tests.cluster.harness.images import base_image, base_step, image_step
 from tests.cluster.harness.oci import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-ROOT = Path(__file__).parents[2]
-TASK = ROOT / "trainer-image"
-
-
-def controller_image() -> Image:
-    return build_image(ROOT / "Dockerfile", ROOT, "localhost/autoresearch-controller:test", base=base_image())
+TASK = Path(__file__).parents[2] / "trainer-image"
+T = TypeVar("T")
 
 
 def trainer_image() -> Image:
-    return build_image(TASK / "Dockerfile", TASK, "localhost/autoresearch-trainer:test", base=base_image())
+    return _trainer(build_image)
 
 
-PREPARATIONS = [controller_image, trainer_image]
+def _trainer(by: Callable[..., T]) -> T:
+    return by(TASK / "Dockerfile", TASK, "localhost/autoresearch-trainer:test", base=base_image())
 
 
-@pytest.fixture
-def laboratory(built_cluster: BuiltCluster, namespaces: NamespacePair) -> Iterator[Laboratory]:
-    with laboratory_on(built_cluster, namespaces.runner) as one:
-        yield one
+PREPARATIONS = [base_step(), CONTROLLER, image_step("of the trainer, with torch", 6, _trainer)]
 
 
-def said_by(laboratory: Laboratory, image: str, *arguments: str) -> str:
-    """What the image's entry point prints, under Pod Security `restricted` and a read-only root."""
+def said_by(own_namespace: TaskNamespace, image: str, *arguments: str) -> str:
+    """Output of the image's entry point, under Pod Security `restricted` and a read-only root."""
     pod: Manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -62,19 +58,19 @@ def said_by(laboratory: Laboratory, image: str, *arguments: str) -> str:
             ],
         },
     }
-    laboratory.cluster.apply(pod, namespace=laboratory.namespace)
-    laboratory.kubectl("wait", "pod/check", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
-    return laboratory.kubectl("logs", "check")
+    own_namespace.cluster.apply(pod, namespace=own_namespace.name)
+    own_namespace.kubectl("wait", "pod/check", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
+    return own_namespace.kubectl("logs", "check")
 
 
-def test_controllers_image_runs_as_nobody_and_tells_its_version(laboratory: Laboratory) -> None:
-    image = laboratory.cluster.import_image(controller_image())
+def test_controllers_image_runs_as_nobody_and_tells_its_version(own_namespace: TaskNamespace) -> None:
+    image = own_namespace.cluster.import_image(controller_image())
 
-    assert said_by(laboratory, image, "--version").startswith("autoresearch ")
+    assert said_by(own_namespace, image, "--version").startswith("autoresearch ")
 
 
-def test_trainers_image_runs_as_nobody_and_tells_its_versions(laboratory: Laboratory) -> None:
-    said = said_by(laboratory, laboratory.cluster.import_image(trainer_image()), "--check")
+def test_trainers_image_runs_as_nobody_and_tells_its_versions(own_namespace: TaskNamespace) -> None:
+    said = said_by(own_namespace, own_namespace.cluster.import_image(trainer_image()), "--check")
 
     assert said.endswith("ok\n")
     assert {"python", "torch", "numpy", "cuda"} <= {line.split()[0] for line in said.splitlines()}
@@ -101,11 +97,11 @@ SIZES: Manifest = {
 }
 
 
-def test_sealed_exam_scores_the_shipped_task_in_a_pod(laboratory: Laboratory) -> None:
-    laboratory.image = laboratory.cluster.import_image(trainer_image())
+def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespace) -> None:
+    own_namespace.image = own_namespace.cluster.import_image(trainer_image())
     overrides = {**SIZES, "budget": {"train_seconds": 20, "experiments": 1}}
-    prepare_on_cluster(laboratory.settings("real", **overrides), say=print)
-    with running(laboratory, tag="real", **overrides) as one:
+    prepare_on_cluster(own_namespace.settings("real", **overrides), say=print)
+    with running(own_namespace, tag="real", **overrides) as one:
         result = one.run((TASK / "train.py").read_text(), seconds=600)
 
     assert result.outcome is Outcome.SCORED, result.reason
@@ -117,18 +113,21 @@ def test_sealed_exam_scores_the_shipped_task_in_a_pod(laboratory: Laboratory) ->
     assert "step" in result.log_tail
 
 
-def test_whole_campaign_runs_from_the_command_line(laboratory: Laboratory, tmp_path: Path) -> None:
-    laboratory.image = laboratory.cluster.import_image(trainer_image())
-    budget = {"train_seconds": 8, "experiments": 1}
-    settings = laboratory.settings("whole", **SIZES, budget=budget, judge={"baseline_runs": 2, "max_runs": 1})
+def test_whole_campaign_runs_from_the_command_line(own_namespace: TaskNamespace, tmp_path: Path) -> None:
+    own_namespace.image = own_namespace.cluster.import_image(trainer_image())
+    budget = {"train_seconds": 20, "experiments": 1}
+    # The node's GPUs are only counted, and the trainer image of the tests trains on CPUs.
+    task = {"score": "exam", "preset": "cpu"}
+    judge = {"baseline_runs": 2, "max_runs": 1}
+    settings = own_namespace.settings("whole", **SIZES, task=task, budget=budget, judge=judge)
     file = tmp_path / "campaign.yaml"
-    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_defaults=True)))
+    file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     for verb in ("prepare", "run"):
         command = [sys.executable, "-m", "controller.cli", verb, str(tmp_path / "whole"), "--settings", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    outcomes = {job["metadata"]["labels"]["outcome"] for job in laboratory.jobs("whole")}
-    assert len(laboratory.jobs("whole")) == 3
+    outcomes = {job["metadata"]["labels"]["outcome"] for job in own_namespace.jobs("whole")}
+    assert len(own_namespace.jobs("whole")) == 3
     assert outcomes <= {"scored", "crashed", "timed_out"}
     assert "stopped: 1 experiment" in done.stdout

@@ -7,56 +7,56 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 
 from controller.domain import Outcome
-from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, Manifest, wait_until
-from tests.cluster.harness.binaries import binary
+from tests.cluster.executor_task import SCORES, Running, TaskNamespace, running, task_namespace_on
+from tests.cluster.harness import BuiltCluster, Manifest
+from tests.cluster.harness.binaries import program
 from tests.cluster.harness.kueue import priority, queue, start_kueue
 from tests.cluster.harness.namespaces import create_pair
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.bench
 
-PREPARATIONS = [partial(binary, "kueue"), partial(binary, "helm")]
+PREPARATIONS = [program("kueue"), program("helm")]
 QUOTAS = {"nvidia.com/gpu": "1", "cpu": "8", "memory": "8Gi", "ephemeral-storage": "64Gi"}
 QUEUE: Manifest = {"kueue_queue": "research"}
 HURRIED: Manifest = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1, "pending": 1}
 
 
 @pytest.fixture(scope="module")
-def laboratory(buildable: None) -> Iterator[Laboratory]:
+def namespace(buildable: None) -> Iterator[TaskNamespace]:
     """A cluster with a queue that has one GPU to give."""
     cluster = BuiltCluster.start("kueue")
     try:
         start_kueue(cluster)
         pair = create_pair(cluster)
         cluster.apply(*queue(pair.runner, QUOTAS), priority("low", 10), priority("high", 1000))
-        with laboratory_on(cluster, pair.runner) as one:
+        with task_namespace_on(cluster, pair.runner) as one:
             yield one
     finally:
         cluster.stop()
 
 
-def only_job(laboratory: Laboratory, one: Running) -> Manifest:
-    [job] = laboratory.jobs(one.settings.tag)
+def only_job(namespace: TaskNamespace, one: Running) -> Manifest:
+    [job] = namespace.jobs(one.settings.tag)
     return job
 
 
-def pods(laboratory: Laboratory, one: Running) -> list[Manifest]:
-    found: list[Manifest] = laboratory.cluster.get(
-        "pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag}"
+def pods(namespace: TaskNamespace, one: Running) -> list[Manifest]:
+    found: list[Manifest] = namespace.cluster.get(
+        "pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}"
     )["items"]
     return found
 
 
-def test_attempt_waits_in_the_queue_for_longer_than_its_deadline_and_scores(laboratory: Laboratory) -> None:
+def test_attempt_waits_in_the_queue_for_longer_than_its_deadline_and_scores(namespace: TaskNamespace) -> None:
     budget = {"train_seconds": 5, "experiments": 1}
     with (
-        running(laboratory, tag="holder", kubernetes=QUEUE, budget={"train_seconds": 90}) as holder,
-        running(laboratory, tag="waiter", kubernetes=QUEUE, deadlines=HURRIED, budget=budget) as waiter,
+        running(namespace, tag="holder", kubernetes=QUEUE, budget={"train_seconds": 90}) as holder,
+        running(namespace, tag="waiter", kubernetes=QUEUE, deadlines=HURRIED, budget=budget) as waiter,
     ):
         holder.launch(f"sleep 65; {SCORES}")
         holder.wait_for("train")
@@ -66,7 +66,7 @@ def test_attempt_waits_in_the_queue_for_longer_than_its_deadline_and_scores(labo
         waiting = waiter.wait_for("queued")
         assert waiting.line == "waits in its queue (the Job is suspended)"
         wait_until(lambda: not holder.ends.empty(), what="the holder's end", seconds=120)
-        job = only_job(laboratory, waiter)
+        job = only_job(namespace, waiter)
         assert (job["spec"]["suspend"], job["status"].get("startTime")) == (True, None) or not waiter.ends.empty()
         result = waiter.result()
         waited = time.monotonic() - began
@@ -78,15 +78,15 @@ def test_attempt_waits_in_the_queue_for_longer_than_its_deadline_and_scores(labo
     )
 
 
-def test_preempted_attempt_goes_back_to_the_queue_and_scores_in_the_end(laboratory: Laboratory) -> None:
+def test_preempted_attempt_goes_back_to_the_queue_and_scores_in_the_end(namespace: TaskNamespace) -> None:
     low, high = ({**QUEUE, "kueue_priority": name} for name in ("low", "high"))
     with (
-        running(laboratory, tag="humble", kubernetes=low) as humble,
-        running(laboratory, tag="urgent", kubernetes=high) as urgent,
+        running(namespace, tag="humble", kubernetes=low) as humble,
+        running(namespace, tag="urgent", kubernetes=high) as urgent,
     ):
         humble.launch(f"echo begun; sleep 6; {SCORES}")
         humble.wait_for("train")
-        [first] = pods(laboratory, humble)
+        [first] = pods(namespace, humble)
         urgent.launch(f"sleep 3; {SCORES}")
         began = time.monotonic()
         humble.wait_for("queued")
@@ -95,8 +95,8 @@ def test_preempted_attempt_goes_back_to_the_queue_and_scores_in_the_end(laborato
         assert urgent.result().outcome is Outcome.SCORED
         assert humble.ends.empty(), "the preempted try was given up"
         result = humble.result()
-        job = only_job(laboratory, humble)
-        [second] = pods(laboratory, humble)
+        job = only_job(namespace, humble)
+        [second] = pods(namespace, humble)
 
     assert (result.outcome, result.reason) == (Outcome.SCORED, "")
     assert result.log_tail == "begun\nloss 1.5\n"
@@ -105,14 +105,14 @@ def test_preempted_attempt_goes_back_to_the_queue_and_scores_in_the_end(laborato
     assert job["status"].get("failed", 0) == 0
 
 
-def test_controller_that_starts_while_its_attempt_is_queued_adopts_it(laboratory: Laboratory) -> None:
-    with running(laboratory, tag="first-in", kubernetes=QUEUE) as holder:
+def test_controller_that_starts_while_its_attempt_is_queued_adopts_it(namespace: TaskNamespace) -> None:
+    with running(namespace, tag="first-in", kubernetes=QUEUE) as holder:
         holder.launch(f"sleep 8; {SCORES}")
         holder.wait_for("train")
-        with running(laboratory, tag="left", kubernetes=QUEUE) as first:
+        with running(namespace, tag="left", kubernetes=QUEUE) as first:
             request = first.launch(SCORES)
             first.wait_for("queued")
-        with running(laboratory, tag="left", kubernetes=QUEUE) as second:
+        with running(namespace, tag="left", kubernetes=QUEUE) as second:
             second.executor.adopt([request])
             second.wait_for("queued")
 

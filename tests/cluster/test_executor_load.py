@@ -1,4 +1,4 @@
-"""What attempts cost: time beside kubectl's, requests to the API server, and the controller's own CPU and memory."""
+"""Measures attempts: time beside kubectl's, requests to the API server, and the controller's own CPU and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,18 +20,19 @@ import pytest
 from controller.executor.kubernetes.client import PODS
 from controller.executor.kubernetes.job import build_config_map, build_job
 from controller.executor.kubernetes.naming import job_name
-from controller.executor.kubernetes.objects import is_terminal
+from controller.executor.kubernetes.pod_status import is_terminal
 from controller.executor.kubernetes.watch import Reflector
-from controller.phases import phases
-from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, Cluster, ClusterSpec, FreshCluster, Manifest, wait_until
-from tests.cluster.harness.binaries import binary
+from controller.executor.phases import phases
+from tests.cluster.executor_task import SCORES, Running, TaskNamespace, running, task_namespace_on
+from tests.cluster.harness import BuiltCluster, Cluster, ClusterSpec, FreshCluster, Manifest
+from tests.cluster.harness.binaries import binary, program
 from tests.cluster.harness.fake_nodes import SELECTOR, logs_that_say, pods_that_succeed, start_fake_nodes
-from tests.cluster.harness.namespaces import create_pair, delete_pair
+from tests.cluster.harness.namespaces import create_pair
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.bench
 
-PREPARATIONS = [partial(binary, "kwok")]
+PREPARATIONS = [program("kwok")]
 ATTEMPTS = 10
 IN_FLIGHT = 1000
 GPUS = 8
@@ -40,14 +40,6 @@ QUICK = ("--kube-api-qps=300", "--kube-api-burst=500")
 """The controllers' own limits would make pods for a minute longer; nothing here is about them."""
 
 SERIES = re.compile(r"^apiserver_request_total\{(?P<labels>[^}]*)\} (?P<count>\d+)", re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
-    pair = create_pair(cluster)
-    with laboratory_on(cluster, pair.runner) as one:
-        yield one
-    delete_pair(cluster, pair)
 
 
 def served(cluster: Cluster) -> Counter[str]:
@@ -69,11 +61,11 @@ def with_executor(one: Running, recorded: threading.Event, number: int) -> float
     return time.monotonic() - began
 
 
-def with_kubectl(laboratory: Laboratory, manifests: list[Manifest], name: str) -> float:
+def with_kubectl(namespace: TaskNamespace, manifests: list[Manifest], name: str) -> float:
     base = [
         str(binary("kubectl")),
-        f"--kubeconfig={laboratory.cluster.kubeconfig}",
-        f"--namespace={laboratory.namespace}",
+        f"--kubeconfig={namespace.cluster.kubeconfig}",
+        f"--namespace={namespace.name}",
     ]
     bundle = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     began = time.monotonic()
@@ -84,7 +76,7 @@ def with_kubectl(laboratory: Laboratory, manifests: list[Manifest], name: str) -
 
 
 @pytest.mark.timeout(600)
-def test_turnaround_is_at_most_that_of_kubectl_apply_and_wait(laboratory: Laboratory) -> None:
+def test_turnaround_is_at_most_that_of_kubectl_apply_and_wait(namespace: TaskNamespace) -> None:
     recorded = threading.Event()
 
     def observe(verb: str, resource: str, code: str, seconds: float) -> None:
@@ -93,7 +85,7 @@ def test_turnaround_is_at_most_that_of_kubectl_apply_and_wait(laboratory: Labora
 
     ours: list[float] = []
     theirs: list[float] = []
-    with running(laboratory, parts={"observe": observe}) as one:
+    with running(namespace, parts={"observe": observe}) as one:
         # In turns, so that the machine's mood is the same for both.
         for number in range(1, ATTEMPTS + 1):
             ours.append(with_executor(one, recorded, number))
@@ -103,20 +95,20 @@ def test_turnaround_is_at_most_that_of_kubectl_apply_and_wait(laboratory: Labora
             # Under the executor's eyes it would count as an orphan of its campaign.
             for manifest in manifests:
                 manifest["metadata"]["labels"]["campaign"] = "kubectl"
-            theirs.append(with_kubectl(laboratory, manifests, job_name(request.id)))
+            theirs.append(with_kubectl(namespace, manifests, job_name(request.id)))
 
     print(f"executor {statistics.median(ours):.2f} s, kubectl {statistics.median(theirs):.2f} s")
     assert statistics.median(ours) <= 1.05 * statistics.median(theirs), (ours, theirs)
 
 
-def test_attempt_costs_at_most_12_requests_and_none_while_it_runs(laboratory: Laboratory) -> None:
+def test_attempt_costs_at_most_12_requests_and_none_while_it_runs(namespace: TaskNamespace) -> None:
     seen: Counter[str] = Counter()
 
     def observe(verb: str, resource: str, code: str, seconds: float) -> None:
         seen[f"{verb} {resource}"] += 1
 
-    before = served(laboratory.cluster)
-    with running(laboratory, parts={"observe": observe}) as one:
+    before = served(namespace.cluster)
+    with running(namespace, parts={"observe": observe}) as one:
         for number in range(1, 5):
             one.launch(f"sleep 12; {SCORES}", number=number)
         wait_until(
@@ -132,7 +124,7 @@ def test_attempt_costs_at_most_12_requests_and_none_while_it_runs(laboratory: La
             one.executor.recorded(one.end().id)
         wait_until(lambda: seen["create events"] == 4, what="four records", seconds=30)
 
-    counted = served(laboratory.cluster) - before
+    counted = served(namespace.cluster) - before
     of_attempts = seen - Counter(
         {key: seen[key] for key in seen if "leases" in key or key.split()[0] in ("list", "get version")}
     )
@@ -170,7 +162,7 @@ class Audit:
     folder: Path
 
     def arguments(self) -> tuple[str, ...]:
-        """What the API server is started with."""
+        """The arguments with which the API server is started."""
         policy = self.folder / "policy.yaml"
         policy.write_text(AUDIT)
         return (f"--audit-policy-file={policy}", f"--audit-log-path={self.folder / 'audit.log'}")
@@ -186,7 +178,7 @@ class Audit:
 
 
 @contextmanager
-def other_watch(laboratory: Laboratory, one: Running) -> Iterator[dict[str, float]]:
+def other_watch(namespace: TaskNamespace, one: Running) -> Iterator[dict[str, float]]:
     """When another watch, which does nothing else, learned that a pod had ended, by pod."""
     seen: dict[str, float] = {}
 
@@ -194,7 +186,7 @@ def other_watch(laboratory: Laboratory, one: Running) -> Iterator[dict[str, floa
         if is_terminal(pod):
             seen.setdefault(pod["metadata"]["name"], time.time())
 
-    with laboratory.client(one.settings) as client:
+    with namespace.client(one.settings) as client:
         reflector = Reflector(client, PODS, key=lambda pod: str(pod["metadata"]["name"]), changed=note)
         reflector.start()
         yield seen
@@ -225,8 +217,8 @@ def test_thousand_attempts_cost_little_and_are_seen_to_end_within_two_seconds(
         "budget": {"train_seconds": 600, "experiments": 1},
         "kubernetes": {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]},
     }
-    with laboratory_on(cluster, create_pair(cluster).runner) as laboratory:
-        with running(laboratory, score="log", **overrides) as one, other_watch(laboratory, one) as noticed:
+    with task_namespace_on(cluster, create_pair(cluster).runner) as namespace:
+        with running(namespace, score="log", **overrides) as one, other_watch(namespace, one) as noticed:
             cpu, began = time.process_time(), time.monotonic()
             for number in range(1, IN_FLIGHT + 1):
                 one.launch("", number=number)
@@ -240,7 +232,7 @@ def test_thousand_attempts_cost_little_and_are_seen_to_end_within_two_seconds(
                 one.executor.recorded(one.end(seconds=300).id)
             cores = (time.process_time() - cpu) / (time.monotonic() - began)
             memory = resident_mb()
-        pods = cluster.get("pods", f"--namespace={laboratory.namespace}")["items"]
+        pods = cluster.get("pods", f"--namespace={namespace.name}")["items"]
 
     ended, names = audit.ends(), [pod["metadata"]["name"] for pod in pods]
     reported = {name: one.ended_at[name.rpartition("-")[0]] for name in names}

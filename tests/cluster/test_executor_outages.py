@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 
 import pytest
 
 from controller.domain import LostTo, Outcome, Result, TryId
-from tests.cluster.executor_task import SCORES, Laboratory, Running, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, ClusterSpec, wait_until
-from tests.cluster.harness.binaries import binary
+from tests.cluster.executor_task import SCORES, Running, TaskNamespace, running, task_namespace_on
+from tests.cluster.harness import BuiltCluster, ClusterSpec
+from tests.cluster.harness.binaries import program
 from tests.cluster.harness.fake_nodes import (
     SELECTOR,
     by_the_clock_of,
@@ -21,9 +20,10 @@ from tests.cluster.harness.fake_nodes import (
     start_fake_nodes,
 )
 from tests.cluster.harness.namespaces import create_pair
-from tests.cluster.test_cluster_harness import make_job
+from tests.cluster.script_job import script_job
+from tests.support.waiting import wait_until
 
-PREPARATIONS = [partial(binary, "kwok")]
+PREPARATIONS = [program("kwok")]
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,8 +45,8 @@ def broken(buildable: None) -> Iterator[BuiltCluster]:
 
 
 @pytest.fixture(scope="module")
-def laboratory(broken: BuiltCluster) -> Iterator[Laboratory]:
-    with laboratory_on(broken, create_pair(broken).runner) as one:
+def namespace(broken: BuiltCluster) -> Iterator[TaskNamespace]:
+    with task_namespace_on(broken, create_pair(broken).runner) as one:
         yield one
 
 
@@ -63,25 +63,25 @@ def healed(broken: BuiltCluster) -> Iterator[None]:
             start()
 
 
-def scored_once(laboratory: Laboratory, one: Running, *, seconds: float = 120) -> bool:
+def scored_once(namespace: TaskNamespace, one: Running, *, seconds: float = 120) -> bool:
     result = one.result(seconds=seconds)
     print(f"{result.outcome} {result.reason}")
-    return result.outcome is Outcome.SCORED and one.ends.empty() and len(laboratory.jobs(one.settings.tag)) == 1
+    return result.outcome is Outcome.SCORED and one.ends.empty() and len(namespace.jobs(one.settings.tag)) == 1
 
 
-def test_restart_of_the_api_server_while_training(laboratory: Laboratory, broken: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_restart_of_the_api_server_while_training(namespace: TaskNamespace, broken: BuiltCluster) -> None:
+    with running(namespace) as one:
         one.launch(SLOW)
         one.wait_for("train")
         broken.faults.restart_api_server()
 
-        assert scored_once(laboratory, one)
+        assert scored_once(namespace, one)
 
 
 def test_launch_while_the_api_server_is_away_happens_once_it_is_back(
-    laboratory: Laboratory, broken: BuiltCluster
+    namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
-    with running(laboratory) as one:
+    with running(namespace) as one:
         broken.faults.stop_api_server()
         one.launch(SCORES)
         wait_until(
@@ -89,76 +89,76 @@ def test_launch_while_the_api_server_is_away_happens_once_it_is_back(
         )
         broken.faults.start_api_server()
 
-        assert scored_once(laboratory, one)
+        assert scored_once(namespace, one)
 
 
-def test_end_during_an_outage_is_read_and_recorded_afterwards(laboratory: Laboratory, broken: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_end_during_an_outage_is_read_and_recorded_afterwards(namespace: TaskNamespace, broken: BuiltCluster) -> None:
+    with running(namespace) as one:
         request = one.launch(f"sleep 3; {SCORES}")
         one.wait_for("train")
         broken.faults.stop_api_server()
         wait_until(lambda: "lease" in one.executor.trouble(), what="the lease to lapse", seconds=30)
         broken.faults.start_api_server()
 
-        assert scored_once(laboratory, one)
+        assert scored_once(namespace, one)
         one.executor.recorded(request.id)
         wait_until(
-            lambda: laboratory.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
+            lambda: namespace.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
             what="the record",
             seconds=60,
         )
         assert one.executor.trouble() == ""
 
 
-def test_refused_connections_are_met_with_patience(laboratory: Laboratory, broken: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_refused_connections_are_met_with_patience(namespace: TaskNamespace, broken: BuiltCluster) -> None:
+    with running(namespace) as one:
         one.launch(SLOW)
         one.wait_for("train")
         broken.faults.refuse_connections(6)
 
-        assert scored_once(laboratory, one)
+        assert scored_once(namespace, one)
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("cut", [5, pytest.param(300, marks=pytest.mark.bench)])
 def test_silent_line_is_noticed_and_what_happened_meanwhile_is_seen(
-    laboratory: Laboratory, broken: BuiltCluster, cut: int
+    namespace: TaskNamespace, broken: BuiltCluster, cut: int
 ) -> None:
     """Every open connection stays silent for ever: only the read timeout of the watches can help."""
-    with running(laboratory) as one:
+    with running(namespace) as one:
         request = one.launch(SLOW)
         one.wait_for("train")
         broken.faults.break_watch(cut)
         began = time.monotonic()
 
-        assert scored_once(laboratory, one, seconds=cut + 200)
+        assert scored_once(namespace, one, seconds=cut + 200)
         print(f"line silent for {cut} s: the end of an attempt was seen {time.monotonic() - began:.0f} s after the cut")
         one.executor.recorded(request.id)
         wait_until(
-            lambda: laboratory.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
+            lambda: namespace.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
             what="the record",
             seconds=60,
         )
         wait_until(lambda: one.executor.trouble() == "", what="every watch to be heard again", seconds=60)
 
 
-def test_restart_of_the_kubelet_changes_nothing(laboratory: Laboratory, broken: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_restart_of_the_kubelet_changes_nothing(namespace: TaskNamespace, broken: BuiltCluster) -> None:
+    with running(namespace) as one:
         one.launch(SLOW)
         one.wait_for("train")
         broken.faults.stop_kubelet()
         broken.faults.start_kubelet()
 
-        assert scored_once(laboratory, one)
+        assert scored_once(namespace, one)
 
 
 @pytest.mark.timeout(420)
 def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
-    laboratory: Laboratory, broken: BuiltCluster
+    namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
     # Silence is believed when the pod's deadline is long over, so a short one.
     short = {"train_grace": 10, "probe": 1, "examine": 1, "image_pull": 10}
-    with running(laboratory, budget={"train_seconds": 5}, deadlines=short) as one:
+    with running(namespace, budget={"train_seconds": 5}, deadlines=short) as one:
         request = one.launch(f"sleep 200; {SCORES}")
         one.wait_for("train")
         broken.faults.stop_kubelet()
@@ -173,15 +173,15 @@ def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
         broken.faults.start_kubelet()
         broken.try_kubectl("taint", "node", broken.node, "node.kubernetes.io/unreachable:NoExecute-")
         wait_until(
-            lambda: laboratory.job(request.id)["status"].get("failed"), what="the late pod to be ended", seconds=60
+            lambda: namespace.job(request.id)["status"].get("failed"), what="the late pod to be ended", seconds=60
         )
         assert one.ends.empty()
-        labels = laboratory.job(request.id)["metadata"]["labels"]
+        labels = namespace.job(request.id)["metadata"]["labels"]
         assert labels["outcome"] == "lost"
 
 
-def test_deleted_node_loses_the_try(laboratory: Laboratory, broken: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_deleted_node_loses_the_try(namespace: TaskNamespace, broken: BuiltCluster) -> None:
+    with running(namespace) as one:
         one.launch(f"sleep 200; {SCORES}")
         one.wait_for("train")
         broken.faults.delete_node()
@@ -208,9 +208,9 @@ def taken_away_then_scored(one: Running) -> Result:
 
 
 def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
-    laboratory: Laboratory, broken: BuiltCluster
+    namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
-    with running(laboratory) as one:
+    with running(namespace) as one:
         one.launch(ENDS_WHEN_TOLD)
         one.wait_for("train")
         broken.faults.press_node()
@@ -223,7 +223,7 @@ def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
 
 
 def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
-    laboratory: Laboratory, broken: BuiltCluster
+    namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
     broken.apply(
         {
@@ -234,11 +234,11 @@ def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
         }
     )
     everything = {"limits": {"nvidia.com/gpu": str(broken.spec.gpus)}}
-    urgent = make_job("urgent", "true", pod={"priorityClassName": "urgent"}, resources=everything)
-    with running(laboratory) as one:
+    urgent = script_job("urgent", "true", pod={"priorityClassName": "urgent"}, resources=everything)
+    with running(namespace) as one:
         one.launch(ENDS_WHEN_TOLD)
         one.wait_for("train")
-        broken.apply(urgent, namespace=laboratory.namespace)
+        broken.apply(urgent, namespace=namespace.name)
 
         lost = taken_away_then_scored(one)
         assert lost.reason.startswith("preempted: default-scheduler: preempting to accommodate a higher priority pod")
@@ -247,14 +247,14 @@ def test_work_of_higher_priority_takes_the_place_and_the_next_try_scores(
 
 @pytest.mark.parametrize("minutes", [-10, 10])
 def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
-    laboratory: Laboratory, broken: BuiltCluster, minutes: int
+    namespace: TaskNamespace, broken: BuiltCluster, minutes: int
 ) -> None:
     """One attempt ends well and one is drained; by the timestamps the latter crashed minutes before the drain."""
     printed = logs_that_say(broken, "loss 1.5", "---", "val_bpb: 1.25")
     stages = by_the_clock_of("fake-000", pods_that_succeed(seconds=5), seconds=60 * minutes)
     start_fake_nodes(broken, nodes=1, gpus=2, pod_stages=[*stages, printed])
     fake = {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]}
-    with running(laboratory, score="log", kubernetes=fake) as one:
+    with running(namespace, score="log", kubernetes=fake) as one:
         one.launch("", number=1)
         one.launch("", number=2)
         wait_until(
@@ -263,10 +263,10 @@ def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
             seconds=30,
         )
         assert all(0 <= time.time() - progress.started_at < 20 for progress in one.executor.progress())
-        [pod] = broken.get(
-            "pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag},experiment=2"
-        )["items"]
-        broken.faults.evict_pod(laboratory.namespace, pod["metadata"]["name"])
+        [pod] = broken.get("pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag},experiment=2")[
+            "items"
+        ]
+        broken.faults.evict_pod(namespace.name, pod["metadata"]["name"])
         results = {end.id.experiment: end.result for end in (one.end(), one.end())}
 
     started = datetime.fromisoformat(pod["status"]["startTime"]).timestamp()

@@ -1,41 +1,32 @@
-"""What an attempt can do, and how it is read: every end on real containers, through the real kubelet."""
+"""Every end of an attempt is read as what it is, on real containers, through the real kubelet."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
 from controller.domain import Outcome, Provenance
 from controller.executor.kubernetes.naming import job_name
-from tests.cluster.executor_task import SCORES, Laboratory, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, Cluster, wait_until
-from tests.cluster.harness.namespaces import create_pair, delete_pair
+from tests.cluster.executor_task import SCORES, TaskNamespace, running
+from tests.cluster.harness import BuiltCluster
+from tests.support.waiting import wait_until
 
 
-@pytest.fixture(scope="module")
-def laboratory(cluster: Cluster) -> Iterator[Laboratory]:
-    """One namespace for all tests here: each has a campaign of its own."""
-    pair = create_pair(cluster)
-    with laboratory_on(cluster, pair.runner) as one:
-        yield one
-    delete_pair(cluster, pair)
-
-
-def labels(laboratory: Laboratory, tag: str) -> dict[str, str]:
-    [job] = laboratory.jobs(tag)
+def labels(namespace: TaskNamespace, tag: str) -> dict[str, str]:
+    [job] = namespace.jobs(tag)
     return dict(job["metadata"]["labels"])
 
 
-def recorded(laboratory: Laboratory, tag: str) -> dict[str, str]:
+def recorded(namespace: TaskNamespace, tag: str) -> dict[str, str]:
     """The Job's labels once the executor has recorded its end."""
     return wait_until(
-        lambda: found if "outcome" in (found := labels(laboratory, tag)) else None, what="the outcome label", seconds=30
+        lambda: found if "outcome" in (found := labels(namespace, tag)) else None,
+        what="the outcome label",
+        seconds=30,
     )
 
 
-def test_scored_attempt_travels_through_four_phases(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_scored_attempt_travels_through_four_phases(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         result = one.run(SCORES)
 
         assert (result.outcome, result.reason) == (Outcome.SCORED, "")
@@ -46,40 +37,45 @@ def test_scored_attempt_travels_through_four_phases(laboratory: Laboratory) -> N
         assert result.log_tail == "loss 1.5\n"
         assert {"train", "probe", "examine"} <= set(result.phase_seconds)
         assert result.node
-        found = recorded(laboratory, one.settings.tag)
-        assert {"experiment": "1", "attempt": "1", "outcome": "scored", "val_bpb": "0.987100"}.items() <= found.items()
+        found = recorded(namespace, one.settings.tag)
+        assert {"experiment": "1", "attempt": "1", "outcome": "scored", "val_bpb": "0.9871"}.items() <= found.items()
 
 
-def test_recorded_job_may_go_and_takes_its_config_map_along(laboratory: Laboratory) -> None:
-    with running(laboratory, kubernetes={"keep_succeeded_seconds": 0}) as one:
+def test_recorded_job_may_go_and_takes_its_config_map_along(namespace: TaskNamespace) -> None:
+    with running(namespace, kubernetes={"keep_succeeded_seconds": 0}) as one:
         one.run(SCORES)
         name = job_name(one.request("").id)
 
-        wait_until(lambda: not laboratory.jobs(one.settings.tag), what="the Job to be removed", seconds=60)
+        wait_until(lambda: not namespace.jobs(one.settings.tag), what="the Job to be removed", seconds=60)
         wait_until(
-            lambda: name not in laboratory.kubectl("get", "configmaps", "-o", "name"),
+            lambda: name not in namespace.kubectl("get", "configmaps", "-o", "name"),
             what="its ConfigMap to be removed",
             seconds=60,
         )
 
 
-def test_result_is_an_event_on_the_job(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_result_is_an_event_on_the_job(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         one.run('echo "Traceback (most recent call last):"; echo "ValueError: heads"; exit 3')
-        recorded(laboratory, one.settings.tag)
+        recorded(namespace, one.settings.tag)
 
-        described = laboratory.kubectl("describe", "job", job_name(one.request("").id))
+        described = namespace.kubectl("describe", "job", job_name(one.request("").id))
         assert "AttemptCrashed" in described
-        assert "train exited with 3: heads. Logs: kubectl logs job/" in described
+        assert "train ended with exit code 3: heads. Logs: kubectl logs job/" in described
 
 
 @pytest.mark.parametrize(
     ("script", "outcome", "reason"),
     [
-        pytest.param("exit 7", Outcome.CRASHED, "train exited with 7", id="crash"),
+        pytest.param("exit 7", Outcome.CRASHED, "train ended with exit code 7", id="crash"),
         pytest.param("if then fi (", Outcome.CRASHED, "syntax error", id="syntax error"),
         pytest.param("exit 124", Outcome.TIMED_OUT, "train overran its budget", id="supervisor's 124"),
-        pytest.param("true", Outcome.CRASHED, "probe exited with 1", id="no artifact"),
+        pytest.param(
+            "true",
+            Outcome.CRASHED,
+            "probe: the trained model could not be loaded or asked (exit code 1)",
+            id="no artifact",
+        ),
         pytest.param("exec tail /dev/zero", Outcome.CRASHED, "out of memory in train", id="process 1 out of memory"),
         pytest.param(
             "tail /dev/zero; exit 0",
@@ -119,15 +115,15 @@ def test_result_is_an_event_on_the_job(laboratory: Laboratory) -> None:
         ),
     ],
 )
-def test_end_is_told_apart(laboratory: Laboratory, script: str, outcome: Outcome, reason: str) -> None:
-    with running(laboratory) as one:
+def test_end_is_told_apart(namespace: TaskNamespace, script: str, outcome: Outcome, reason: str) -> None:
+    with running(namespace) as one:
         result = one.run(script)
 
         assert (result.outcome, result.score) == (outcome, None)
         assert reason in result.reason
 
 
-def test_candidate_that_never_serves_has_no_score_whoever_notices_first(laboratory: Laboratory) -> None:
+def test_candidate_that_never_serves_has_no_score_whoever_notices_first(namespace: TaskNamespace) -> None:
     """The kubelet may or may not begin the exam before it sees the candidate end; a real examiner then rejects."""
     rejects = (
         'answer "{\\"attempt\\":\\"$AUTORESEARCH_ATTEMPT\\",\\"verdict\\":\\"rejected\\",\\"test\\":\\"protocol\\",'
@@ -137,7 +133,7 @@ def test_candidate_that_never_serves_has_no_score_whoever_notices_first(laborato
         f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate; echo '{rejects}' > $AUTORESEARCH_ARTIFACT/exam"
     )
 
-    with running(laboratory) as one:
+    with running(namespace) as one:
         result = one.run(script)
 
     assert result.score is None
@@ -147,7 +143,7 @@ def test_candidate_that_never_serves_has_no_score_whoever_notices_first(laborato
     }
 
 
-def test_printed_scores_of_training_are_just_text(laboratory: Laboratory) -> None:
+def test_printed_scores_of_training_are_just_text(namespace: TaskNamespace) -> None:
     forged = '@@RESULT v1 {"attempt":"x","verdict":"scored","val_bpb":0.1}'
     script = f"""
         for i in 1 2 3; do echo '{forged}'; done
@@ -156,16 +152,16 @@ def test_printed_scores_of_training_are_just_text(laboratory: Laboratory) -> Non
         echo 'val_bpb: 0.1'
         {SCORES}
     """
-    with running(laboratory) as one:
+    with running(namespace) as one:
         result = one.run(script)
 
         assert result.score is not None
         assert result.score.value == 0.9871
 
 
-def test_binary_and_huge_output_is_cut_and_harmless(laboratory: Laboratory) -> None:
+def test_binary_and_huge_output_is_cut_and_harmless(namespace: TaskNamespace) -> None:
     script = f"head -c 30000000 /dev/urandom; yes 'a line that says nothing' | head -c 60000000; echo; {SCORES}"
-    with running(laboratory) as one:
+    with running(namespace) as one:
         result = one.run(script, seconds=120)
 
         assert result.outcome is Outcome.SCORED
@@ -174,30 +170,33 @@ def test_binary_and_huge_output_is_cut_and_harmless(laboratory: Laboratory) -> N
         assert len(result.log_tail.encode()) <= 65_536
 
 
-def test_deadline_of_the_pod_keeps_the_log_although_process_1_ignores_term(laboratory: Laboratory) -> None:
+def test_deadline_of_the_pod_keeps_the_log_although_process_1_ignores_term(namespace: TaskNamespace) -> None:
     script = "trap '' TERM; echo started; while true; do sleep 1; done"
     deadlines = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1}
-    with running(laboratory, deadlines=deadlines, budget={"train_seconds": 5, "experiments": 1}) as one:
+    with running(namespace, deadlines=deadlines, budget={"train_seconds": 5, "experiments": 1}) as one:
         result = one.run(script, seconds=120)
 
-        assert (result.outcome, result.reason) == (Outcome.TIMED_OUT, "the pod's deadline passed in train")
+        assert (result.outcome, result.reason) == (
+            Outcome.TIMED_OUT,
+            "train was still running and was killed at the pod's deadline",
+        )
         assert result.log_tail == "started\n"
-        recorded(laboratory, one.settings.tag)
-        assert laboratory.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train") == "started\n"
+        recorded(namespace, one.settings.tag)
+        assert namespace.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train") == "started\n"
 
 
 @pytest.mark.slow
-def test_artifact_beyond_its_limit_is_the_attempts_fault(laboratory: Laboratory) -> None:
+def test_artifact_beyond_its_limit_is_the_attempts_fault(namespace: TaskNamespace) -> None:
     script = "dd if=/dev/zero of=$AUTORESEARCH_ARTIFACT/huge bs=1M count=100; while true; do sleep 1; done"
-    with running(laboratory, budget={"train_seconds": 120, "experiments": 1}) as one:
+    with running(namespace, budget={"train_seconds": 120, "experiments": 1}) as one:
         result = one.run(script, seconds=200)
 
         assert result.outcome is Outcome.CRASHED
         assert "used more disk than it may: Usage of EmptyDir volume" in result.reason
 
 
-def test_log_scored_task_is_marked_unverified(laboratory: Laboratory) -> None:
-    with running(laboratory, score="log") as one:
+def test_log_scored_task_is_marked_unverified(namespace: TaskNamespace) -> None:
+    with running(namespace, score="log") as one:
         scored = one.run("echo 'val_bpb: 0.2'; echo ---; echo 'val_bpb: 1.25'")
         silent = one.run("echo done", number=2)
         crashed = one.run("echo ---; echo 'val_bpb: 1.0'; exit 1", number=3)
@@ -208,7 +207,51 @@ def test_log_scored_task_is_marked_unverified(laboratory: Laboratory) -> None:
     assert (crashed.outcome, crashed.score) == (Outcome.CRASHED, None)
 
 
-def test_attempt_code_finds_no_way_out(laboratory: Laboratory) -> None:
+def test_attempt_without_an_exam_writes_to_a_copy_of_the_images_folder(namespace: TaskNamespace) -> None:
+    script = """
+        ls /task
+        echo changed > /task/journal && echo exit 1 > train.py && mkdir results && cat journal train.py
+        touch /etc/x /data/x
+        echo 'eval/loss=0.5'
+    """
+    with running(namespace, score="log", task={"metric": "eval/loss"}) as one:
+        first = one.run(script)
+        second = one.run(script, number=2)
+
+    for result in (first, second):
+        assert result.score is not None, result.reason
+        assert result.score.value == 0.5
+        assert "train.py" in result.log_tail.split()
+        assert "results" not in result.log_tail.split()
+        assert "changed\nexit 1\n" in result.log_tail
+        assert "touch: /etc/x: Read-only file system" in result.log_tail
+        assert set(result.phase_seconds) == {"train"}
+
+
+def test_score_file_is_read_from_the_log_of_the_pod(namespace: TaskNamespace) -> None:
+    place = {"metric": "eval/loss", "score_file": "out/m.json:val.loss"}
+    with running(namespace, score="log", task=place) as one:
+        written = one.run("""mkdir out; echo '{"val": {"loss": 0.25}}' > out/m.json""")
+        missing = one.run("echo done", number=2)
+        failed = one.run("""mkdir out; echo '{"val": {"loss": 0.25}}' > out/m.json; exit 3""", number=3)
+
+    assert written.score is not None, written.reason
+    assert written.score.value == 0.25
+    assert missing.reason.startswith("train left no file out/m.json in the task folder")
+    assert failed.reason.startswith("train ended with exit code 3")
+
+
+def test_copy_of_the_folder_is_bounded(namespace: TaskNamespace) -> None:
+    script = "dd if=/dev/zero of=huge bs=1M count=100; while true; do sleep 1; done"
+    limits = {"task_gb": 0.03}
+    with running(namespace, score="log", limits=limits, budget={"train_seconds": 120, "experiments": 1}) as one:
+        result = one.run(script, seconds=200)
+
+    assert result.outcome is Outcome.CRASHED
+    assert "used more disk than it may: Usage of EmptyDir volume" in result.reason
+
+
+def test_attempt_code_finds_no_way_out(namespace: TaskNamespace) -> None:
     """Each line prints what it could do; the network itself is the NetworkPolicy's business, names are ours."""
     script = f"""
         id -u
@@ -218,7 +261,7 @@ def test_attempt_code_finds_no_way_out(laboratory: Laboratory) -> None:
         nc -w 1 kubernetes.default.svc 443 < /dev/null
         {SCORES}
     """
-    with running(laboratory) as one:
+    with running(namespace) as one:
         result = one.run(script)
 
     said = result.log_tail
@@ -232,14 +275,14 @@ def test_attempt_code_finds_no_way_out(laboratory: Laboratory) -> None:
     assert result.outcome is Outcome.SCORED
 
 
-def test_network_is_shut_where_a_plug_in_enforces_it(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
+def test_network_is_shut_where_a_plug_in_enforces_it(namespace: TaskNamespace, built_cluster: BuiltCluster) -> None:
     """The API server by its Service and by its node, the kubelet, the metadata address, a neighbour's port."""
     node = built_cluster.node_address
     targets = (f"{built_cluster.layout.api_service_address} 443", f"{node} 6443", f"{node} 10250", "169.254.169.254 80")
     script = "\n".join(f"nc -w 2 {target} < /dev/null && echo reached {target}" for target in targets) + f"\n{SCORES}"
-    with running(laboratory) as one:
+    with running(namespace) as one:
         open_to_all = one.run(script)
-        with built_cluster.enforce_network(laboratory.namespace):
+        with built_cluster.enforce_network(namespace.name):
             shut = one.run(script, number=2)
 
     assert "reached" in open_to_all.log_tail
@@ -248,11 +291,11 @@ def test_network_is_shut_where_a_plug_in_enforces_it(laboratory: Laboratory, bui
 
 
 def test_fork_bomb_ends_as_a_crash_and_leaves_the_node_alone(
-    laboratory: Laboratory, built_cluster: BuiltCluster
+    namespace: TaskNamespace, built_cluster: BuiltCluster
 ) -> None:
     """The kubelet's podPidsLimit is 512 here; the bomb is bounded only so that a missing limit does not end us."""
     script = "i=0; while test $i -lt 3000; do sleep 60 & i=$((i+1)); done; echo unlimited"
-    with running(laboratory) as one:
+    with running(namespace) as one:
         bomb = one.run(script)
         after = one.run(SCORES, number=2)
 
@@ -261,7 +304,7 @@ def test_fork_bomb_ends_as_a_crash_and_leaves_the_node_alone(
     assert after.outcome is Outcome.SCORED
 
 
-def test_candidate_forgets_everything_when_it_restarts(laboratory: Laboratory) -> None:
+def test_candidate_forgets_everything_when_it_restarts(namespace: TaskNamespace) -> None:
     """The candidate notes its first life wherever it can write; its second life looks for the notes."""
     candidate = r"""
         for place in /tmp /dev/shm /var/tmp /task /artifact /socket /dev /run /; do
@@ -281,10 +324,10 @@ END
         echo '{exam}' > $AUTORESEARCH_ARTIFACT/exam
         {SCORES}
     """
-    with running(laboratory) as one:
+    with running(namespace) as one:
         request = one.launch(script)
         result = one.result()
-        pods = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag}")
+        pods = namespace.cluster.get("pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}")
         [pod] = pods["items"]
         one.executor.recorded(request.id)
 
@@ -292,31 +335,31 @@ END
     assert result.outcome is Outcome.SCORED
     assert candidate_status["restartCount"] >= 1
     assert "remembered" not in str(candidate_status)
-    log = laboratory.kubectl("logs", pod["metadata"]["name"], "-c", "candidate")
+    log = namespace.kubectl("logs", pod["metadata"]["name"], "-c", "candidate")
     assert "wrote /tmp" in log
     assert [line for line in log.splitlines() if line not in ("wrote /tmp", "wrote /var/tmp")] == []
 
 
-def test_eviction_by_a_drain_is_another_try(laboratory: Laboratory, built_cluster: BuiltCluster) -> None:
-    with running(laboratory) as one:
+def test_eviction_by_a_drain_is_another_try(namespace: TaskNamespace, built_cluster: BuiltCluster) -> None:
+    with running(namespace) as one:
         one.launch("trap 'exit 1' TERM; while true; do sleep 0.1 & wait $!; done")
         one.wait_for("train")
-        [pod] = laboratory.cluster.get("pods", f"--namespace={laboratory.namespace}", f"-lcampaign={one.settings.tag}")[
+        [pod] = namespace.cluster.get("pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}")[
             "items"
         ]
-        built_cluster.faults.evict_pod(laboratory.namespace, pod["metadata"]["name"])
+        built_cluster.faults.evict_pod(namespace.name, pod["metadata"]["name"])
 
         result = one.result()
         assert (result.outcome, result.reason) == (Outcome.LOST, "drained: Eviction API: evicting")
 
 
-def test_pod_that_no_kubelet_ends_is_ended_once_recorded_and_keeps_its_log(laboratory: Laboratory) -> None:
-    with running(laboratory) as one:
+def test_pod_that_no_kubelet_ends_is_ended_once_recorded_and_keeps_its_log(namespace: TaskNamespace) -> None:
+    with running(namespace) as one:
         result = one.run("echo before; tail /dev/zero; exit 0")
         wait_until(
-            lambda: laboratory.job(one.request("").id)["status"].get("failed"), what="the Job to fail", seconds=60
+            lambda: namespace.job(one.request("").id)["status"].get("failed"), what="the Job to fail", seconds=60
         )
 
         assert result.log_tail.startswith("before\n")
-        log = laboratory.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train")
+        log = namespace.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train")
         assert log.startswith("before\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,23 +10,16 @@ import pytest
 from controller.domain import Outcome
 from controller.errors import ClusterError, DataError
 from controller.executor.kubernetes.prepare import prepare_on_cluster
-from tests.cluster.executor_task import SCORES, Laboratory, laboratory_on, running
-from tests.cluster.harness import BuiltCluster, NamespacePair
+from tests.cluster.executor_task import SCORES, TaskNamespace, running
 
 NAME = "ar-prepare-autoresearch-data"
 
 
-@pytest.fixture
-def laboratory(built_cluster: BuiltCluster, namespaces: NamespacePair) -> Iterator[Laboratory]:
-    with laboratory_on(built_cluster, namespaces.runner) as one:
-        yield one
-
-
-def test_data_are_made_once_and_kept_and_attempts_find_them(laboratory: Laboratory) -> None:
+def test_data_are_made_once_and_kept_and_attempts_find_them(own_namespace: TaskNamespace) -> None:
     def prepare(**options: Any) -> tuple[list[str], str]:
         said: list[str] = []
-        prepare_on_cluster(laboratory.settings("any"), say=said.append, **options)
-        return said, laboratory.cluster.get("job", NAME, f"--namespace={laboratory.namespace}")["metadata"]["uid"]
+        prepare_on_cluster(own_namespace.settings("any"), say=said.append, **options)
+        return said, own_namespace.cluster.get("job", NAME, f"--namespace={own_namespace.name}")["metadata"]["uid"]
 
     made, first = prepare()
     began = time.monotonic()
@@ -40,29 +32,31 @@ def test_data_are_made_once_and_kept_and_attempts_find_them(laboratory: Laborato
     assert took < 2
     assert "  kept /volume/data" in checked
     assert first == second != third
-    with running(laboratory) as one:
+    with running(own_namespace) as one:
         assert one.run(f"test -d /data/train || exit 9; {SCORES}").outcome is Outcome.SCORED
 
 
-def test_what_prepare_said_last_is_the_error_also_where_other_data_were_made_before(laboratory: Laboratory) -> None:
-    prepare_on_cluster(laboratory.settings("right", kubernetes={"data_folder": "other"}), say=print)
-    settings = laboratory.settings("wrong", task={"prepare": ["hf:nowhere"]})
+def test_what_prepare_said_last_is_the_error_also_where_other_data_were_made_before(
+    own_namespace: TaskNamespace,
+) -> None:
+    prepare_on_cluster(own_namespace.settings("right", kubernetes={"data_folder": "other"}), say=print)
+    settings = own_namespace.settings("wrong", task={"prepare": ["hf:nowhere"]})
 
-    with pytest.raises(DataError, match=r"prepare exited with 2: PrepareError: hf:nowhere is no source"):
+    with pytest.raises(DataError, match=r"prepare ended with exit code 2: PrepareError: hf:nowhere is no source"):
         prepare_on_cluster(settings, say=print)
 
 
-def test_preparation_of_other_data_for_the_same_claim_is_not_taken_for_this_one(laboratory: Laboratory) -> None:
-    stuck = laboratory.settings("stuck", kubernetes={"image": "localhost/nowhere:1"})
+def test_preparation_of_other_data_for_the_same_claim_is_not_taken_for_this_one(own_namespace: TaskNamespace) -> None:
+    stuck = own_namespace.settings("stuck", kubernetes={"image": "localhost/nowhere:1"})
     with pytest.raises(ClusterError, match=r"image localhost/nowhere:1 cannot be had"):
         prepare_on_cluster(stuck, say=print, patience=2)
 
     with pytest.raises(ClusterError, match=r"prepares other data for this claim: wait for its end, or delete it"):
-        prepare_on_cluster(laboratory.settings("other"), say=print)
+        prepare_on_cluster(own_namespace.settings("other"), say=print)
 
 
-def test_missing_image_ends_the_command_with_its_reason(laboratory: Laboratory) -> None:
-    settings = laboratory.settings("noimage", kubernetes={"image": "localhost/nowhere:1"})
+def test_missing_image_ends_the_command_with_its_reason(own_namespace: TaskNamespace) -> None:
+    settings = own_namespace.settings("noimage", kubernetes={"image": "localhost/nowhere:1"})
 
     with pytest.raises(ClusterError, match=r"image localhost/nowhere:1 cannot be had"):
         prepare_on_cluster(settings, say=print, patience=2)

@@ -1,7 +1,7 @@
 """A real controller that kills itself with SIGKILL at its N-th effect: `controller_that_dies.py FOLDER N`.
 
-Every write to the lab (objects, refs, notes), every launch and every clean-up counts as one effect, and
-the kill falls just before or just after it. N = 0 lives to the end.
+Every write to the lab (objects, refs, notes), every launch, stored result and clean-up, and every folder that is moved
+aside counts as one effect, and the kill falls just before or just after it. N = 0 lives to the end.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Any
 
 import pygit2
 
-from controller import commits, gitstore
 from controller.agent.perturb import PerturbAgent
 from controller.campaign import Campaign
 from controller.executor.local import LocalExecutor
+from controller.executor.local.deletion import Trash
+from controller.executor.local.try_folder import TryFolder
 from controller.judge import make_judge
-from controller.settingsfile import load_settings
-from controller.writer import LabWriter
+from controller.lab import commits, ref_files
+from controller.lab.writer import LabWriter
+from controller.settings.file import load_settings
 
 TRAIN = """\
 import sys, time
@@ -75,14 +77,17 @@ def count_effects(last: int) -> None:
     """Put a counter around every function that changes something outside this process."""
     counter = _Counter(last)
     places: list[tuple[Any, str]] = [
-        (gitstore, "put"),
-        (gitstore, "insert"),
-        (commits, "write"),
-        (LabWriter, "_move"),
-        (LabWriter, "_show"),
+        (ref_files, "put_files"),
+        (ref_files, "insert_blob"),
+        (commits, "write_commit"),
+        (LabWriter, "_move_ref"),
+        (LabWriter, "_show_ref"),
         (LocalExecutor, "launch"),
         (LocalExecutor, "recorded"),
         (LocalExecutor, "adopt"),
+        (TryFolder, "store"),
+        (TryFolder, "forget"),
+        (Trash, "empty"),
         (pygit2, "init_repository"),
     ]
     for owner, name in places:

@@ -10,63 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.domain import BASELINE, Experiment
 from controller.lab import Lab
-from tests.scripted import kept
-
-CHILD = Path(__file__).parent / "controller_that_dies.py"
-LONGEST = 180
-"""Effects of one undisturbed campaign, about; kills are drawn from the first part of it, so that each start gets on."""
-
-
-def run(folder: Path, *, die_at: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(CHILD), str(folder), str(die_at)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-
-
-def processes_in(folder: Path) -> list[str]:
-    """Command lines of living processes that mention the folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in line:
-            found.append(line)
-    return found
-
-
-def campaign_under_fire(folder: Path, *, kills: int, draw: random.Random) -> int:
-    """Start again and again, killed at a drawn effect, then let it finish; returns how often it was killed."""
-    killed = 0
-    for _ in range(kills):
-        ended = run(folder, die_at=draw.randint(1, LONGEST))
-        if ended.returncode == 0:
-            break
-        assert ended.returncode == -9, ended.stderr
-        killed += 1
-    ended = run(folder, die_at=0)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.strip().endswith("5 experiments (budget)")
-    return killed
-
-
-def check_books(experiments: list[Experiment], lab: Lab) -> None:
-    """Nothing lost, nothing twice, the branch is the chain of kept commits."""
-    assert [e.number for e in experiments] == list(range(len(experiments)))
-    assert sum(1 for e in experiments if e.number != BASELINE and e.attempts) == 5
-    assert all(e.judgement for e in experiments)
-    orders = [e.judgement.order for e in experiments if e.judgement]
-    assert sorted(orders) == list(range(1, len(experiments) + 1))
-    attempts = [a for e in experiments for a in e.attempts]
-    assert all(a.result for a in attempts)
-    assert all([t.number for t in a.tries] == list(range(1, len(a.tries) + 1)) for a in attempts)
-    assert all(t.lost and t.interrupted for a in attempts for t in a.tries[:-1])
-    assert len({e.fingerprint for e in experiments}) == len(experiments)
-    chain = [experiments[0].commit, *(e.judgement.kept_as for e in kept(experiments) if e.judgement)]
-    assert [e.base for e in kept(experiments)] == chain[:-1]
-    assert lab.incumbent("faults") == chain[-1]
+from tests.faults.campaign_under_fire import campaign_under_fire, check_books, processes_in, run
+from tests.support.scripted import kept
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -89,3 +35,44 @@ def test_seconds_of_a_killed_try_are_charged(tmp_path: Path) -> None:
     assert all(t.seconds > 0 for t in tries if not t.lost)
     results = [json.loads(path.read_text()) for path in (tmp_path / "work").glob("*/result.json")]
     assert len(results) <= len(tries)
+
+
+def settle(folder: Path, *, die_at: int) -> int:
+    """One start of the controller in which two good edits of one line meet; returns its exit code."""
+    command = [sys.executable, str(Path(__file__).parent / "settlement_that_dies.py"), str(folder), str(die_at)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode in (0, -9), ended.stderr
+    return ended.returncode
+
+
+def check_settlement(folder: Path) -> bool:
+    """The books, and that the better of the two programs stands; true if there was a conflict to settle."""
+    lab = Lab.open(folder / "lab.git")
+    experiments = lab.experiments("t")
+    winners = kept(experiments)
+    chain = [experiments[0].commit, *(e.judgement.kept_as for e in winners if e.judgement)]
+    followed = [e.judgement.onto or e.base for e in winners if e.judgement]
+    assert followed == chain[:-1], "the branch is the chain of kept commits"
+    assert lab.incumbent("t") == chain[-1]
+    orders = sorted(e.judgement.order for e in experiments if e.judgement)
+    assert orders == list(range(1, len(experiments) + 1)), "each is judged once"
+    better = next(e for e in experiments if e.title == "K1 → 2")
+    program = lab.source(lab.incumbent("t"), "train.py")
+    # A kill may let the first edit be kept before the second has run; then its conflict is known before it costs a run.
+    if better.attempts:
+        assert "K1 = 2" in program
+    assert "K5 = 3" in program
+    return any(e.judgement and e.judgement.replaces for e in winners)
+
+
+def test_kill_between_any_two_effects_of_a_conflicts_settlement_keeps_the_better_program(tmp_path: Path) -> None:
+    assert settle(tmp_path / "whole", die_at=0) == 0
+    assert check_settlement(tmp_path / "whole"), "no conflict was settled here"
+    settled = 0
+    for die_at in range(61, 400, 17):
+        folder = tmp_path / str(die_at)
+        if settle(folder, die_at=die_at) == 0:
+            break
+        assert settle(folder, die_at=0) == 0
+        settled += check_settlement(folder)
+    assert settled >= 2, "kills fell elsewhere"

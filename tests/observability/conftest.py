@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.harness import fixtures
-from tests.cluster.harness.binaries import binary
+from tests.cluster.harness.binaries import program
+from tests.cluster.harness.choice import look_around
 from tests.cluster.harness.fixtures import cluster, pytest_runtest_makereport
+from tests.cluster.harness.preparation import Step
 from tests.observability.programs import need
 
 __all__ = ["cluster", "pytest_runtest_makereport"]
@@ -20,8 +22,7 @@ def promtool() -> Path:
     return need("promtool")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    fixtures.pytest_collection_finish(session)
-    here = any(Path(__file__).parent in item.path.parents for item in session.items)
-    if here and not session.config.option.collectonly and shutil.which("go"):
-        binary("promtool")
+def pytest_preparations(items: Sequence[pytest.Item]) -> list[Step]:
+    here = any(Path(__file__).parent in item.path.parents for item in items)
+    own = [program("promtool")] if here and look_around().go else []
+    return [*fixtures.pytest_preparations(items), *own]

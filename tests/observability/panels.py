@@ -20,7 +20,7 @@ class PanelQuery:
 
     @property
     def needs_cluster(self) -> bool:
-        """Whether only a controller of Kubernetes Jobs has what it asks for."""
+        """True if only a controller of Kubernetes Jobs has the metrics that it asks for."""
         return any(name in self.expr for name in NEEDS_CLUSTER)
 
 

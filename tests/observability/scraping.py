@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.http import free_port, get
+from tests.support.waiting import wait_until
+
 PATIENCE_S = 240.0
-
-
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def get(address: str) -> str:
-    """The body of an answer. Raises OSError where there is none, or one that tells of a failure."""
-    with urllib.request.urlopen(address, timeout=30) as reply:
-        return str(reply.read().decode())
-
-
-def wait_until(holds: Callable[[], bool], *, what: Callable[[], str], seconds: float = PATIENCE_S) -> None:
-    """Wait for a condition; fails with `what` after `seconds`."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, f"waited {seconds:g} s in vain: {what()}"
-        time.sleep(0.1)
+"""Longest time for a whole campaign of a few experiments on a busy machine, in seconds."""
 
 
 @contextmanager
@@ -68,7 +50,7 @@ class Prometheus:
         return answer["data"]
 
     def series(self, expr: str, *, now: bool) -> list[list[float]]:
-        """What a panel gets: the numbers of each series, over the whole time or only the newest."""
+        """The data of a panel: the numbers of each series, over the whole time or only the newest."""
         if now:
             result = self.ask("query", query=expr)["result"]
             values = [[one["value"]] for one in result]
@@ -99,7 +81,9 @@ def scraping(program: Path, port: int, *, rules: Path, folder: Path) -> Iterator
     log = folder / "prometheus.log"
     with process(command, log=log, environment={"PATH": "/usr/bin:/bin", "GOMAXPROCS": "2"}):
         prometheus = Prometheus(f"http://127.0.0.1:{own}", time.time())
-        wait_until(lambda: _answers(f"{prometheus.address}/-/ready"), what=log.read_text, seconds=60)
+        wait_until(
+            lambda: _answers(f"{prometheus.address}/-/ready"), what=lambda: f"Prometheus: {log.read_text()}", seconds=60
+        )
         yield prometheus
 
 

@@ -354,6 +354,26 @@ CASES = [
     ),
     Case(
         alert="AutoresearchModelFailing",
+        story="a model whose own dollars are used up, while another agent stands in",
+        series={**BUSY, PROPOSING: "1x200", ours("proposals_waiting", 'reason="money"'): "1x200", TOKENS: "0x200"},
+        minute=61,
+    ),
+    Case(
+        alert="AutoresearchModelRefuses",
+        story="one refusal in half an hour, each answered by the second model",
+        series={**BUSY, ours("refusals_total", 'category="frontier_llm"'): "0x29 1x29 2x29 3x29 4x80"},
+        minute=130,
+        labels={**WHOSE, "category": "frontier_llm"},
+        summary="Models have refused several calls of campaign mar8 within two hours (frontier_llm).",
+    ),
+    Case(
+        alert="AutoresearchModelRefuses",
+        story="a single refusal",
+        series={**BUSY, ours("refusals_total", 'category="cyber"'): "0x60 1x140"},
+        minute=100,
+    ),
+    Case(
+        alert="AutoresearchModelFailing",
         story="a refused key, which pauses the campaign and is told as that",
         series={
             **BUSY,

@@ -13,16 +13,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from controller.lab import Lab
-from controller.records import mean
-from tests.local_task import EXAMINE, Place, make_place
 from tests.observability.panels import panel_queries
 from tests.observability.programs import need
-from tests.observability.scraping import Prometheus, free_port, get, process, scraping, wait_until
+from tests.observability.scraping import PATIENCE_S, Prometheus, process, scraping
 from tests.standin import KEY, StandIn
+from tests.support.http import free_port, get
+from tests.support.local_task import EXAMINE, TaskFolders, make_folders
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -70,43 +72,47 @@ class Watched:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder, port, program = tmp_path_factory.mktemp("watched"), free_port(), need("prometheus")
-    place = make_place(folder)
-    place.write("train.py", TRAIN)
-    place.write(
+    folders = make_folders(folder)
+    folders.write("train.py", TRAIN)
+    folders.write(
         "exam/examine.py", EXAMINE.replace('"hits": 0', '"hits": 0, "inflation": 1e-5, "inflation_error": 1e-5')
     )
-    (place.data / "manifest.json").write_text('{"files": {}}')
+    (folders.data / "manifest.json").write_text('{"files": {}}')
     address = f"http://127.0.0.1:{port}"
     log, environment = folder / "controller.log", {**os.environ, "ANTHROPIC_API_KEY": KEY}
     with (
         StandIn() as standin,
         scraping(program, port, rules=RULES, folder=folder) as prometheus,
-        process(command_of(place, port, standin), log=log, environment=environment) as controller,
+        process(command_of(folders, port, standin), log=log, environment=environment) as controller,
     ):
-        wait_until(lambda: "stopped: " in log.read_text() or controller.poll() is not None, what=log.read_text)
+        wait_until(
+            lambda: "stopped: " in log.read_text() or controller.poll() is not None,
+            what=log.read_text,
+            seconds=PATIENCE_S,
+        )
         wait_until(lambda: has_all(prometheus, address), what=log.read_text, seconds=20)
         assert f"stopped: {EXPERIMENTS} experiments (budget)" in log.read_text()
-        yield Watched(prometheus, address, log, place.campaign / "lab.git")
+        yield Watched(prometheus, address, log, folders.campaign / "lab.git")
 
 
 def has_all(prometheus: Prometheus, address: str) -> bool:
-    """Whether Prometheus has scraped the last verdict."""
+    """True if Prometheus has scraped the last verdict."""
     judged = sum(json.loads(get(f"{address}/status.json"))["verdicts"].values())
     return prometheus.series("sum(autoresearch_experiments_total)", now=True) == [[judged]]
 
 
-def command_of(place: Place, port: int, standin: StandIn) -> list[str]:
+def command_of(folders: TaskFolders, port: int, standin: StandIn) -> list[str]:
     settings = {
         "tag": "watched",
-        "task": {"folder": str(place.task), "readable": [], "probe_sets": 1},
+        "task": {"folder": str(folders.task), "readable": [], "probe_sets": 1, "reserve_slices": 1},
         "budget": {"train_seconds": 5, "experiments": EXPERIMENTS, "dollars": 50, "gpu_dollars_per_hour": 2},
         "executor": {"sandbox": "none"},
         "agent": {"kind": "claude", "claude": {"base_url": standin.url}},
         "server": {"enabled": True, "port": port},
     }
-    path = place.campaign / "settings.json"
+    path = folders.campaign / "settings.json"
     path.write_text(json.dumps(settings))
-    return [sys.executable, "-m", "controller.cli", "run", str(place.campaign), "--settings", str(path)]
+    return [sys.executable, "-m", "controller.cli", "run", str(folders.campaign), "--settings", str(path)]
 
 
 def test_every_panel_has_data_and_no_query_fails(watched: Watched) -> None:
@@ -130,7 +136,7 @@ def test_every_score_has_its_dot_and_an_experiment_without_one_has_none(watched:
     judged = [e for e in Lab.open(watched.lab).experiments("watched") if e.number and e.judgement]
 
     assert len(drawn) >= EXPERIMENTS, watched.log.read_text()
-    assert sorted(drawn) == pytest.approx(sorted({mean(e.scores) for e in judged if e.scores}))
+    assert sorted(drawn) == pytest.approx(sorted({fmean(e.scores) for e in judged if e.scores}))
 
 
 def test_panels_agree_with_the_campaign(watched: Watched) -> None:
@@ -149,9 +155,7 @@ def test_panels_agree_with_the_campaign(watched: Watched) -> None:
 
 
 def test_rules_evaluate_and_an_honest_campaign_alarms_nobody(watched: Watched) -> None:
-    wait_until(
-        lambda: all(rule["lastEvaluation"] > "2" for rule in rules_of(watched)), what=lambda: "rules", seconds=60
-    )
+    wait_until(lambda: all(rule["lastEvaluation"] > "2" for rule in rules_of(watched)), what="rules", seconds=60)
 
     assert {rule["health"] for rule in rules_of(watched)} == {"ok"}, rules_of(watched)
     assert [rule["name"] for rule in rules_of(watched) if rule["state"] == "firing"] == []
@@ -169,7 +173,7 @@ def test_campaign_that_is_over_says_so_and_shows_nothing_that_runs_or_grows(watc
     seconds = json.loads(get(f"{watched.address}/status.json"))["seconds"]
     turned = "autoresearch_loop_last_turn_timestamp_seconds"
     before = newest(turned)[0][0]
-    wait_until(lambda: newest(turned)[0][0] > before + 2, what=lambda: "the loop turns", seconds=20)
+    wait_until(lambda: newest(turned)[0][0] > before + 2, what="the loop turns", seconds=20)
     assert json.loads(get(f"{watched.address}/status.json"))["seconds"] == seconds
 
 

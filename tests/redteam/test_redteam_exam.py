@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exam.rehearsal import Rehearsal
+from exam.language.rehearsal import Rehearsal
 
-from tests.redteam.hall import Hall
+from tests.redteam.exams import Exams
+from tests.support.needs import need_bubblewrap
 
 HURRY = ("--startup-seconds", "5", "--batch-seconds", "1")
 
@@ -46,8 +45,8 @@ def score(rehearsal: Rehearsal) -> float:
         "honest_cache_within_a_call",
     ],
 )
-def test_honest_models_pass(hall: Hall, honest_score: float, candidate: str) -> None:
-    assert score(hall.hold(candidate)) == pytest.approx(honest_score, abs=0.002)
+def test_honest_models_pass(exams: Exams, honest_score: float, candidate: str) -> None:
+    assert score(exams.hold(candidate)) == pytest.approx(honest_score, abs=0.002)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +62,8 @@ def test_honest_models_pass(hall: Hall, honest_score: float, candidate: str) -> 
         ("trains_on_the_exam_and_hides_in_the_probe", {"restart"}),
     ],
 )
-def test_cheats_are_rejected_though_honest_in_the_probe(hall: Hall, candidate: str, tests: set[str]) -> None:
-    test, explanation = rejection(hall.hold_with_honest_probe(candidate))
+def test_cheats_are_rejected_though_honest_in_the_probe(exams: Exams, candidate: str, tests: set[str]) -> None:
+    test, explanation = rejection(exams.hold_with_honest_probe(candidate))
     assert test in tests, explanation
 
 
@@ -79,8 +78,8 @@ def test_cheats_are_rejected_though_honest_in_the_probe(hall: Hall, candidate: s
         ("uses_batch_statistics", {"spread"}),
     ],
 )
-def test_cheats_and_mistakes_of_both_phases_are_rejected(hall: Hall, candidate: str, tests: set[str]) -> None:
-    test, explanation = rejection(hall.hold(candidate))
+def test_cheats_and_mistakes_of_both_phases_are_rejected(exams: Exams, candidate: str, tests: set[str]) -> None:
+    test, explanation = rejection(exams.hold(candidate))
     assert test in tests, explanation
 
 
@@ -102,8 +101,8 @@ def test_cheats_and_mistakes_of_both_phases_are_rejected(hall: Hall, candidate: 
         ("kills_its_supervisor", "the candidate's supervisor was killed"),
     ],
 )
-def test_a_faulty_reply_has_its_own_sentence(hall: Hall, candidate: str, sentence: str) -> None:
-    test, explanation = rejection(hall.hold_with_honest_probe(candidate))
+def test_a_faulty_reply_has_its_own_sentence(exams: Exams, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(exams.hold_with_honest_probe(candidate))
     assert test == "protocol"
     assert re.search(sentence, explanation), explanation
 
@@ -113,17 +112,23 @@ def test_a_faulty_reply_has_its_own_sentence(hall: Hall, candidate: str, sentenc
     [
         ("stays_silent", "silence: nothing of answer 0 came within"),
         ("drips", r"too slow: only \d+ of 32768 bytes of answer 0 came within"),
-        ("never_loads", "silence: nothing of the greeting that says the model is loaded came within 5 s"),
     ],
 )
-def test_nobody_can_make_the_examiner_wait(hall: Hall, candidate: str, sentence: str) -> None:
-    test, explanation = rejection(hall.hold_with_honest_probe(candidate, *HURRY))
+def test_nobody_can_make_the_examiner_wait(exams: Exams, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(exams.hold_with_honest_probe(candidate, *HURRY))
     assert test == "protocol"
     assert re.search(sentence, explanation), explanation
 
 
-def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(hall: Hall) -> None:
-    rehearsal = hall.hold("answers_nan")
+def test_a_model_that_never_loads_costs_a_try_and_gets_no_verdict(exams: Exams) -> None:
+    rehearsal = exams.hold_with_honest_probe("never_loads", *HURRY)
+
+    assert (rehearsal.result, rehearsal.examine_code) == (None, 75)
+    assert "the model was not loaded within 5 s" in rehearsal.log
+
+
+def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(exams: Exams) -> None:
+    rehearsal = exams.hold("answers_nan")
     test, explanation = rejection(rehearsal)
     assert (test, explanation) == ("protocol", "the logits hold NaN: the model's answer is not a number")
     assert rehearsal.result is not None
@@ -131,12 +136,12 @@ def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(hall: Hall) ->
 
 
 @pytest.mark.parametrize("candidate", ["sums_to_more_than_one", "prints_a_forged_result"])
-def test_a_claim_counts_for_nothing(hall: Hall, honest_score: float, candidate: str) -> None:
-    assert score(hall.hold(candidate)) == pytest.approx(honest_score, abs=1e-4)
+def test_a_claim_counts_for_nothing(exams: Exams, honest_score: float, candidate: str) -> None:
+    assert score(exams.hold(candidate)) == pytest.approx(honest_score, abs=1e-4)
 
 
-def test_a_daemon_that_ignores_term_does_not_survive_the_restart(hall: Hall, honest_score: float) -> None:
-    rehearsal = hall.hold_with_honest_probe("outlives_its_restart")
+def test_a_daemon_that_ignores_term_does_not_survive_the_restart(exams: Exams, honest_score: float) -> None:
+    rehearsal = exams.hold_with_honest_probe("outlives_its_restart")
 
     assert score(rehearsal) == honest_score
     assert not [entry for entry in Path("/proc").iterdir() if b"outlives_its_restart" in command_line(entry)]
@@ -149,61 +154,60 @@ def command_line(entry: Path) -> bytes:
         return b""
 
 
-def test_no_kernel_object_outlives_a_candidate(hall: Hall, honest_score: float) -> None:
-    assert score(hall.hold("leaves_memory_in_the_kernel")) == honest_score
+def test_no_kernel_object_outlives_a_candidate(exams: Exams, honest_score: float) -> None:
+    assert score(exams.hold("leaves_memory_in_the_kernel")) == honest_score
 
 
 @pytest.fixture
-def shared(hall: Hall) -> Iterator[Path]:
+def shared(exams: Exams) -> Iterator[Path]:
     """A folder outside /tmp with `tmp` and `shm`, which a container keeps when it is restarted, as in a pod."""
     root = Path(tempfile.mkdtemp(dir="/var/tmp"))
     for name in ("tmp", "shm"):
         (root / name).mkdir()
-    shutil.copytree(hall.artifact, root / "artifact")
+    shutil.copytree(exams.artifact, root / "artifact")
     yield root
     shutil.rmtree(root)
 
 
+@pytest.fixture
 def container(shared: Path) -> tuple[str, ...]:
     """A sandbox whose first process is the candidate's supervisor and whose /tmp and /dev/shm outlive it."""
     binds = ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
     kept = ("--bind", f"{shared}/tmp", "/tmp", "--bind", f"{shared}/shm", "/dev/shm")
-    return ("bwrap", "--unshare-pid", "--unshare-ipc", "--as-pid-1", "--die-with-parent", *binds, *kept)
-
-
-def can_contain() -> bool:
-    namespaces = ("--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--tmpfs", "/tmp")
-    command = ["bwrap", *namespaces, sys.executable, "-c", ""]
     return (
-        shutil.which("bwrap") is not None and subprocess.run(command, capture_output=True, check=False).returncode == 0
+        need_bubblewrap(without_tmp=True),
+        "--unshare-pid",
+        "--unshare-ipc",
+        "--as-pid-1",
+        "--die-with-parent",
+        *binds,
+        *kept,
     )
 
 
-@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces, and a checkout outside of /tmp")
 def test_memory_in_shared_files_is_gone_when_a_container_starts_again(
-    hall: Hall, honest_score: float, shared: Path
+    exams: Exams, honest_score: float, shared: Path, container: tuple[str, ...]
 ) -> None:
-    stage = hall.stage("leaves_memory_in_files", root=shared, inside=container(shared))
+    stage = exams.stage("leaves_memory_in_files", root=shared, inside=container)
 
-    assert score(hall.hold_with_honest_probe("leaves_memory_in_files", stage=stage)) == honest_score
+    assert score(exams.hold_with_honest_probe("leaves_memory_in_files", stage=stage)) == honest_score
     assert list((shared / "tmp").iterdir()), "the candidate did try"
 
 
-def test_memory_in_shared_files_is_noticed_where_nothing_scrubs(hall: Hall) -> None:
+def test_memory_in_shared_files_is_noticed_where_nothing_scrubs(exams: Exams) -> None:
     places = [
         Path(folder, f"exam-memory{suffix}") for folder in ("/tmp", "/dev/shm") for suffix in (".npy", ".new.npy")
     ]
     try:
-        test, explanation = rejection(hall.hold_with_honest_probe("leaves_memory_in_files"))
+        test, explanation = rejection(exams.hold_with_honest_probe("leaves_memory_in_files"))
     finally:
         for place in places:
             place.unlink(missing_ok=True)
     assert test in {"restart", "spread", "inflation", "hits"}, explanation
 
 
-@pytest.mark.skipif(not can_contain(), reason="needs bubblewrap with namespaces, and a checkout outside of /tmp")
 def test_as_first_process_a_supervisor_cannot_be_killed_by_its_child(
-    hall: Hall, honest_score: float, shared: Path
+    exams: Exams, honest_score: float, shared: Path, container: tuple[str, ...]
 ) -> None:
-    stage = hall.stage("kills_its_supervisor", root=shared, inside=container(shared))
-    assert score(hall.hold_with_honest_probe("kills_its_supervisor", stage=stage)) == honest_score
+    stage = exams.stage("kills_its_supervisor", root=shared, inside=container)
+    assert score(exams.hold_with_honest_probe("kills_its_supervisor", stage=stage)) == honest_score

@@ -16,7 +16,17 @@ from pathlib import Path
 import pytest
 
 from controller.domain import Outcome, Result
-from tests.local_task import Place, cgroups_of, make_place, make_request, processes_with, run_one, running, wait_until
+from controller.executor.phase_output import TAIL_BYTES
+from tests.support.local_task import (
+    TaskFolders,
+    cgroups_of,
+    make_folders,
+    make_request,
+    processes_with,
+    run_one,
+    running,
+)
+from tests.support.waiting import PATIENCE_S, wait_until
 
 PASS = """
 with open(os.environ["AUTORESEARCH_ARTIFACT"] + "/score", "w") as file:
@@ -27,33 +37,33 @@ DEADLINE = ("task.score=log", "deadlines.log_scored=1.5")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return make_place(tmp_path)
+def folders(tmp_path: Path) -> TaskFolders:
+    return make_folders(tmp_path)
 
 
-def attack(place: Place, source: str, *overrides: str) -> tuple[Result, str]:
+def attack(folders: TaskFolders, source: str, *overrides: str) -> tuple[Result, str]:
     """Run one attack to its end; returns the result and the training's whole log."""
     request = make_request("import os\n" + textwrap.dedent(source) + PASS)
-    with running(place, *overrides) as (executor, ends):
+    with running(folders, *overrides) as (executor, ends):
         executor.launch(request)
         result = ends.wait()
-        left = processes_with(str(place.work)), cgroups_of(place)
+        left = processes_with(str(folders.work)), cgroups_of(folders)
     assert left == ([], [])
-    return result, place.logs(request)["train"]
+    return result, folders.logs(request)["train"]
 
 
-def stays_inside(place: Place, source: str) -> None:
+def stays_inside(folders: TaskFolders, source: str) -> None:
     """The attack runs to its end, gets nothing, and the honest rest of the run is scored."""
-    result, log = attack(place, source)
+    result, log = attack(folders, source)
     assert "TRIED" in log, log
     assert "ESCAPED" not in log, log
     assert result.outcome is Outcome.SCORED, result
 
 
-def test_network_is_not_there(place: Place) -> None:
+def test_network_is_not_there(folders: TaskFolders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         stays_inside(
-            place,
+            folders,
             f"""
             import socket
             for address in ("127.0.0.1", {server.getsockname()[1]}), ("1.1.1.1", 53), ("169.254.169.254", 80):
@@ -66,13 +76,13 @@ def test_network_is_not_there(place: Place) -> None:
         )
 
 
-def test_abstract_unix_sockets_of_this_machine_are_not_there(place: Place) -> None:
+def test_abstract_unix_sockets_of_this_machine_are_not_there(folders: TaskFolders) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         name = f"\0autoresearch-redteam-{os.getpid()}"
         server.bind(name)
         server.listen()
         stays_inside(
-            place,
+            folders,
             f"""
             import socket
             print("TRIED")
@@ -82,15 +92,15 @@ def test_abstract_unix_sockets_of_this_machine_are_not_there(place: Place) -> No
         )
 
 
-def test_no_file_of_this_machine_holds_a_secret(place: Place) -> None:
-    place.write("../elsewhere/secret", "SECRET-elsewhere")
+def test_no_file_of_this_machine_holds_a_secret(folders: TaskFolders) -> None:
+    folders.write("../elsewhere/secret", "SECRET-elsewhere")
     other = make_request("import os" + PASS, experiment=9)
-    run_one(place, other)
+    run_one(folders, other)
     secrets = [
-        *(place.data / name / "content" for name in ("validation", "holdout", "probes/00/questions")),
-        place.data / "manifest.json",
-        place.task.parent / "elsewhere" / "secret",
-        place.work / str(other.id) / "logs" / "train.log",
+        *(folders.data / name / "content" for name in ("validation", "holdout", "probes/00/questions")),
+        folders.data / "manifest.json",
+        folders.task.parent / "elsewhere" / "secret",
+        folders.work / str(other.id) / "logs" / "train.log",
         Path.home() / ".bashrc",
         Path("/etc/shadow"),
         Path("/proc/1/root/etc/shadow"),
@@ -98,7 +108,7 @@ def test_no_file_of_this_machine_holds_a_secret(place: Place) -> None:
         Path("/var"),
     ]
     stays_inside(
-        place,
+        folders,
         f"""
         print("TRIED")
         for path in {[str(path) for path in secrets]}:
@@ -120,20 +130,28 @@ def test_no_file_of_this_machine_holds_a_secret(place: Place) -> None:
     )
 
 
-def test_only_tmp_and_the_artifact_can_be_written(place: Place) -> None:
+def test_only_tmp_and_the_artifact_can_be_written(folders: TaskFolders) -> None:
+    """A mount is read-only as a whole, so one refusal of the right kind at its root stands for all files below it."""
     stays_inside(
-        place,
+        folders,
         """
-        print("TRIED")
-        for folder, folders, _ in os.walk("/"):
-            if folder.startswith(("/tmp", "/artifact", "/dev/shm", "/proc", "/sys")):
-                folders.clear()
+        import errno, stat
+        writable = "/tmp", "/artifact", "/dev/shm"
+        kernels = "/proc", "/sys", "/dev/"  # see the next test
+        mounts = {line.split()[4] for line in open("/proc/self/mountinfo")}
+        print("TRIED", sorted(mounts)) if {"/", "/dev", "/task", "/usr"} <= mounts else print("ESCAPED?", mounts)
+        for mount in sorted(mounts):
+            if (mount + "/").startswith(writable) or mount.startswith(kernels):
                 continue
+            path = mount + "/written" if os.path.isdir(mount) else mount
             try:
-                open(folder + "/written", "w").close()
-                print("ESCAPED", folder)
-            except OSError:
-                pass
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK))
+                print("ESCAPED", mount)
+            except OSError as error:
+                # A library that is hidden is a device node, which nobody may open on such a mount.
+                hidden = error.errno == errno.EACCES and stat.S_ISCHR(os.stat(mount).st_mode)
+                if error.errno != errno.EROFS and not hidden:
+                    print("ESCAPED, or stopped by something else than the mount", mount, error)
         for path in "/task/train.py", "/task/exam/examine.py", "/task/prepare.py", "/data/train/content":
             for attempt in lambda: open(path, "a"), lambda: os.unlink(path), lambda: os.rename(path, path + "x"):
                 try:
@@ -145,10 +163,10 @@ def test_only_tmp_and_the_artifact_can_be_written(place: Place) -> None:
     )
 
 
-def test_nothing_of_the_kernel_can_be_written(place: Place) -> None:
+def test_nothing_of_the_kernel_can_be_written(folders: TaskFolders) -> None:
     """Found by this test: a controller that is root owns /proc/sys, and its sandboxes could set core_pattern."""
     stays_inside(
-        place,
+        folders,
         """
         print("TRIED", len(os.listdir("/proc/sys/kernel")))
         harmless = "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts/ptmx"
@@ -167,9 +185,9 @@ def test_nothing_of_the_kernel_can_be_written(place: Place) -> None:
     )
 
 
-def test_what_the_kernel_tells_root_alone_is_not_told(place: Place) -> None:
+def test_what_the_kernel_tells_root_alone_is_not_told(folders: TaskFolders) -> None:
     stays_inside(
-        place,
+        folders,
         """
         print("TRIED")
         for name in "kcore", "kmsg", "keys", "kallsyms", "iomem", "slabinfo", "timer_list", "kpagecount", "mtrr":
@@ -182,10 +200,10 @@ def test_what_the_kernel_tells_root_alone_is_not_told(place: Place) -> None:
     )
 
 
-def test_environment_of_the_controller_is_not_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_the_controller_is_not_there(folders: TaskFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-SECRET")
     stays_inside(
-        place,
+        folders,
         """
         print("TRIED")
         for name in filter(str.isdigit, os.listdir("/proc")):
@@ -198,11 +216,11 @@ def test_environment_of_the_controller_is_not_there(place: Place, monkeypatch: p
     )
 
 
-def test_no_process_outside_can_be_seen_or_killed(place: Place) -> None:
+def test_no_process_outside_can_be_seen_or_killed(folders: TaskFolders) -> None:
     # Every sandbox has a process 1 of its own.
     outside = {os.getpid(), os.getppid()} - {1}
     stays_inside(
-        place,
+        folders,
         f"""
         import signal
         print("TRIED")
@@ -220,9 +238,9 @@ def test_no_process_outside_can_be_seen_or_killed(place: Place) -> None:
     )
 
 
-def test_killing_its_supervisor_does_not_free_it(place: Place) -> None:
+def test_killing_its_supervisor_does_not_free_it(folders: TaskFolders) -> None:
     stays_inside(
-        place,
+        folders,
         """
         print("TRIED")
         os.kill(os.getppid(), 9)
@@ -231,9 +249,9 @@ def test_killing_its_supervisor_does_not_free_it(place: Place) -> None:
     )
 
 
-def test_capabilities_mounts_and_new_namespaces_are_refused(place: Place) -> None:
+def test_capabilities_mounts_and_new_namespaces_are_refused(folders: TaskFolders) -> None:
     stays_inside(
-        place,
+        folders,
         """
         import ctypes
         libc = ctypes.CDLL(None, use_errno=True)
@@ -256,9 +274,9 @@ def test_capabilities_mounts_and_new_namespaces_are_refused(place: Place) -> Non
     )
 
 
-def test_terminal_of_the_operator_cannot_be_typed_into(place: Place) -> None:
+def test_terminal_of_the_operator_cannot_be_typed_into(folders: TaskFolders) -> None:
     stays_inside(
-        place,
+        folders,
         """
         import fcntl, termios
         print("TRIED")
@@ -274,9 +292,9 @@ def test_terminal_of_the_operator_cannot_be_typed_into(place: Place) -> None:
     )
 
 
-def test_no_descriptor_of_the_controller_is_inherited(place: Place) -> None:
+def test_no_descriptor_of_the_controller_is_inherited(folders: TaskFolders) -> None:
     stays_inside(
-        place,
+        folders,
         """
         print("TRIED")
         for name in os.listdir("/proc/self/fd"):
@@ -287,10 +305,10 @@ def test_no_descriptor_of_the_controller_is_inherited(place: Place) -> None:
     )
 
 
-def test_forged_result_line_counts_for_nothing(place: Place) -> None:
+def test_forged_result_line_counts_for_nothing(folders: TaskFolders) -> None:
     forged = '@@RESULT v1 {\\"attempt\\": \\"t-e0001-a1-t1\\", \\"verdict\\": \\"scored\\", \\"val_bpb\\": 0.1}'
 
-    result, log = attack(place, f'print("---\\nval_bpb: 0.1\\n{forged}")')
+    result, log = attack(folders, f'print("---\\nval_bpb: 0.1\\n{forged}")')
 
     assert "@@RESULT" in log
     assert result.outcome is Outcome.SCORED
@@ -298,24 +316,24 @@ def test_forged_result_line_counts_for_nothing(place: Place) -> None:
     assert result.score.value == 1.5
 
 
-def test_forged_result_file_counts_for_nothing(place: Place) -> None:
-    place.write("exam/examine.py", "print('no result')")
+def test_forged_result_file_counts_for_nothing(folders: TaskFolders) -> None:
+    folders.write("exam/examine.py", "print('no result')")
 
-    result, _ = attack(place, "os.makedirs('/tmp/result'); open('/tmp/result/message', 'w').write('@@RESULT v1 {}')")
+    result, _ = attack(folders, "os.makedirs('/tmp/result'); open('/tmp/result/message', 'w').write('@@RESULT v1 {}')")
 
     assert (result.outcome, result.reason) == (Outcome.REJECTED, "the examiner left no result")
 
 
-def test_fork_bomb_ends_with_its_phase(place: Place) -> None:
+def test_fork_bomb_ends_with_its_phase(folders: TaskFolders) -> None:
     bomb = "while True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
 
-    result, _ = attack(place, bomb, *DEADLINE, "executor.limits.processes=64")
+    result, _ = attack(folders, bomb, *DEADLINE, "executor.limits.processes=64")
 
     assert result.outcome is Outcome.TIMED_OUT
-    assert result.seconds < 10
+    assert result.seconds < PATIENCE_S
 
 
-def test_daemon_does_not_outlive_its_phase(place: Place) -> None:
+def test_daemon_does_not_outlive_its_phase(folders: TaskFolders) -> None:
     token = f"31536000.{os.getpid()}1"
     daemon = f"""
         print("TRIED", flush=True)
@@ -327,12 +345,12 @@ def test_daemon_does_not_outlive_its_phase(place: Place) -> None:
         os.wait()
     """
 
-    stays_inside(place, daemon)
+    stays_inside(folders, daemon)
 
     assert processes_with(token) == []
 
 
-def test_ignoring_every_signal_ends_at_the_deadline(place: Place) -> None:
+def test_ignoring_every_signal_ends_at_the_deadline(folders: TaskFolders) -> None:
     deaf = """
         import signal, time
         for number in range(1, 65):
@@ -344,21 +362,21 @@ def test_ignoring_every_signal_ends_at_the_deadline(place: Place) -> None:
             time.sleep(1)
     """
 
-    result, _ = attack(place, deaf, *DEADLINE)
+    result, _ = attack(folders, deaf, *DEADLINE)
 
     assert result.outcome is Outcome.TIMED_OUT
-    assert result.seconds < 10
+    assert result.seconds < PATIENCE_S
 
 
-def test_endless_log_is_cut(place: Place) -> None:
+def test_endless_log_is_cut(folders: TaskFolders) -> None:
     request = make_request("while True: print('x' * 2**16)")
-    with running(place, *DEADLINE, "executor.limits.log_mb=1") as (executor, ends):
+    with running(folders, *DEADLINE, "executor.limits.log_mb=1") as (executor, ends):
         executor.launch(request)
         result = ends.wait()
 
     assert result.outcome is Outcome.TIMED_OUT
-    assert len(result.log_tail.encode()) <= 4096
-    assert (place.work / str(request.id) / "logs" / "train.log").stat().st_size < 1.1 * 2**20
+    assert len(result.log_tail.encode()) <= TAIL_BYTES
+    assert (folders.work / str(request.id) / "logs" / "train.log").stat().st_size < 1.1 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -371,17 +389,17 @@ def test_endless_log_is_cut(place: Place) -> None:
         pytest.param("pass", id="nothing"),
     ],
 )
-def test_artifact_that_is_no_regular_file_crashes_and_hangs_nobody(place: Place, source: str) -> None:
+def test_artifact_that_is_no_regular_file_crashes_and_hangs_nobody(folders: TaskFolders, source: str) -> None:
     request = make_request(f"import os\nfolder = os.environ['AUTORESEARCH_ARTIFACT']\n{source}")
 
-    result = run_one(place, request)
+    result = run_one(folders, request)
 
     assert result.outcome is Outcome.CRASHED
     assert result.reason.startswith("the artifact ")
-    assert result.seconds < 10
+    assert result.seconds < PATIENCE_S
 
 
-def test_hidden_disk_use_ends_training(place: Place) -> None:
+def test_hidden_disk_use_ends_training(folders: TaskFolders) -> None:
     """Files in a folder that nobody may enter, the watch of another user included."""
     hide = """
         folder = os.environ["AUTORESEARCH_ARTIFACT"] + "/closed"
@@ -394,12 +412,12 @@ def test_hidden_disk_use_ends_training(place: Place) -> None:
             open(str(n), "wb").write(b"x" * 2**20)
     """
 
-    result, _ = attack(place, hide, "executor.limits.artifact_gb=0.015625")
+    result, _ = attack(folders, hide, "executor.limits.artifact_gb=0.015625")
 
     assert result.outcome is Outcome.CRASHED
 
 
-def test_last_try_cannot_leave_word_for_the_next(place: Place) -> None:
+def test_last_try_cannot_leave_word_for_the_next(folders: TaskFolders) -> None:
     leave = """
         import ctypes
         libc = ctypes.CDLL(None)
@@ -407,11 +425,11 @@ def test_last_try_cannot_leave_word_for_the_next(place: Place) -> None:
         for folder in "/tmp", "/dev/shm":
             open(folder + "/word", "w").close()
     """
-    attack(place, leave)
-    shutil.rmtree(place.work / "t-e0001-a1-t1")
+    attack(folders, leave)
+    shutil.rmtree(folders.work / "t-e0001-a1-t1")
 
     stays_inside(
-        place,
+        folders,
         """
         import ctypes
         print("TRIED")
@@ -424,11 +442,11 @@ def test_last_try_cannot_leave_word_for_the_next(place: Place) -> None:
     )
 
 
-def test_controller_survives_and_runs_the_next_try_after_each_attack(place: Place) -> None:
-    with running(place) as (executor, ends):
+def test_controller_survives_and_runs_the_next_try_after_each_attack(folders: TaskFolders) -> None:
+    with running(folders) as (executor, ends):
         for experiment, source in enumerate(("os.kill(-1, 9)", "os.abort()", "os._exit(137)"), start=1):
             executor.launch(make_request(f"import os; {source}", experiment=experiment))
             assert ends.wait().outcome is Outcome.CRASHED
         executor.launch(make_request("import os" + PASS, experiment=9))
         assert ends.wait().outcome is Outcome.SCORED
-    wait_until(lambda: processes_with(str(place.work)) == [], what="no process left")
+    wait_until(lambda: processes_with(str(folders.work)) == [], what="no process left")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exam.rehearsal import Language, make_data
+from exam.language.rehearsal import Language, make_data
 
 from controller.domain import Outcome, Provenance, Result
-from tests.local_task import EXAM, Place, make_request, run_one
-from tests.redteam.hall import CANDIDATES
+from tests.redteam.exams import CANDIDATES
+from tests.support.local_task import EXAM, TaskFolders, make_request, run_one
 
 TRAIN = """
 
@@ -26,30 +26,30 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskFolders]:
     """A task whose training copies a table, with the real exam package and a small sealed data folder."""
     folder = tmp_path_factory.mktemp("sealed")
-    place, language = Place(folder / "task", folder / "campaign"), Language.draw(64, seed=1)
-    place.task.mkdir()
-    shutil.copytree(EXAM, place.task / "exam")
-    shutil.copy(CANDIDATES / "tiny_model.py", place.task)
-    shutil.copy(CANDIDATES / "honest_float32.py", place.task / "train.py")
-    make_data(place.data, language, sequences=256, probes=256)
-    (place.data / "train").mkdir()
-    np.save(place.data / "train/table.npy", language.logits)
-    yield place
-    shutil.rmtree(place.work, ignore_errors=True)
+    folders, language = TaskFolders(folder / "task", folder / "campaign"), Language.draw(64, seed=1)
+    folders.task.mkdir()
+    shutil.copytree(EXAM, folders.task / "exam")
+    shutil.copy(CANDIDATES / "tiny_model.py", folders.task)
+    shutil.copy(CANDIDATES / "honest_float32.py", folders.task / "train.py")
+    make_data(folders.data, language, sequences=256, probes=256)
+    (folders.data / "train").mkdir()
+    np.save(folders.data / "train/table.npy", language.logits)
+    yield folders
+    shutil.rmtree(folders.work, ignore_errors=True)
 
 
-def attempt(place: Place, candidate: str, number: int) -> Result:
+def attempt(folders: TaskFolders, candidate: str, number: int) -> Result:
     """Train, probe and examine one candidate in sandboxes."""
     source = (CANDIDATES / f"{candidate}.py").read_text() + TRAIN
-    return run_one(place, make_request(source, experiment=number, probe_set=number % 2))
+    return run_one(folders, make_request(source, experiment=number, probe_set=number % 2))
 
 
 @pytest.fixture(scope="module")
-def honest_score(place: Place) -> float:
-    result = attempt(place, "honest_float32", 1)
+def honest_score(folders: TaskFolders) -> float:
+    result = attempt(folders, "honest_float32", 1)
     assert result.outcome is Outcome.SCORED, result
     assert result.score is not None
     assert result.score.provenance is Provenance.SEALED
@@ -67,9 +67,9 @@ def honest_score(place: Place) -> float:
     ],
 )
 def test_what_only_breaks_rules_in_vain_is_scored_as_honest(
-    place: Place, honest_score: float, number: int, candidate: str
+    folders: TaskFolders, honest_score: float, number: int, candidate: str
 ) -> None:
-    result = attempt(place, candidate, number)
+    result = attempt(folders, candidate, number)
     assert result.outcome is Outcome.SCORED, result
     assert result.score is not None
     assert result.score.value == pytest.approx(honest_score, abs=1e-4)
@@ -84,10 +84,10 @@ def test_what_only_breaks_rules_in_vain_is_scored_as_honest(
     ],
 )
 def test_cheats_are_rejected_in_the_sandbox_as_outside(
-    place: Place, number: int, candidate: str, sentence: str
+    folders: TaskFolders, number: int, candidate: str, sentence: str
 ) -> None:
-    shutil.copy(CANDIDATES / "raw_connection.py", place.task)
-    result = attempt(place, candidate, number)
+    shutil.copy(CANDIDATES / "raw_connection.py", folders.task)
+    result = attempt(folders, candidate, number)
     assert result.outcome is Outcome.REJECTED, result
     assert sentence in result.reason
 

@@ -34,6 +34,8 @@ class Input:
     fresh: int
     read: int
     written: Mapping[str, int]
+    prefixes: Mapping[str, tuple[float, str]]
+    """What later requests can read once the reply has begun: prefix to the time until which it lives."""
 
     @property
     def total(self) -> int:
@@ -59,8 +61,8 @@ class Cache:
         self._alive: dict[str, tuple[float, str]] = {}
         self._lock = Lock()
 
-    def bill(self, request: Mapping[str, Any], *, model: Model, now: float) -> Input:
-        """What this request reads and writes; remembers what it wrote."""
+    def bill(self, request: Mapping[str, Any], *, model: Model, now: float, begun: bool = True) -> Input:
+        """What this request reads and writes. begun: false if nobody may read what it wrote before `publish`."""
         blocks = list(prompt_blocks(request))
         hashes, sizes = _prefixes(blocks, model=model, request=request)
         places = {i: b["cache_control"].get("ttl", "5m") for i, b in enumerate(blocks) if b.get("cache_control")}
@@ -72,12 +74,20 @@ class Cache:
             read = sizes[hit] if hit >= 0 else 0
             written: dict[str, int] = {}
             done = read
+            prefixes: dict[str, tuple[float, str]] = {}
             for place, ttl in sorted(places.items()):
                 if sizes[place] > done:
                     written[ttl] = written.get(ttl, 0) + sizes[place] - done
                     done = sizes[place]
-                self._alive[hashes[place]] = (now + SECONDS[ttl], ttl)
-        return Input(fresh=sizes[-1] - done, read=read, written=written)
+                prefixes[hashes[place]] = (now + SECONDS[ttl], ttl)
+            if begun:
+                self._alive |= prefixes
+        return Input(fresh=sizes[-1] - done, read=read, written=written, prefixes=prefixes)
+
+    def publish(self, billed: Input) -> None:
+        """The reply has begun: from now on others can read what its request wrote."""
+        with self._lock:
+            self._alive |= billed.prefixes
 
     def _hit(self, hashes: list[str], mark: int, now: float) -> int:
         for place in range(mark, max(-1, mark - LOOK_BACK - 1), -1):

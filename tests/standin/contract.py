@@ -1,4 +1,4 @@
-"""What the Messages API refuses, as a pure function of a request.
+"""Refuses what the Messages API refuses, as a pure function of a request.
 
 The server adds what needs memory: thinking blocks as they were issued, and the size of the context.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tests.standin.models import MODELS, Model
+from tests.standin.models import MODELS, THINKING_EFFORTS, Model
 
 VERSION = "2026-10-21"
 MARKS = 4
@@ -39,16 +39,16 @@ class Refused(Exception):
         super().__init__(message)
         self.status, self.kind, self.code = status, kind, code
 
-    def body(self) -> dict[str, Any]:
+    def body(self, request_id: str) -> dict[str, Any]:
         """The error as the API writes it."""
         error: dict[str, Any] = {"type": self.kind, "message": str(self)}
         if self.code:
             error["details"] = {"error_code": self.code}
-        return {"type": "error", "error": error, "request_id": "req_standin"}
+        return {"type": "error", "error": error, "request_id": request_id}
 
 
 def check_headers(headers: Mapping[str, str], *, key: str) -> None:
-    """Who asks, and in which version."""
+    """Check the key and the version of a request."""
     if "x-api-key" in headers:
         raise Refused("x-api-key is not accepted in this version", status=401, kind="authentication_error")
     if headers.get("authorization") != f"Bearer {key}":
@@ -110,10 +110,10 @@ def _check_options(request: Mapping[str, Any], model: Model) -> None:
         raise Refused("tool_choice: forcing a tool is not possible while the model thinks")
     output = request.get("output_config", {})
     _keys(output, "output_config", required=set(), optional={"effort"})
-    if output and not model.effort:
-        raise Refused("output_config.effort: not supported by this model")
-    if output and output["effort"] not in ("low", "medium", "high", "xhigh", "max"):
-        raise Refused(f"output_config.effort: {output['effort']!r}")
+    if output and output["effort"] not in model.efforts:
+        raise Refused(f"output_config.effort: {output['effort']!r} is not supported by this model")
+    if output and output["effort"] in THINKING_EFFORTS and thinking and thinking["type"] != "adaptive":
+        raise Refused(f"output_config.effort: {output['effort']!r} is not allowed with thinking off")
 
 
 def _check_tools(tools: Sequence[Any]) -> None:
@@ -142,6 +142,8 @@ def _check_strict(schema: Mapping[str, Any], where: str) -> None:
             raise Refused(f"{where}.required: names an unknown property")
     for name, child in schema.get("properties", {}).items():
         _check_strict(child, f"{where}.properties.{name}")
+    if "items" in schema:
+        _check_strict(schema["items"], f"{where}.items")
     for child in schema.get("anyOf", []):
         _check_strict(child, f"{where}.anyOf")
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a call, on demand or at random."""
+"""Faults of a call, on demand or at random."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Fault(StrEnum):
     DISORDER = "deltas before the start"
     ERROR_EVENT = "overload inside a 200 stream"
     STALL = "silence in the stream"
+    SILENCE = "no answer at all, not even headers"
     REFUSAL = "refusal"
     MAX_TOKENS = "cut at max_tokens"
     PAUSE = "pause_turn"

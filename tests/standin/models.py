@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+THINKING_EFFORTS = ("xhigh", "max")
+"""Efforts that need thinking."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
@@ -16,16 +20,16 @@ class Model:
     max_tokens: int = 128_000
     lifecycle: str = "active"
     retires_at: datetime | None = None
-    effort: bool = True
+    efforts: tuple[str, ...] = EFFORTS
     thinking: frozenset[str] = frozenset({"adaptive"})
-    smallest_cached: int = 1024
+    smallest_cached: int = 512
 
     def page(self) -> dict[str, Any]:
-        """What GET /v1/models/ID answers."""
+        """The answer to GET /v1/models/ID."""
         yes, no = {"supported": True}, {"supported": False}
         kinds = ("adaptive", "between_tools", "disabled", "enabled")
         types = {kind: yes if kind in self.thinking else no for kind in kinds}
-        efforts = dict.fromkeys(("low", "medium", "high", "xhigh", "max"), yes if self.effort else no)
+        efforts = {effort: yes if effort in self.efforts else no for effort in EFFORTS}
         return {
             "type": "model",
             "id": self.id,
@@ -38,7 +42,7 @@ class Model:
             "max_input_tokens": self.context,
             "max_tokens": self.max_tokens,
             "capabilities": {
-                "effort": {"supported": self.effort, **efforts},
+                "effort": {"supported": bool(self.efforts), **efforts},
                 "thinking": {"supported": True, "types": types},
                 **dict.fromkeys(("batch", "citations", "image_input", "pdf_input", "structured_outputs"), yes),
             },
@@ -49,9 +53,18 @@ MODELS = {
     model.id: model
     for model in (
         Model(id="claude-opus-5-5"),
-        Model(id="claude-sonnet-5-5", thinking=frozenset({"adaptive", "between_tools", "disabled"})),
-        Model(id="claude-haiku-5-5", thinking=frozenset({"adaptive", "disabled"}), effort=False),
-        Model(id="claude-opus-4-8", lifecycle="deprecated", retires_at=datetime(2026, 12, 10, tzinfo=UTC)),
+        Model(id="claude-sonnet-5-5", thinking=frozenset({"adaptive", "between_tools"})),
+        Model(id="claude-haiku-5-5", thinking=frozenset({"adaptive", "disabled"})),
+        Model(id="claude-opus-5", thinking=frozenset({"adaptive", "disabled"})),
+        Model(
+            id="claude-opus-4-8",
+            lifecycle="deprecated",
+            retires_at=datetime(2026, 12, 10, tzinfo=UTC),
+            efforts=("low", "medium", "high", "max"),
+            thinking=frozenset({"adaptive", "disabled"}),
+            smallest_cached=1024,
+        ),
+        Model(id="claude-haiku-4-5", efforts=(), thinking=frozenset({"adaptive", "disabled"}), smallest_cached=4096),
         Model(id="claude-opus-4-5", lifecycle="retired", retires_at=datetime(2026, 6, 1, tzinfo=UTC)),
     )
 }

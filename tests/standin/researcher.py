@@ -41,7 +41,7 @@ RANGE = re.compile(r"(\d[\d._e]*) to (\d[\d._e]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a model answers: blocks without ids, and why it stopped."""
+    """An answer of a model: blocks without ids, and the reason why it stopped."""
 
     content: list[dict[str, Any]] = field(default_factory=list)
     stop_reason: str = "end_turn"
@@ -71,7 +71,7 @@ class Change:
 
     @property
     def title(self) -> str:
-        """What it does."""
+        """One line about the change."""
         return f"set {self.name} to {self.after}"
 
 
@@ -129,7 +129,7 @@ class Researcher:
 
 
 def submission(change: Change) -> dict[str, Any]:
-    """What is handed in for a change."""
+    """The arguments of a submission of a change."""
     return {
         "category": change.category,
         "title": change.title,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import select
+import socket
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.standin import stream
-from tests.standin.cache import Cache, tokens
+from tests.standin.cache import Cache, Input, tokens
 from tests.standin.contract import Refused, check_headers, check_request, known_model
 from tests.standin.faults import Fault
 from tests.standin.models import MODELS, Model
@@ -23,6 +25,12 @@ from tests.standin.researcher import Researcher, Turn
 
 KEY = "sk-ant-standin-0123456789abcdef"
 STALL_SECONDS = 30.0
+
+THINKING_FACTOR = 8
+"""Thinking tokens billed for each one shown: a reply shows a summary, and is billed for all of it."""
+
+BILLED_REFUSALS = frozenset({"bio", "frontier_llm", "reasoning_extraction"})
+"""Categories of a refusal that is billed although it came before any output."""
 
 HTTP_FAULTS: Mapping[Fault, tuple[int, str, str]] = {
     Fault.RATE_LIMIT: (429, "rate_limit_error", ""),
@@ -58,12 +66,15 @@ class Exchange:
     refusal: str = ""
     message: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
 
 class StandIn:
     """A Messages API on a loopback port. Use as a context manager.
 
     researcher: answers each request. faults: one entry per call. clock: ages the cache. models: to serve others.
+    has_models, has_counting, has_usage: false for a gateway without them. geo: where it answers, told in the usage.
+    page: what a look-up of a model is answered with.
     """
 
     def __init__(
@@ -76,11 +87,18 @@ class StandIn:
         port: int = 0,
         has_models: bool = True,
         has_counting: bool = True,
+        has_usage: bool = True,
+        geo: str = "",
+        page: Callable[[Model], Any] = Model.page,
     ) -> None:
         self.researcher = researcher or Researcher()
         self.journal: list[Exchange] = []
         self.counted = 0
-        self.has_models, self.has_counting = has_models, has_counting
+        self.has_models, self.has_counting, self.has_usage = has_models, has_counting, has_usage
+        self.geo, self.page = geo, page
+        self.key = KEY
+        self.looked_up = 0
+        self.hung_up = threading.Event()
         self.models = models
         self._faults = iter(faults)
         self._clock = clock
@@ -129,8 +147,8 @@ class StandIn:
         with self._lock:
             self.journal.append(exchange)
 
-    def reply(self, request: Mapping[str, Any], fault: Fault | None) -> dict[str, Any]:
-        """The complete message, billed. Raises Refused for what needs memory: thinking blocks, the context."""
+    def reply(self, request: Mapping[str, Any], fault: Fault | None) -> tuple[dict[str, Any], Input]:
+        """The complete message and its bill. Raises Refused for what needs memory: thinking blocks, the context."""
         model = known_model(request["model"])
         self._check_memory(request, model)
         turn = _turned(self.researcher, request, fault)
@@ -139,9 +157,9 @@ class StandIn:
             self._thought |= {block["id"] for block in content if block["type"] == "tool_use"}
         if turn.stop_reason == "pause_turn":
             self._paused.add(json.dumps(content, sort_keys=True))
-        billed = self._cache.bill(request, model=model, now=self._clock())
-        return {
-            "id": f"msg_{self._number():06d}",
+        billed = self._cache.bill(request, model=model, now=self._clock(), begun=False)
+        message = {
+            "id": f"msg_{self.number():06d}",
             "type": "message",
             "role": "assistant",
             "model": model.id,
@@ -149,8 +167,22 @@ class StandIn:
             "stop_reason": turn.stop_reason,
             "stop_sequence": None,
             "stop_details": turn.stop_details,
-            "usage": billed.usage(max(1, tokens(content))),
+            "usage": self._usage(billed, content, turn, most=request["max_tokens"]),
         }
+        return message, billed
+
+    def begin(self, billed: Input) -> None:
+        """A reply has begun: its prompt can be read from the cache."""
+        self._cache.publish(billed)
+
+    def _usage(self, billed: Input, content: list[dict[str, Any]], turn: Turn, *, most: int) -> dict[str, Any]:
+        category = (turn.stop_details or {}).get("category")
+        if turn.stop_reason == "refusal" and not content and category not in BILLED_REFUSALS:
+            return Input(fresh=0, read=0, written={}, prefixes={}).usage(0)
+        thinking = [block for block in content if block["type"] == "thinking"]
+        output = tokens(content) + (THINKING_FACTOR - 1) * (tokens(thinking) if thinking else 0) if content else 0
+        usage = billed.usage(min(output, most))
+        return {**usage, "inference_geo": self.geo} if self.geo else usage
 
     def _check_memory(self, request: Mapping[str, Any], model: Model) -> None:
         size = tokens([request.get("tools"), request.get("system"), request["messages"]])
@@ -168,18 +200,20 @@ class StandIn:
 
     def _issue(self, block: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
         if block["type"] == "tool_use":
-            return {"type": "tool_use", "id": f"toolu_{self._number():06d}", **{k: block[k] for k in ("name", "input")}}
+            return {"type": "tool_use", "id": f"toolu_{self.number():06d}", **{k: block[k] for k in ("name", "input")}}
         if block["type"] == "thinking":
             return {**block, "signature": self._sign(block, request, len(request["messages"]))}
         return dict(block)
 
     def _sign(self, block: Mapping[str, Any], request: Mapping[str, Any], place: int) -> str:
-        """Bound to the model, the text and everything that was said before."""
-        before = json.dumps([_without_marks(m) for m in request["messages"][:place]], sort_keys=True)
+        """Bound to the model, the text and everything that was said before, system and tools included."""
+        said = [request.get("system"), request.get("tools"), request["messages"][:place]]
+        before = json.dumps(_without_marks(said), sort_keys=True)
         signed = f"{request['model']}\n{block['thinking']}\n{before}"
         return hmac.new(b"stand-in", signed.encode(), hashlib.sha256).hexdigest()
 
-    def _number(self) -> int:
+    def number(self) -> int:
+        """A number that was not given before."""
         with self._lock:
             self._numbers += 1
             return self._numbers
@@ -201,6 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+    request_id = ""
 
     def log_message(self, *_: Any) -> None:
         """Quiet: the journal tells."""
@@ -208,18 +243,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Models."""
         standin = self.server.standin
+        self.request_id = f"req_{standin.number():06d}"
         name = self.path.removeprefix("/v1/models/").partition("?")[0]
         try:
-            check_headers(self._headers(), key=KEY)
+            check_headers(self._headers(), key=self.server.standin.key)
+            standin.looked_up += 1
             if not standin.has_models or name not in standin.models:
                 raise Refused(f"model: {name}", status=404, kind="not_found_error")
-            self._send(200, standin.models[name].page())
+            page = standin.page(standin.models[name])
+            if isinstance(page, bytes):
+                return self._send_bytes(200, page, kind="text/html")
+            self._send(200, page)
         except Refused as refused:
-            self._send(refused.status, refused.body())
+            self._send(refused.status, refused.body(self._id()))
 
     def do_POST(self) -> None:
         """Messages and their counting."""
         standin = self.server.standin
+        self.request_id = f"req_{standin.number():06d}"
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         path = self.path.partition("?")[0]
         if path == "/v1/messages/count_tokens" and standin.has_counting:
@@ -227,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/v1/messages":
             self._answer(body)
         else:
-            self._send(404, Refused("not found", kind="not_found_error").body())
+            self._send(404, Refused("not found", kind="not_found_error").body(self._id()))
 
     def _count(self, body: bytes) -> None:
         try:
@@ -235,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.standin.counted += 1
             self._send(200, {"input_tokens": tokens([request.get(k) for k in ("tools", "system", "messages")])})
         except Refused as refused:
-            self._send(refused.status, refused.body())
+            self._send(refused.status, refused.body(self._id()))
 
     def _answer(self, body: bytes) -> None:
         standin = self.server.standin
@@ -248,22 +289,31 @@ class _Handler(BaseHTTPRequestHandler):
                 status, kind, code = HTTP_FAULTS[fault]
                 raise Refused(f"{fault} (key {self.headers.get('authorization')})", status=status, kind=kind, code=code)
             if fault is Fault.HTML_GATEWAY:
-                standin.note(Exchange(request=request, status=502, fault=fault))
+                standin.note(Exchange(request=request, status=502, fault=fault, id=self._id()))
                 return self._send_bytes(502, b"<html><h1>Bad Gateway</h1></html>", kind="text/html")
             if fault is Fault.REFUSED_CONNECTION:
                 standin.note(Exchange(request=request, status=0, fault=fault))
                 self.close_connection = True
                 return None
-            message = standin.reply(request, fault)
+            message, billed = standin.reply(request, fault)
         except Refused as refused:
-            standin.note(Exchange(request=request, status=refused.status, fault=fault, refusal=str(refused)))
+            told = Exchange(request=request, status=refused.status, fault=fault, refusal=str(refused), id=self._id())
+            standin.note(told)
             headers = {"retry-after": RETRY_AFTER[fault]} if fault in RETRY_AFTER else {}
-            return self._send(refused.status, refused.body(), **headers)
-        standin.note(Exchange(request=request, status=200, fault=fault, message=message, usage=message["usage"]))
-        return self._stream(message, fault) if request.get("stream") else self._send(200, message)
+            return self._send(refused.status, refused.body(self._id()), **headers)
+        told = Exchange(
+            request=request, status=200, fault=fault, message=message, usage=message["usage"], id=self._id()
+        )
+        standin.note(told)
+        if fault is Fault.SILENCE:
+            return self._be_silent()
+        if request.get("stream"):
+            return self._stream(message, fault, billed)
+        standin.begin(billed)
+        return self._send(200, message)
 
     def _request(self, body: bytes, *, counting: bool = False) -> dict[str, Any]:
-        check_headers(self._headers(), key=KEY)
+        check_headers(self._headers(), key=self.server.standin.key)
         try:
             request = json.loads(body)
         except ValueError as error:
@@ -271,29 +321,52 @@ class _Handler(BaseHTTPRequestHandler):
         check_request(request, counting=counting)
         return dict(request)
 
-    def _stream(self, message: dict[str, Any], fault: Fault | None) -> None:
+    def _stream(self, message: dict[str, Any], fault: Fault | None, billed: Input) -> None:
         self.send_response(200)
+        self._send_own_headers()
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         broken = fault and fault in STREAM_FAULTS
-        pieces = (
-            stream.broken(message, fault) if broken and fault else (stream.event(*p) for p in stream.events(message))
-        )
+        events = stream.events(message, has_usage=self.server.standin.has_usage)
+        pieces = stream.broken(message, fault) if broken and fault else (stream.event(*p) for p in events)
         try:
             for piece in pieces:
                 self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                self.server.standin.begin(billed)
             self._end(fault)
         except OSError:
             self.close_connection = True
 
     def _end(self, fault: Fault | None) -> None:
         if fault is Fault.STALL:
-            self.server.standin.released.wait(STALL_SECONDS)
+            self._be_silent()
         if fault in (Fault.STALL, Fault.DROPPED):
             self.close_connection = True
         else:
             self.wfile.write(b"0\r\n\r\n")
+
+    def _be_silent(self) -> None:
+        """Say nothing until the client hangs up or the test is over."""
+        until = time.monotonic() + STALL_SECONDS
+        self.close_connection = True
+        while time.monotonic() < until and not self.server.standin.released.wait(0.02):
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                self.server.standin.hung_up.set()
+                return
+
+    def _id(self) -> str:
+        """The id of this request, the same in header, body and journal."""
+        return self.request_id
+
+    def _send_own_headers(self) -> None:
+        """What every answer of the API carries."""
+        self.send_header("request-id", self._id())
+        for kind in ("requests", "input-tokens", "output-tokens"):
+            self.send_header(f"anthropic-ratelimit-{kind}-limit", "4000")
+            self.send_header(f"anthropic-ratelimit-{kind}-remaining", "3999")
+            self.send_header(f"anthropic-ratelimit-{kind}-reset", "2026-11-29T00:00:00Z")
 
     def _headers(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}
@@ -303,6 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_bytes(self, status: int, body: bytes, *, kind: str = "application/json", **headers: str) -> None:
         self.send_response(status)
+        self._send_own_headers()
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         for name, value in headers.items():

@@ -17,8 +17,16 @@ def event(name: str, value: Any) -> bytes:
     return f"event: {name}\ndata: {json.dumps(value, ensure_ascii=False)}\n\n".encode()
 
 
-def events(message: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The events of a complete reply, in order, by name."""
+def events(message: dict[str, Any], *, has_usage: bool = True) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The events of a complete reply, in order, by name; has_usage: false for a gateway that leaves usage out."""
+    for name, value in _whole_events(message):
+        if not has_usage:
+            value.pop("usage", None)
+            value.get("message", {}).pop("usage", None)
+        yield name, value
+
+
+def _whole_events(message: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     usage = message["usage"]
     start = {
         **message,
@@ -56,7 +64,7 @@ def broken(message: dict[str, Any], fault: Fault) -> Iterator[bytes]:
 
 
 def _cut(pairs: list[tuple[str, dict[str, Any]]], fault: Fault) -> int:
-    """How many events still arrive: half of them, or up to the middle of a tool's input."""
+    """Number of events that still arrive: half of them, or up to the middle of a tool's input."""
     deltas = [i for i, (_, v) in enumerate(pairs) if v.get("delta", {}).get("type") == "input_json_delta"]
     return deltas[len(deltas) // 2] + 1 if fault is Fault.CUT_IN_TOOL and deltas else max(3, len(pairs) // 2)
 

@@ -2,73 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-TASK = Path(__file__).resolve().parents[2] / "trainer-image"
+from tests.trainer.small_task import NAME, NOT_ASCII, TASK, Training, run_prepare, run_train
+
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these tests are about the CPU's preset, on any machine
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve the other tests
 sys.path.insert(0, str(TASK))  # the image runs with the task folder as its current one
-
-SIZES = ["--vocabulary", "512", "--sequence-length", "32", "--sequences", "24", "--probes", "16", "--probe-sets", "3"]
-NAME = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
-NOT_ASCII = "Ζωή, τέχνη, καιρός — 人生は短く、術のみちは長い。 Жизнь коротка 🎓🕰️ naïve façade\n"
-
-
-def manifest_of(data: Path) -> dict[str, Any]:
-    """The manifest of a finished folder."""
-    fields: dict[str, Any] = json.loads((data / "manifest.json").read_text())
-    return fields
-
-
-def documents_in(text: str) -> set[int]:
-    """Which of the marked documents a piece of text comes from."""
-    return {int(number) for number in re.findall(r"doc(\d{4})", text)}
-
-
-@dataclass(frozen=True)
-class Training:
-    """One real run of train.py."""
-
-    artifact: Path
-    output: str
-    budget: float  # seconds
-    started: float  # seconds since the epoch, as file times are
-    returncode: int
-
-
-def run_prepare(data: Path, *options: str, source: Path | str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run prepare.py as a user would, with the small sizes of these tests."""
-    command = [sys.executable, str(TASK / "prepare.py"), "--data", str(data), *SIZES]
-    command += ["--source", str(source)] if source else []
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
-
-
-def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: int) -> Training:
-    """Run train.py as an executor would."""
-    environment = os.environ | {
-        "AUTORESEARCH_DATA": str(data),
-        "AUTORESEARCH_ARTIFACT": str(artifact),
-        "AUTORESEARCH_TRAIN_SECONDS": str(seconds),
-        "AUTORESEARCH_SEED": str(seed),
-        "PYTHONUNBUFFERED": "1",
-    }
-    start = time.time()
-    result = subprocess.run(
-        [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + 120
-    )
-    output = (result.stdout + result.stderr).decode()  # text=True would turn the progress line's \r into \n
-    return Training(artifact, output, seconds, start, result.returncode)
 
 
 @pytest.fixture(scope="session")
@@ -128,6 +75,6 @@ def training(data_folder: Path, train_seconds: float, tmp_path_factory: pytest.T
 
 @pytest.fixture(scope="session")
 def artifact(training: Training) -> Path:
-    """What that training left."""
+    """The artifact of that training."""
     assert training.returncode == 0, training.output
     return training.artifact

@@ -9,13 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.trainer.conftest import SIZES, TASK, manifest_of, run_prepare
+from tests.support.waiting import wait_until
+from tests.trainer.small_task import SIZES, TASK, manifest_of, run_prepare
 
 
 def test_same_text_and_seed_make_the_same_folder_whatever_the_paths(marked: tuple[Path, Path], tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_same_text_and_seed_make_the_same_folder_whatever_the_paths(marked: tupl
 
 def test_the_same_text_makes_the_folder_that_it_always_made(marked: tuple[Path, Path]) -> None:
     # Scores of two identities are not comparable: what changes this one ends every campaign's history.
-    identity = "fde1b8065e4ecd6f38e95a7d432922939fa11b4b14621e7d6836cceb7730298d"
+    identity = "048199aa4fb22edbb39cb623e52d34f5ba7e917f9ba3207bc5bcdfa39c245b27"
     assert manifest_of(marked[1])["identity"] == identity
 
 
@@ -125,11 +125,29 @@ def test_damage_is_named_and_repaired(data_folder: Path, text_folder: Path, tmp_
     assert manifest_of(tmp_path / "data") == manifest_of(data_folder)
 
 
+def test_a_folder_of_an_earlier_version_is_left_as_it_is(data_folder: Path, text_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(data_folder, data)
+    (data / "manifest.json").write_text(json.dumps(manifest_of(data) | {"version": 1}))
+    before = sorted(path.stat().st_mtime_ns for path in data.rglob("*"))
+
+    made = run_prepare(data, source=text_folder)
+    checked = run_prepare(data, "--check")
+
+    for said in (made, checked):
+        assert said.returncode == 2
+        assert f"{data} has layout 1, and this version makes layout 2" in said.stderr
+        assert len(said.stderr.splitlines()) == 1
+    assert "choose another --data folder" in made.stderr
+    assert "make one in another folder" in checked.stderr
+    assert sorted(path.stat().st_mtime_ns for path in data.rglob("*")) == before
+
+
 def test_the_command_tells_what_an_exam_of_its_sizes_takes(data_folder: Path, text_folder: Path) -> None:
-    # 24 sequences twice, a quarter of these again, 32 tokens each, over 512 logits; .65 G logits/s.
+    # 24 sequences and a slice of 6, a quarter of these again, 32 tokens each, over 512 logits; .65 G logits/s.
     said = run_prepare(data_folder, source=text_folder).stdout
 
-    assert "exam:       0.000983 G logits, about 0.00151 s on two cores\n" in said
+    assert "exam:       0.000606 G logits, about 0.000933 s on two cores\n" in said
 
 
 def test_an_intact_folder_is_kept_and_says_so(data_folder: Path, text_folder: Path) -> None:
@@ -150,6 +168,15 @@ def test_other_parameters_never_replace_a_folder(data_folder: Path, text_folder:
     assert run_prepare(data_folder, "--check").returncode == 0
 
 
+def test_folder_of_another_preset_is_told_by_the_presets_names(data_folder: Path, text_folder: Path) -> None:
+    made = manifest_of(data_folder)["preset"]
+
+    refused = run_prepare(data_folder, "--preset", "gpu", "--vocabulary", "4096", source=text_folder)
+
+    assert refused.returncode == 2
+    assert f"was made with preset {made}, not gpu (" in refused.stderr
+
+
 def test_a_folder_of_something_else_is_never_replaced(text_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.tex").write_text("years of work")
@@ -164,9 +191,7 @@ def test_a_folder_of_something_else_is_never_replaced(text_folder: Path, tmp_pat
 def test_a_killed_prepare_leaves_nothing_that_looks_finished(text_folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(TASK / "prepare.py"), "--data", str(tmp_path / "data"), "--source", str(text_folder)]
     process = subprocess.Popen([*command, *SIZES])
-    deadline = time.monotonic() + 60
-    while not (tmp_path / ".data.building" / "tokenizer").exists() and time.monotonic() < deadline:
-        pass
+    wait_until((tmp_path / ".data.building" / "tokenizer").exists, what="the tokenizer's folder", interval=0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
 

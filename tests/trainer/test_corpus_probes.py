@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from corpus.probes import draw_probe_set
+from corpus.probes import EVEN_SHARE, cut_chances, draw_probe_set
 
 
 def probe_sets(data: Path) -> Iterable[tuple[npt.NDArray[np.uint16], npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
@@ -49,11 +49,35 @@ def few_tokens() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.ND
     return sequences, generator.integers(0, 9, size=500).astype(np.uint16), np.array([1] * 9 + [0], dtype=np.uint16)
 
 
-def test_cuts_fall_on_every_scored_position_and_no_other(few_tokens: Any) -> None:
+def chances_of(few_tokens: Any) -> npt.NDArray[np.floating]:
+    """Chances of cuts where each token is as hard as its number."""
+    sequences, _, token_bytes = few_tokens
+    return cut_chances(sequences[:, 1:].astype(float), token_bytes[sequences[:, 1:]] > 0)
+
+
+def test_a_cut_is_drawn_in_proportion_to_difficulty_and_its_weight_takes_that_back(few_tokens: Any) -> None:
     sequences, train, token_bytes = few_tokens
+    chances, scored = chances_of(few_tokens), token_bytes[sequences[:, 1:]] > 0
+    assert np.allclose(chances.sum(axis=1), 1)
+    assert (chances[~scored] == 0).all()
+    assert (chances[scored] >= EVEN_SHARE / 8).all()
+    peeks = np.where(sequences[:, 1:] == 8, 2.0, 0.0) * scored  # what a cheat gains that peeks at the hardest token
+    means = []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        probes = draw_probe_set(sequences, train, chances=chances, count=200, generator=generator)
+        gained = peeks[probes["answers/sequences"], probes["answers/cuts"]]
+        means.append(np.mean(probes["answers/weights"] * gained))
+    hit = chances[peeks > 0].sum() / len(sequences)
+    assert hit > 1.4 * (peeks > 0).sum() / scored.sum()
+    assert np.mean(means) == pytest.approx(peeks.sum() / scored.sum(), rel=0.05)
+
+
+def test_cuts_fall_on_every_scored_position_and_no_other(few_tokens: Any) -> None:
+    sequences, train, _ = few_tokens
     generator = np.random.default_rng(1)
 
-    probes = draw_probe_set(sequences, train, token_bytes=token_bytes, count=400, generator=generator)
+    probes = draw_probe_set(sequences, train, chances=chances_of(few_tokens), count=400, generator=generator)
 
     labels = sequences[probes["answers/sequences"], probes["answers/cuts"] + 1]
     assert (labels != 9).all()
@@ -61,10 +85,10 @@ def test_cuts_fall_on_every_scored_position_and_no_other(few_tokens: Any) -> Non
 
 
 def test_a_tail_never_begins_with_the_label_even_by_chance(few_tokens: Any) -> None:
-    sequences, train, token_bytes = few_tokens
+    sequences, train, _ = few_tokens
     generator = np.random.default_rng(1)
 
-    probes = draw_probe_set(sequences, train, token_bytes=token_bytes, count=400, generator=generator)
+    probes = draw_probe_set(sequences, train, chances=chances_of(few_tokens), count=400, generator=generator)
 
     asked = [
         (question[cut + 1], row[cut + 1])

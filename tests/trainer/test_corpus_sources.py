@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import re
 import shutil
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from corpus.documents import Document
+from corpus.sources import open_source
 
-from tests.trainer.conftest import manifest_of, run_prepare
+from tests.trainer.small_task import manifest_of, run_prepare
 
 
 def write_parquet(path: Path, texts: list[str], column: str = "text") -> Path:
@@ -39,47 +43,62 @@ def test_the_default_source_is_this_interpreters_library(tmp_path: Path) -> None
     assert manifest_of(tmp_path / "data")["splits"]["validation"]["documents"] == 24  # one sequence per document
 
 
-def test_a_dataset_in_the_hub_cache_needs_no_network(
-    marked: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text, data = marked
-    snapshot = tmp_path / "datasets--someone--words" / "snapshots" / "0123" / "data"
-    snapshot.mkdir(parents=True)
-    write_parquet(snapshot / "train-00000.parquet", [path.read_text() for path in text.iterdir()])
-    write_parquet(snapshot / "test-00000.parquet", ["left out by the pattern"])
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-
-    run_prepare(tmp_path / "data", "--vocabulary", "300", source="hf:someone/words/data/train-*.parquet")
-
-    assert manifest_of(data)["identity"] == manifest_of(tmp_path / "data")["identity"]
-
-
-def test_a_dataset_that_cannot_be_had_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-    result = run_prepare(tmp_path / "data", source="hf:someone/missing")
-
-    assert result.returncode == 2
-    assert re.fullmatch(
-        r"prepare\.py: hf:someone/missing (is not in the cache|could not be fetched).*\n", result.stderr
-    )
-
-
-def test_binary_files_are_left_out(marked: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_is_no_text_is_left_out_and_told(marked: tuple[Path, Path], tmp_path: Path) -> None:
     text, data = marked
     shutil.copytree(text, tmp_path / "mixed")
     (tmp_path / "mixed" / "picture.png").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "mixed" / "more.txt.gz").write_bytes(gzip.compress(b"packed\n" * 400)[:-9])
+    (tmp_path / "mixed" / "umlauts.txt").write_text("Gr\u00fc\u00dfe\n" * 40, encoding="latin-1")
+    (tmp_path / "mixed" / "wide.txt").write_text("wide\n" * 40, encoding="utf-16")
+    os.mkfifo(tmp_path / "mixed" / "waits-for-ever")
+    (tmp_path / "mixed" / "elsewhere").symlink_to(text)
 
-    run_prepare(tmp_path / "data", "--vocabulary", "300", source=tmp_path / "mixed")
+    result = run_prepare(tmp_path / "data", "--vocabulary", "300", source=tmp_path / "mixed")
 
     assert manifest_of(data)["identity"] == manifest_of(tmp_path / "data")["identity"]
+    assert f"left out: 4 files that are no UTF-8 text, such as {tmp_path / 'mixed' / 'more.txt.gz'}\n" in result.stdout
+    assert f"left out: 2 entries that are no files, such as {tmp_path / 'mixed' / 'elsewhere'}\n" in result.stdout
+
+
+def test_byte_order_marks_line_ends_and_json_lines_stay_as_they_are(text_folder: Path, tmp_path: Path) -> None:
+    texts = {"bom.txt": "\ufeffmarked\n" * 30, "crlf.txt": "both\r\nends\r" * 30, "lines.jsonl": '{"text": "a"}\n' * 30}
+    shutil.copytree(text_folder, tmp_path / "text")
+    for name, text in texts.items():
+        (tmp_path / "text" / name).write_bytes(text.encode())
+
+    found = {item.text for item in open_source([str(tmp_path / "text")]).found if isinstance(item, Document)}
+
+    assert set(texts.values()) <= found
+
+
+def test_a_source_without_any_text_says_what_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "a.zst").write_bytes(b"\x28\xb5\x2f\xfd\xff")
+
+    result = run_prepare(tmp_path / "data", source=tmp_path / "packed")
+
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"prepare.py: {tmp_path / 'packed'} holds no text; left out: "
+        f"1 files that are no UTF-8 text, such as {tmp_path / 'packed' / 'a.zst'}\n"
+    )
+
+
+def test_a_link_that_leads_nowhere_is_named(text_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(text_folder, tmp_path / "text")
+    (tmp_path / "text" / "gone.txt").symlink_to("nowhere")
+
+    result = run_prepare(tmp_path / "data", source=tmp_path / "text")
+
+    assert result.returncode == 2
+    assert re.fullmatch(r"prepare\.py: .*gone\.txt cannot be read \(No such file.*\n", result.stderr)
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         pytest.param(["--source", "nowhere"], "source nowhere is no folder", id="missing source"),
+        pytest.param(["--source", "stdlib", "more"], "source stdlib is no .parquet file, and only", id="two sources"),
         pytest.param(["--probes", "25"], "--probes 25 exceeds --sequences 24", id="more probes than sequences"),
         pytest.param(["--vocabulary", "100"], "--vocabulary must be at least 260", id="vocabulary below all bytes"),
         pytest.param(["--sequences", "0"], "sizes must be at least 1", id="no sequences"),
@@ -96,10 +115,3 @@ def test_bad_requests_are_one_clear_sentence(
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "data").exists()
-
-
-def test_a_column_that_is_not_text_is_named(tmp_path: Path) -> None:
-    result = run_prepare(tmp_path / "data", source=write_parquet(tmp_path / "a.parquet", ["x"], column="content"))
-
-    assert result.returncode == 2
-    assert "has no column 'text', only ['content']" in result.stderr

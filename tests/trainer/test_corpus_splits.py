@@ -12,7 +12,7 @@ from corpus.tokenizer import Tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.conftest import documents_in, manifest_of
+from tests.trainer.small_task import documents_in, manifest_of, run_prepare
 
 
 def split_documents(data: Path) -> dict[str, set[int]]:
@@ -20,8 +20,8 @@ def split_documents(data: Path) -> dict[str, set[int]]:
     tokenizer = Tokenizer.load(data)
     stream = np.fromfile(data / "train" / "tokens.bin", dtype="<u2")
     splits = {"train": documents_in(tokenizer.decode(stream.tolist()))}
-    for name in ("validation", "holdout"):
-        rows = np.load(data / name / "sequences.npy")
+    for name in ("validation", "holdout", "reserve"):
+        rows = np.concatenate([np.load(path) for path in sorted((data / name).rglob("sequences.npy"))])
         splits[name] = set().union(*(documents_in(tokenizer.decode(row.tolist())) for row in rows))
     return splits
 
@@ -112,3 +112,31 @@ def test_windows_are_spread_only_when_documents_run_out(marked: tuple[Path, Path
 
     assert max(sum(owner == other for other in owners) for owner in owners) > 1  # 24 sequences, 15 documents
     assert len({tuple(row) for row in rows.tolist()}) == len(rows)
+
+
+def test_slices_of_the_reserve_share_no_sequence_with_anything(data_folder: Path) -> None:
+    names = ["validation", "holdout", *(f"reserve/{number:03}" for number in range(4))]
+    seen: set[tuple[int, ...]] = set()
+    for name in names:
+        rows = {tuple(row) for row in np.load(data_folder / name / "sequences.npy").tolist()}
+        assert rows.isdisjoint(seen), name
+        seen |= rows
+    counts = manifest_of(data_folder)["splits"]["reserve"]
+    assert (counts["slices"], counts["sequences"], counts["tokens"]) == (4, 24, 24 * 32)
+
+
+def test_a_small_text_gets_a_smaller_reserve_and_a_tiny_one_is_told(marked: tuple[Path, Path], tmp_path: Path) -> None:
+    text = marked[0]
+    sizes = ("--vocabulary", "300", "--reserve-slices", "90")
+
+    made = run_prepare(tmp_path / "less", *sizes, source=text)
+    refused = run_prepare(tmp_path / "none", "--vocabulary", "300", "--reserve-slices", "9999", source=text)
+    without = run_prepare(tmp_path / "without", "--vocabulary", "300", "--reserve-slices", "0", source=text)
+
+    assert made.returncode == 0, made.stderr
+    assert len(list((tmp_path / "less" / "reserve").iterdir())) == 90
+    assert 1 <= len(np.load(tmp_path / "less" / "reserve" / "000" / "sequences.npy")) < 6
+    assert refused.returncode == 2
+    assert "too small for a reserve of 9999 slices" in refused.stderr
+    assert without.returncode == 0, without.stderr
+    assert not (tmp_path / "without" / "reserve").exists()

@@ -10,7 +10,7 @@ from corpus.tokenizer import Tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.conftest import NOT_ASCII
+from tests.trainer.small_task import NOT_ASCII
 
 
 @settings(deadline=None)  # a busy machine is no failure

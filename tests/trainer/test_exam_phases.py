@@ -7,7 +7,6 @@ import math
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +14,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from exam import model
-from exam.dataset import ExamData
-from exam.integrity import Limits
-from exam.marking import REPEATS, Answers, Plan, draw_plan, weigh
-from exam.probe import answer
-from exam.rehearsal import Language, Rehearsal, Stage, examine, hold, make_data, probe
-from exam.result import LIMIT_BYTES, PREFIX, Report
-from exam.selftest import HONEST
+from exam.kit.result import LIMIT_BYTES, PREFIX
+from exam.kit.rounds import REPEATS, Plan, draw_plan
+from exam.language import model
+from exam.language.dataset import ExamData
+from exam.language.evaluation import Answers, evaluate
+from exam.language.integrity import Limits
+from exam.language.probe import answer
+from exam.language.rehearsal import Language, Rehearsal, Stage, make_data, run_exam, run_examine, run_probe
+from exam.language.result import Report
+from exam.language.selftest import HONEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.conftest import TASK
+from tests.support.waiting import wait_until
+from tests.trainer.small_task import TASK
 
 LANGUAGE = Language.draw(32, seed=3)
 
@@ -62,7 +64,7 @@ def own_score(stage: Stage, split: str) -> float:
 
 
 def test_an_honest_model_gets_the_score_it_deserves(stage: Stage) -> None:
-    rehearsal = hold(stage)
+    rehearsal = run_exam(replace(stage, holdout=True))
     result = rehearsal.result
 
     assert result is not None, rehearsal.log
@@ -71,12 +73,65 @@ def test_an_honest_model_gets_the_score_it_deserves(stage: Stage) -> None:
     assert result["holdout_bpb"] == pytest.approx(own_score(stage, "holdout"), abs=1e-3)
     assert (result["probes"], result["sequences"], result["tokens"]) == (48, 64, 64 * 16)
     assert (result["inflation"], result["hits"], result["spread"], result["restart"]) == (0, 0, 0, 0)
+    assert result["fresh"] == 32
+    assert abs(result["freshness"]) < 4 * math.hypot(result["asked_error"], result["freshness_error"])
     assert result["attempt"] == "rehearsal-e0001-a1-t1"
     assert rehearsal.starts >= 2, "a fresh process must have answered, too"
 
 
+def test_an_exam_without_holdout_and_reserve_says_nothing_of_them(stage: Stage) -> None:
+    result = run_exam(replace(stage, reserve=None)).result
+
+    assert result is not None
+    assert result["verdict"] == "scored"
+    assert (result["holdout_bpb"], result["fresh"], result["freshness"]) == (None, 0, None)
+
+
+def noisy_stage(tmp_path: Path, noise: float) -> Stage:
+    """A candidate whose logits tremble, as those of a GPU may, before an exam of many probes."""
+    make_data(tmp_path / "data", LANGUAGE, length=16, sequences=1024, probes=1024)
+    for name in ("task", "artifact"):
+        (tmp_path / name).mkdir()
+    np.save(tmp_path / "artifact/table.npy", LANGUAGE.logits)
+    trembling = f"return lambda t: model(t) + np.random.default_rng().normal(0, {noise}, (*t.shape, len(table)))"
+    (tmp_path / "task/train.py").write_text(HONEST.replace("return model", trembling))
+    return Stage(
+        task=tmp_path / "task",
+        data=tmp_path / "data",
+        artifact=tmp_path / "artifact",
+        work=tmp_path / "work",
+        seconds=100,
+        batch=64,
+    )
+
+
+def test_noise_that_the_baseline_shows_too_passes_and_more_does_not(tmp_path: Path) -> None:
+    stage = noisy_stage(tmp_path, 0.01)
+
+    strict = run_exam(stage).result
+    baseline = run_exam(replace(stage, work=tmp_path / "w2", noise={"AUTORESEARCH_BASELINE_ITSELF": "1"})).result
+    assert strict is not None
+    assert baseline is not None
+    assert strict["test"] == "spread"
+    assert baseline["verdict"] == "scored", baseline["explanation"]
+    told = {
+        f"AUTORESEARCH_BASELINE_{name.upper()}": str(baseline[name])
+        for name in ("spread", "inflation_error", "restart_error")
+    }
+    for number in range(3):
+        again = run_exam(replace(stage, work=tmp_path / f"again{number}", noise=told)).result
+        assert again is not None
+        assert again["verdict"] == "scored", again["explanation"]
+    louder = (stage.task / "train.py").read_text().replace("normal(0, 0.01", "normal(0, 0.1")
+    (stage.task / "train.py").write_text(louder)
+    for which, noise in (("loud", told), ("loud baseline", {"AUTORESEARCH_BASELINE_ITSELF": "1"})):
+        loud = run_exam(replace(stage, work=tmp_path / which, noise=noise)).result
+        assert loud is not None
+        assert loud["verdict"] == "rejected"
+
+
 def test_result_is_the_last_line_and_the_termination_message(stage: Stage) -> None:
-    hold(stage)
+    run_exam(stage)
     message = (stage.work / "result").read_text()
     assert message.startswith(PREFIX)
     assert (stage.work / "examine.log").read_text().splitlines()[-1] == message.rstrip("\n")
@@ -85,12 +140,43 @@ def test_result_is_the_last_line_and_the_termination_message(stage: Stage) -> No
 def test_a_torch_module_goes_through_the_whole_chain(data_folder: Path, artifact: Path, tmp_path: Path) -> None:
     stage = Stage(task=TASK, data=data_folder, artifact=artifact, work=tmp_path / "work", seconds=200)
 
-    result = hold(stage).result
+    result = run_exam(stage).result
 
     assert result is not None
     assert result["verdict"] == "scored", result
     assert 1 < result["val_bpb"] < 8
     assert result["hits"] == 0
+
+
+# What an answer costs -----------------------------------------------------------------------------
+
+
+def test_the_time_of_an_answer_is_measured_without_the_first_call_which_may_compile(stage: Stage) -> None:
+    """Each question holds 8 sequences of 16 tokens, so a pause of 64 ms adds half a millisecond for each of them."""
+    compiles = "    import time\n    return lambda t, calls=[]: (calls or time.sleep(2), calls.append(1), model(t))[2]"
+    pauses = "    import time\n    return lambda t: (time.sleep(0.064), model(t))[1]"
+    seconds = []
+    for name, change in (("plain", "    return model"), ("compiles", compiles), ("pauses", pauses)):
+        (stage.task / "train.py").write_text(HONEST.replace("    return model", change))
+        result = run_exam(replace(stage, work=stage.work / name)).result
+        assert result is not None
+        assert result["verdict"] == "scored", result["explanation"]
+        seconds.append(result["seconds_per_answer"])
+
+    plain, compiled, paused = seconds
+    assert 0 < plain < 0.0005 > compiled
+    assert paused >= 0.0005
+
+
+def test_memory_that_a_model_held_is_told_though_it_was_given_back(stage: Stage) -> None:
+    result = run_exam(replace(stage, work=stage.work / "plain")).result
+    holds = "    held = np.ones(1 << 25)\n    del held\n    return model"
+    (stage.task / "train.py").write_text(HONEST.replace("    return model", holds))
+    more = run_exam(replace(stage, work=stage.work / "more")).result
+
+    assert result is not None
+    assert more is not None
+    assert 0.2 < more["answer_memory_gb"] - result["answer_memory_gb"] < 0.3, "2^25 numbers of 8 bytes are .25 GiB"
 
 
 # Examine -----------------------------------------------------------------------------------------
@@ -99,13 +185,14 @@ def test_a_torch_module_goes_through_the_whole_chain(data_folder: Path, artifact
 def test_the_examiner_imports_nothing_that_could_run_agent_code() -> None:
     program = "import sys, exam.examine; print(*sorted(sys.modules))"
     names = subprocess.run([sys.executable, "-c", program], cwd=TASK, capture_output=True, text=True, check=True).stdout
-    assert not {"exam.model", "exam.probe", "exam.candidate", "torch", "train", "prepare"} & set(names.split())
+    running = ("model", "probe", "candidate")
+    assert not {*(f"exam.language.{name}" for name in running), "torch", "train", "prepare"} & set(names.split())
 
 
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
-        pytest.param(lambda stage: (stage.work / "examine/holdout").unlink(), "cannot be read", id="missing"),
+        pytest.param(lambda stage: (stage.work / "examine/validation").unlink(), "cannot be read", id="missing"),
         pytest.param(lambda stage: (stage.data / "manifest.json").write_text("{}"), "manifest.json", id="manifest"),
     ],
 )
@@ -115,7 +202,7 @@ def test_a_bad_data_folder_is_the_operators_to_mend(
     stage.lay_out()
     harm(stage)
 
-    rehearsal = examine(stage)
+    rehearsal = run_examine(stage)
 
     assert rehearsal.examine_code == 2
     assert rehearsal.result is None
@@ -133,15 +220,28 @@ def test_missing_environment_is_one_sentence_and_exit_2() -> None:
         assert len(ended.stderr.splitlines()) == 1
 
 
-def test_an_exam_without_a_candidate_is_rejected_in_time(stage: Stage) -> None:
+def test_an_exam_without_a_candidate_ends_in_time_and_blames_nobody(stage: Stage) -> None:
     stage.lay_out()
-    assert probe(stage)[0] == 0
+    assert run_probe(stage)[0] == 0
     alone = replace(stage, inside=("sh", "-c", "exec sleep 60"))
 
-    result = examine(alone, "--startup-seconds", "0.5").result
+    rehearsal = run_examine(alone, "--startup-seconds", "0.5")
 
-    assert result is not None
-    assert result["explanation"] == "no candidate connected within 0.5 s"
+    assert (rehearsal.result, rehearsal.examine_code) == (None, 75)
+    assert "no candidate connected within 0.5 s; the machine may be busy" in rehearsal.log
+
+
+def test_a_model_that_loads_too_slowly_costs_a_try_and_is_not_rejected(stage: Stage) -> None:
+    slow = HONEST.replace("def load_model(artifact):", "def load_model(artifact):\n    import time\n    time.sleep(60)")
+    (stage.task / "train.py").write_text(slow)
+    stage.lay_out()
+    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
+
+    rehearsal = run_examine(stage, "--startup-seconds", "3")
+
+    assert (rehearsal.result, rehearsal.examine_code) == (None, 75)
+    assert "the model was not loaded within 3 s" in rehearsal.log
+    assert not (stage.work / "result").exists()
 
 
 def test_the_whole_exam_has_a_limit(stage: Stage) -> None:
@@ -151,7 +251,7 @@ def test_the_whole_exam_has_a_limit(stage: Stage) -> None:
     quick = replace(stage, batch=1)
     (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
 
-    result = examine(quick, "--total-seconds", "2").result
+    result = run_examine(quick, "--total-seconds", "2").result
 
     assert result is not None
     assert result["test"] == "protocol"
@@ -169,6 +269,7 @@ def test_the_result_line_fits_a_termination_message(explanation: str, value: flo
         data="0" * 64,
         probes=512,
         sequences=1024,
+        fresh=48,
         seconds={"startup": 1.0, "exam": None, "probe_scoring": None, "restart": None},
         test="protocol",
         explanation=explanation,
@@ -203,18 +304,23 @@ def exams(draw: st.DrawFn) -> tuple[ExamData, Plan, Answers]:
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     rows, length, vocabulary, probes = draw(st.integers(2, 6)), draw(st.integers(1, 5)), 7, 2
     token_bytes = np.array([1, 2, 3, 1, 4, 1, 0])
-    sequences = generator.integers(0, vocabulary, (2 * rows, length + 1))
-    sequences[:, 1] = generator.integers(0, vocabulary - 1, 2 * rows)  # something to score in every sequence
+    sequences = generator.integers(0, vocabulary, (3 * rows, length + 1))
+    sequences[:, 1] = generator.integers(0, vocabulary - 1, 3 * rows)  # something to score in every sequence
+    reference = generator.exponential(3, (2 * rows, 2))
     data = ExamData(
         token_bytes=token_bytes,
         validation=sequences[:rows],
-        holdout=sequences[rows:],
+        fresh=sequences[rows : 2 * rows],
+        holdout=sequences[2 * rows :],
+        validation_nll=reference[:rows],
+        fresh_nll=reference[rows:],
         probed=generator.permutation(rows)[:probes],
         cuts=np.zeros(probes, int),
+        weights=np.ones(probes),
         identity="",
     )
-    plan = draw_plan(2 * rows, generator)
-    whole = generator.exponential(3, (2 * rows, length)).astype(np.float32)
+    plan = draw_plan(3 * rows, generator)
+    whole = generator.exponential(3, (3 * rows, length)).astype(np.float32)
     fresh = generator.exponential(3, (len(plan.repeats), length)).astype(np.float32)
     return data, plan, Answers(generator.exponential(3, probes).astype(np.float32), whole, fresh)
 
@@ -222,7 +328,7 @@ def exams(draw: st.DrawFn) -> tuple[ExamData, Plan, Answers]:
 @given(exams())
 def test_scores_leave_out_unscored_tokens_and_are_corrected_upwards(exam: tuple[ExamData, Plan, Answers]) -> None:
     data, plan, answers = exam
-    seen, score = weigh(data, plan, answers, Limits())
+    seen, score = evaluate(data, plan, answers, Limits())
 
     size = nats = tokens = 0.0
     for sequence, losses in zip(data.validation, answers.whole, strict=False):
@@ -242,15 +348,32 @@ def test_differences_are_taken_at_the_cuts_and_over_the_repeats(exam: tuple[Exam
     data, plan, answers = exam
     same = Answers(answers.whole[data.probed, data.cuts], answers.whole, answers.whole[plan.repeats])
 
-    seen, _ = weigh(data, plan, same, Limits())
+    seen, _ = evaluate(data, plan, same, Limits())
     assert (seen.inflation, seen.spread, seen.restart) == (0, 0, 0)
 
-    withheld, _ = weigh(data, plan, replace(same, probed=same.probed + 1), Limits())
+    withheld, _ = evaluate(data, plan, replace(same, probed=same.probed + 1), Limits())
     assert withheld.inflation == pytest.approx(1)
     assert withheld.hits == len(data.cuts)
 
-    remembered, _ = weigh(data, plan, replace(same, fresh=same.fresh + 1), Limits())
+    remembered, _ = evaluate(data, plan, replace(same, fresh=same.fresh + 1), Limits())
     assert remembered.restart == pytest.approx(1)
+
+
+@given(exams(), st.floats(0.01, 2))
+def test_freshness_is_what_is_known_of_often_asked_text_and_of_no_other(
+    exam: tuple[ExamData, Plan, Answers], known: float
+) -> None:
+    data, plan, answers = exam
+    honest, _ = evaluate(data, plan, answers, Limits())
+    asked, _, _ = data.parts
+    whole = answers.whole.copy()
+    whole[asked] -= np.float32(known)
+
+    leaked, _ = evaluate(data, plan, replace(answers, whole=whole), Limits())
+
+    assert honest.freshness is not None
+    assert leaked.freshness is not None
+    assert leaked.freshness - honest.freshness == pytest.approx(known, abs=1e-4)
 
 
 # Candidate ---------------------------------------------------------------------------------------
@@ -258,28 +381,24 @@ def test_differences_are_taken_at_the_cuts_and_over_the_repeats(exam: tuple[Exam
 
 def test_a_bad_artifact_is_named_as_such(stage: Stage) -> None:
     stage.lay_out()
-    assert probe(stage)[0] == 0
+    assert run_probe(stage)[0] == 0
     (stage.artifact / "more").symlink_to("/etc/passwd")
 
-    result = examine(stage).result
+    result = run_examine(stage).result
 
     assert result is not None
     assert result["test"] == "artifact"
-    assert result["explanation"] == "the artifact holds a symlink ('more'); only regular files are allowed"
-
-
-def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
+    assert result["explanation"] == (
+        "the artifact holds a symlink ('more') that is absolute or leads outside; "
+        "links must be relative and stay inside"
+    )
 
 
 def test_term_ends_a_candidate_that_waits_for_its_examiner(stage: Stage) -> None:
     stage.lay_out()
     with (stage.work / "log").open("w") as log:
         process = stage.start("candidate", output=log)
-        wait_for(lambda: handles_term(process.pid))
+        wait_until(lambda: handles_term(process.pid), what="its handler of SIGTERM")
         process.terminate()
         assert process.wait(10) == 4
     assert "no examiner listened" in (stage.work / "log").read_text()
@@ -301,7 +420,9 @@ def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
     (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
     with (stage.work / "log").open("w") as log:
         examiner, candidate = stage.start("examine", output=log), stage.start("candidate", output=log)
-        wait_for(lambda: (stage.task / "child").exists() and bool((stage.task / "child").read_text()))
+        wait_until(
+            lambda: (stage.task / "child").exists() and bool((stage.task / "child").read_text()), what="its process id"
+        )
         examiner.kill()
         examiner.wait()
         assert candidate.wait(20) == 4
@@ -313,7 +434,7 @@ def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
 
 def test_the_probe_answers_each_question_at_its_cut(stage: Stage) -> None:
     stage.lay_out()
-    code, log = probe(stage)
+    code, log = run_probe(stage)
     assert code == 0, log
 
     written = np.fromfile(stage.work / "answers/logits.f16", "<f2").reshape(48, 32)
@@ -327,7 +448,7 @@ def test_the_probe_answers_each_question_at_its_cut(stage: Stage) -> None:
 def test_a_probe_without_an_artifact_is_exit_3(stage: Stage) -> None:
     stage.lay_out()
     (stage.artifact / "table.npy").unlink()
-    code, log = probe(stage)
+    code, log = run_probe(stage)
     assert code == 3
     assert log == "probe: the artifact is empty: train.py saved nothing to AUTORESEARCH_ARTIFACT\n"
 
@@ -335,7 +456,7 @@ def test_a_probe_without_an_artifact_is_exit_3(stage: Stage) -> None:
 def test_a_probe_without_questions_is_exit_2(stage: Stage) -> None:
     stage.lay_out()
     (stage.work / "probe/questions").unlink()
-    code, log = probe(stage)
+    code, log = run_probe(stage)
     assert code == 2
     assert "holds no probe set" in log
 
@@ -394,14 +515,15 @@ def test_the_selftest_passes_and_says_what_it_did() -> None:
         "pass  an honest model passes",
         "pass  looking ahead is caught",
         "pass  memory between questions is caught",
+        "pass  knowing the exam's text by heart is caught",
         "pass  an answer of NaN is caught",
     ]
 
 
 def test_the_selftest_fails_when_a_cheat_passes() -> None:
-    from exam.selftest import CASES, outcome
+    from exam.language.selftest import CASES, find_difference
 
     scored = Rehearsal({"verdict": "scored", "test": None, "explanation": None}, 0, 0, 2, "")
-    assert outcome(scored, CASES["an honest model passes"]) is None
-    assert outcome(scored, CASES["looking ahead is caught"]) is not None
-    assert outcome(replace(scored, result=None), CASES["an honest model passes"]) is not None
+    assert find_difference(scored, CASES["an honest model passes"]) is None
+    assert find_difference(scored, CASES["looking ahead is caught"]) is not None
+    assert find_difference(replace(scored, result=None), CASES["an honest model passes"]) is not None

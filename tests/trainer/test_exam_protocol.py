@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from exam import protocol
-from exam.errors import DataError, Rejection
-from exam.protocol import REPLY, REPLY_LIMIT, REPLY_MAGIC, Closed, Deadline, Question
+from exam.kit import wire
+from exam.kit.errors import DataError, Rejection
+from exam.kit.wire import REPLY_LIMIT, Closed, Deadline
+from exam.language import protocol
+from exam.language.protocol import REPLY, REPLY_MAGIC, Question
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,9 +85,9 @@ def test_an_answer_arrives_as_it_was_sent(pair: tuple[socket.socket, socket.sock
     protocol.write_reply(theirs, 3, logits)
 
     header, body = bytearray(REPLY.size), bytearray(QUESTION.reply_bytes)
-    protocol.receive(ours, header, Deadline.after(5), what="header")
+    wire.receive(ours, header, Deadline.after(5), what="header")
     protocol.check_reply(bytes(header), QUESTION)
-    protocol.receive(ours, body, Deadline.after(5), what="body")
+    wire.receive(ours, body, Deadline.after(5), what="body")
 
     np.testing.assert_array_equal(np.frombuffer(body, "<f2").reshape(2, 5, 7), logits)
 
@@ -98,7 +100,7 @@ def test_the_candidate_sees_the_end_of_the_exam_as_no_question(pair: tuple[socke
 
 def test_silence_is_rejected_at_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     with pytest.raises(Rejection, match=r"silence: nothing of answer 3 came within 0\.1 s"):
-        protocol.receive(pair[0], bytearray(10), Deadline.after(0.1), what="answer 3")
+        wire.receive(pair[0], bytearray(10), Deadline.after(0.1), what="answer 3")
 
 
 def test_a_drip_cannot_move_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -113,12 +115,12 @@ def test_a_drip_cannot_move_the_deadline(pair: tuple[socket.socket, socket.socke
     dripping.start()
     began = time.monotonic()
     try:
-        with pytest.raises(Rejection, match=r"too slow: only \d+ of 1000 bytes of answer 3 came within 0.3 s"):
-            protocol.receive(ours, bytearray(1000), Deadline.after(0.3), what="answer 3")
+        with pytest.raises(Rejection, match=r"too slow: only \d+ of 1000 bytes of answer 3 came within 2 s"):
+            wire.receive(ours, bytearray(1000), Deadline.after(2), what="answer 3")
     finally:
         done.set()
         dripping.join()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15, "all 1000 bytes take 20 s"
 
 
 def test_a_closed_connection_is_told_from_silence(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -127,27 +129,27 @@ def test_a_closed_connection_is_told_from_silence(pair: tuple[socket.socket, soc
     theirs.close()
 
     with pytest.raises(Closed, match="after 3 of 10 bytes of answer 3"):
-        protocol.receive(ours, bytearray(10), Deadline.after(5), what="answer 3")
+        wire.receive(ours, bytearray(10), Deadline.after(5), what="answer 3")
 
 
 def test_a_candidate_that_does_not_read_cannot_hold_the_examiner(pair: tuple[socket.socket, socket.socket]) -> None:
     with pytest.raises(Rejection, match=r"question 3 was not read within 0\.2 s"):
-        protocol.send(pair[0], bytes(64 << 20), Deadline.after(0.2), what="question 3")
+        wire.send(pair[0], bytes(64 << 20), Deadline.after(0.2), what="question 3")
 
 
 def test_bytes_that_nobody_asked_for_are_seen(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    assert not protocol.is_waiting(ours)
+    assert not wire.has_unread(ours)
     theirs.sendall(b"x")
-    assert protocol.is_waiting(ours)
+    assert wire.has_unread(ours)
 
 
 @given(st.binary(max_size=20))
 def test_only_the_greeting_is_a_greeting(message: bytes) -> None:
-    if message == struct.pack("<2I", protocol.READY_MAGIC, protocol.VERSION):
+    if message == struct.pack("<2I", wire.READY_MAGIC, wire.VERSION):
         return
     with pytest.raises(Rejection, match="something else than its greeting"):
-        protocol.check_ready(message)
+        wire.check_ready(message)
 
 
 @given(st.integers(1, 8192), st.integers(1, 200_000), st.none() | st.integers(1, 100))

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from exam.errors import DataError, Rejection
-from exam.scoring import CHUNK_LOGITS, bits_per_byte, nll
+from exam.kit.errors import DataError, Rejection
+from exam.language.scoring import CHUNK_LOGITS, bits_per_byte, nll
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy

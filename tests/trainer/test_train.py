@@ -18,7 +18,7 @@ import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.conftest import TASK, Training, run_train
+from tests.trainer.small_task import TASK, Training, run_train
 
 CONFIG = train.Config(vocabulary_size=512)
 SUMMARY = [
@@ -105,7 +105,7 @@ def test_a_run_that_diverges_fails_at_once(data_folder: Path, tmp_path: Path, ra
     result = run_train(task, data_folder, tmp_path / "artifact", seconds=60, seed=1)
 
     assert result.returncode == 1
-    assert result.output.endswith("FAIL\n")
+    assert re.search(r"\nThe training diverged: the loss of step \d+ is \S+ \(limit 100\)\.\nFAIL\n\Z", result.output)
     assert len(losses(result)) < 10
     assert not (tmp_path / "artifact").exists()
 

@@ -1,4 +1,4 @@
-"""How token ids lie in memory and on disk: unsigned little-endian integers, in `.npy` files or one bare stream."""
+"""Token ids in memory and on disk: unsigned little-endian integers, in `.npy` files or one bare stream."""
 
 from __future__ import annotations
 

@@ -9,8 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import Damaged
+from corpus.errors import Damaged, OlderLayout
 from corpus.recipe import Recipe
+
+LAYOUT = 2
+"""Number of the layout of a data folder. 1 had neither a reserve nor a reference model's nll."""
 
 
 def _hash_file(path: Path) -> str:
@@ -23,13 +26,20 @@ def identity_of(files: dict[str, dict[str, str | int]]) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_manifest(data: Path, recipe: Recipe, splits: dict[str, dict[str, int]]) -> None:
-    """Seal the folder: written last and flushed, so a folder with a manifest is a finished one."""
+def write_manifest(
+    data: Path, recipe: Recipe, splits: dict[str, dict[str, int]], *, revision: str | None = None
+) -> None:
+    """Seal the folder: written last and flushed, so a folder with a manifest is a finished one.
+
+    revision: the commit of the data set, where the source is one.
+    """
     paths = sorted(path for path in data.rglob("*") if path.is_file())
     files: dict[str, dict[str, str | int]] = {
         path.relative_to(data).as_posix(): {"sha256": _hash_file(path), "bytes": path.stat().st_size} for path in paths
     }
-    manifest = {"version": 1, **asdict(recipe), "splits": splits, "identity": identity_of(files), "files": files}
+    origin = {} if revision is None else {"revision": revision}
+    sealed = {"splits": splits, "identity": identity_of(files), "files": files}
+    manifest = {"version": LAYOUT, **asdict(recipe), **origin, **sealed}
     with (data / "manifest.json").open("w") as file:
         json.dump(manifest, file, indent=1)
         file.flush()
@@ -53,15 +63,20 @@ def find_mismatch(data: Path, manifest: dict[str, Any]) -> str | None:
 
 
 def read_manifest(data: Path) -> dict[str, Any]:
-    """The manifest of a finished and intact folder; raises Damaged with the first thing that is wrong."""
+    """The manifest of a finished and intact folder.
+
+    Raises Damaged with the first thing that is wrong, OlderLayout for a folder that an earlier version made.
+    """
     try:
         manifest = json.loads((data / "manifest.json").read_text())
     except FileNotFoundError as error:
         raise Damaged(f"{data} has no manifest.json, so it is no finished data folder") from error
     except ValueError as error:
         raise Damaged(f"{data / 'manifest.json'} is no JSON") from error
-    if not isinstance(manifest, dict) or manifest.get("version") != 1 or not isinstance(manifest.get("files"), dict):
-        raise Damaged(f"{data / 'manifest.json'} is no version 1 manifest")
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise Damaged(f"{data / 'manifest.json'} is no manifest")
+    if manifest.get("version") != LAYOUT:
+        raise OlderLayout(f"{data} has layout {manifest.get('version')}, and this version makes layout {LAYOUT}")
     mismatch = find_mismatch(data, manifest)
     if mismatch:
         raise Damaged(mismatch)

@@ -1,6 +1,7 @@
-"""Train, validation and holdout: no document in two of them, and one exam sequence a document as far as there are.
+"""Train, validation, holdout and reserve: no document in two of them, and one exam sequence a document where possible.
 
-Neighbours from one document would make learning during the exam pay.
+Neighbours from one document would make learning during the exam pay. The reserve is cut more densely where text is
+scarce, and its slices are drawn at random from all its sequences.
 """
 
 from __future__ import annotations
@@ -85,12 +86,47 @@ def write_exam_split(
     window, count = recipe.sequence_length, recipe.sequences
     documents, spare = choose_documents(pool, tokenizer, window=window, count=count)
     windows = np.array(cut_windows(documents, window=window, count=count, seed=recipe.seed))
+    save(data / name / "sequences.npy", sequences := _sequences_of(windows, tokenizer))
+    return sequences, _counts_of(documents, windows, tokenizer), spare
+
+
+def write_reserve(
+    data: Path, pool: Sequence[str], tokenizer: Tokenizer, recipe: Recipe
+) -> tuple[list[Tokens], dict[str, int], list[str]]:
+    """Write the slices of the reserve. Returns them, their counts, and the texts that were not needed.
+
+    A slice holds as many sequences as the pool has room for, and at most as many as were asked for.
+    """
+    if not recipe.reserve_slices:
+        return [], {}, list(pool)
+    window, most = recipe.sequence_length, recipe.reserve_slices * recipe.reserve_sequences
+    documents, spare = choose_documents(pool, tokenizer, window=window, count=most)
+    room = sum(len(document) // window for document in documents)
+    size = min(recipe.reserve_sequences, room // recipe.reserve_slices)
+    if size < 1:
+        raise PrepareError(
+            f"the source is too small for a reserve of {recipe.reserve_slices} slices ({room} sequences): add text, "
+            "or ask for fewer --reserve-slices and set task.reserve_slices to the same number"
+        )
+    count = recipe.reserve_slices * size
+    windows = np.array(cut_windows(documents, window=window, count=count, seed=recipe.seed))
+    windows = windows[np.random.default_rng([recipe.seed, 3]).permutation(count)]
+    slices = np.split(_sequences_of(windows, tokenizer), recipe.reserve_slices)
+    for number, part in enumerate(slices):
+        save(data / "reserve" / f"{number:03}" / "sequences.npy", part)
+    counts = {"slices": recipe.reserve_slices, **_counts_of(documents[:count], windows, tokenizer)}
+    return slices, counts, spare
+
+
+def _sequences_of(windows: Tokens, tokenizer: Tokenizer) -> Tokens:
     rows = np.pad(windows, ((0, 0), (1, 0)), constant_values=tokenizer.bos)
-    sequences: Tokens = rows.astype(token_type(recipe.vocabulary_size))
-    save(data / name / "sequences.npy", sequences)
+    sequences: Tokens = rows.astype(token_type(tokenizer.vocabulary_size))
+    return sequences
+
+
+def _counts_of(documents: Sequence[object], windows: Tokens, tokenizer: Tokenizer) -> dict[str, int]:
     scored_bytes = int(tokenizer.byte_lengths()[windows].sum(dtype=np.int64))
-    counts = {"documents": len(documents), "sequences": count, "tokens": windows.size, "bytes": scored_bytes}
-    return sequences, counts, spare
+    return {"documents": len(documents), "sequences": len(windows), "tokens": windows.size, "bytes": scored_bytes}
 
 
 def write_train_split(data: Path, texts: Sequence[str], tokenizer: Tokenizer) -> tuple[Tokens, dict[str, int]]:

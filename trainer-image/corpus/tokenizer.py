@@ -6,11 +6,17 @@ import base64
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from corpus.digestible import Indigestible, cut_blanks, name_panics
+
+BYTES = 256  # the first tokens, which need no merge
 TOKENIZER_CHARACTERS = 200_000_000  # merges hardly change with more text, and learning them takes time
 
 # The GPT-4 pattern with digits in pairs rather than triples, as in nanochat: small vocabularies cannot afford triples.
@@ -50,15 +56,9 @@ class Tokenizer:
         )
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    def train(cls, texts: Sequence[str], vocabulary_size: int) -> Tokenizer:
         """Learn merges from texts. May end with fewer tokens than asked when the texts hold too few pairs."""
-        import rustbpe
-
-        trainer = rustbpe.Tokenizer()
-        trainer.train_from_iterator(
-            _up_to(texts, TOKENIZER_CHARACTERS), vocabulary_size - len(SPECIAL_TOKENS), pattern=PATTERN
-        )
-        ranks = {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
+        ranks = _learn(texts, vocabulary_size - len(SPECIAL_TOKENS))
         return cls(
             pattern=PATTERN, ranks=ranks, special_tokens={name: len(ranks) + i for i, name in enumerate(SPECIAL_TOKENS)}
         )
@@ -80,23 +80,47 @@ class Tokenizer:
         np.save(folder / "token_bytes.npy", self.byte_lengths())
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of text; words that look like special tokens are ordinary text."""
-        return self._encoding.encode_ordinary(text)
+        """Token ids of text; words that look like special tokens are ordinary text. Raises Indigestible."""
+        with name_panics(text):
+            parts = [self._encoding.encode_ordinary(part) for part in cut_blanks(text)]
+        return parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, on all cores."""
-        return self._encoding.encode_ordinary_batch(list(texts), num_threads=os.cpu_count() or 1)
+        """Token ids of each text, on all cores: the library leaves Python's lock while it works."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(pool.map(self.encode, texts))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of token ids; cut characters become the replacement character."""
         return self._encoding.decode(list(tokens))
 
-    def byte_lengths(self) -> npt.NDArray[np.uint16]:
+    def byte_lengths(self) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Bytes each token stands for, (V,), 0 for special tokens.
 
         From the raw token bytes: decoding a part of a UTF-8 character to text first would count 3 bytes for 1.
         """
-        lengths = np.zeros(self.vocabulary_size, dtype=np.uint16)
-        for token in self.ranks.values():
-            lengths[token] = len(self._encoding.decode_single_token_bytes(token))
-        return lengths
+        lengths = np.zeros(self.vocabulary_size, dtype=np.uint32)
+        for token, rank in self.ranks.items():
+            lengths[rank] = len(token)
+        # One letter a million times over makes tokens of half a million bytes.
+        return lengths if lengths.max() > np.iinfo(np.uint16).max else lengths.astype(np.uint16)
+
+
+def _learn(texts: Sequence[str], size: int) -> dict[bytes, int]:
+    """Merges with their ranks. Raises Indigestible with the text that the library cannot take."""
+    import rustbpe
+
+    def learn_from(texts: Iterable[str], size: int) -> dict[bytes, int]:
+        trainer = rustbpe.Tokenizer()
+        parts = chain.from_iterable(map(cut_blanks, _up_to(texts, TOKENIZER_CHARACTERS)))
+        trainer.train_from_iterator(parts, size, pattern=PATTERN)
+        return {bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}
+
+    try:
+        with name_panics(None):
+            return learn_from(texts, size)
+    except Indigestible:
+        for text in texts:  # all of them went in at once; alone, the one that it cannot take panics again
+            with name_panics(text):
+                learn_from([text], BYTES)
+        raise

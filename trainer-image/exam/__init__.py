@@ -1,5 +1,16 @@
-"""The sealed exam: four phases that train an agent's file, question what it made, and score the answers.
+"""The sealed exam: phases that train an agent's file, question what it trained, and score the answers.
 
-`supervise`, `probe` and `candidate` run beside or around agent code; `examine` scores and never imports,
-unpickles or executes anything the agent wrote. docs/exam.md tells the protocol and its limits.
+docs/exam.md describes the walls, the protocol of language models and their limits; docs/examiner.md any other task.
+
+| here | does |
+|---|---|
+| `supervise` | phase `train` of every task: runs the training under a hard budget |
+| `probe`, `candidate`, `examine` | the other phases of a language model: `python -m exam.probe` and so on |
+| `examiner`, `sealing` | what the author of another task imports, in its examiner.py and its prepare.py |
+| `selftest` | five small exams on one machine |
+| `kit/` | what serves every task: the walls, the connection, the result line |
+| `language/` | what is special to language models: data, probes, marking, integrity |
+
+Agent code runs only inside or below `supervise`, `probe` and `candidate`. `examine` never imports, unpickles or
+executes anything that the agent wrote.
 """

@@ -1,56 +1,54 @@
-"""One proposal: a fresh conversation from the opening prompt to a submission, inside its limits.
+"""One proposal: a fresh conversation from the opening prompt to a submission.
 
-It asks, waits and gives up by itself: calls, seconds, dollars and broken streams are all limited. What a reply does
-is the dialogue's business.
+The conversation asks for a reply, runs the tools that the reply calls, and asks again, until one of them submits or a
+limit is reached. A reply that did not end well runs no tool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
-from random import Random
-from typing import assert_never
+from typing import Any, assert_never
 
-from controller import money
-from controller.agent.claude import tools, toolset
 from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply, TooLong
-from controller.agent.claude.dialogue import Dialogue, Ended
-from controller.agent.claude.ledger import Ledger
-from controller.agent.claude.patience import delay
+from controller.agent.claude.bill import Bill
+from controller.agent.claude.messages import Messages, make_result_block
+from controller.agent.claude.setbacks import Effects, NoSubmission, ProposalLimits, Setbacks
 from controller.agent.claude.transcript import Transcript
-from controller.agent.claude.untrusted import one_line
-from controller.agent.claude.wire import Wire
+from controller.agent.desk.desk import Desk
+from controller.agent.desk.draft import Draft
+from controller.agent.desk.tools import ToolResult, run_tool
+from controller.agent.desk.toolset import Submit
 from controller.domain import Proposal
 from controller.errors import AgentError
-from controller.ports import Abandoned, Waiting, WaitReason
+from controller.ports import Abandoned
+from controller.text.safe_text import one_line
 
-INTERRUPTIONS = 3
+MOST_MALFORMED = 3
+"""Replies that could not be used as a submission, after which the proposal ends: a model rarely recovers then."""
+
+LAST_REPLIES = 3
+"""Number of replies left from which the model is told to submit."""
+
+CALLS_IN_A_REPLY = 10
+"""Most tool calls of one reply that are carried out; the rules tell the model so.
+
+The API looks for a cached prefix about twenty blocks back from a cache mark, and each call takes two blocks.
+"""
+
+HYPOTHESIS_CHARACTERS = 2_000
+"""Most characters of a hypothesis: it is kept in memory, in a commit's message and in every report."""
+
+NO_TOOL = "You ended without a tool. Use the tools, and end with submit."
+CUT = "Your last reply was cut at its length limit, and nothing of it was carried out. Answer more briefly."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one proposal may use. waiting: seconds of waiting in a row, where another stands in for those who wait."""
+@dataclass(frozen=True, slots=True)
+class ConversationResult:
+    """The answer of a conversation, and why there is no proposal if there is none."""
 
-    calls: int
-    seconds: float
-    waiting: float = inf
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """The effects a conversation has, all injected.
-
-    wait: sleep that returns True at once when the campaign stops. notice: told what the proposal waits for,
-    None when it goes on.
-    """
-
-    wire: Wire
-    clock: Callable[[], float]
-    wait: Callable[[float], bool]
-    stopped: Callable[[], bool]
-    random: Random
-    notice: Callable[[Waiting | None], None] = lambda _: None
+    answer: Proposal | Abandoned
+    end: NoSubmission | None = None
 
 
 class Conversation:
@@ -60,146 +58,199 @@ class Conversation:
         self,
         opening: Question,
         *,
-        desk: tools.Desk,
-        limits: Limits,
-        around: Surroundings,
-        ledger: Ledger,
+        desk: Desk,
+        limits: ProposalLimits,
+        effects: Effects,
+        bill: Bill,
+        transcript: Transcript,
+        longest_tokens: int,
         estimate: int,
     ) -> None:
+        """longest_tokens: most output tokens that the model can make. estimate: input tokens of the opening."""
         self._opening = opening
-        self._base = desk.request.base
-        self._limits = limits
-        self._around = around
-        self._ledger = ledger
-        self._deadline = around.clock() + limits.seconds
-        self._transcript = Transcript(around.wire.redact)
-        self._dialogue = Dialogue(
-            [dict(m) for m in opening.messages], desk=desk, transcript=self._transcript, context=estimate
-        )
-        self._asked = self._interruptions = self._failures = 0
-        self._waited = 0.0
+        self._desk = desk
+        self._draft = Draft.of(desk.request.files)
+        self._most_replies = limits.calls
+        self._warming = effects.warming
+        self._bill = bill
+        self._transcript = transcript
+        self._setbacks = Setbacks(limits, effects, transcript)
+        self._messages = Messages(opening.messages, tokens=estimate)
+        self._longest_tokens = longest_tokens
+        self._max_tokens = opening.max_tokens
+        # Output tokens that the next call needs at least, since a reply was cut.
+        self._least_tokens = 0
+        # New notes for later proposals; None if there are none.
+        self._notes: str | None = None
+        self._replies = 0
+        # Replies that could not be used as a submission.
+        self._malformed = 0
 
-    def run(self, *, agent: str, strategy: str) -> Proposal | tuple[Ended, Abandoned]:
+    def run(self, *, agent: str, strategy: str) -> ConversationResult:
         """Converse until there is a submission, or a reason why there is none. Raises AgentError."""
-        self._open()
+        self._transcript.add_opening(self._opening)
         while True:
-            end = self._stop_before_asking() or self._ask_once()
-            if isinstance(end, toolset.Submit):
-                return self._proposal(end, agent=agent, strategy=strategy)
-            if isinstance(end, Ended):
-                return end, self._abandoned(end)
+            end = self._setbacks.find_end(replies=self._replies) or self._ask()
+            if isinstance(end, Submit):
+                return ConversationResult(self._make_proposal(end, agent=agent, strategy=strategy))
+            if isinstance(end, NoSubmission):
+                return ConversationResult(self._abandon(end), end)
 
-    # -- one call -------------------------------------------------------------------------------------------------
+    # -- one call: None if the conversation goes on ----------------------------------------------------------------
 
-    def _stop_before_asking(self) -> Ended | None:
-        around = self._around
-        if around.stopped():
-            return Ended("the campaign is stopping")
-        if around.clock() >= self._deadline:
-            return Ended(f"no submission within {self._limits.seconds:.0f} seconds")
-        if self._asked >= self._limits.calls:
-            return Ended(f"no submission within {self._limits.calls} calls")
-        return None
+    def _ask(self) -> NoSubmission | Submit | None:
+        if self._replies:
+            return self._ask_booked(begun=lambda: None)
+        with self._warming.take_turn(self._opening, give_up=self._setbacks.is_over) as begun:
+            return self._ask_booked(begun=begun)
 
-    def _ask_once(self) -> Ended | toolset.Submit | None:
-        context = self._dialogue.context
-        question = replace(self._opening, messages=self._dialogue.messages)
-        begun = self._ledger.begin(context, give_up=self._out_of_time)
-        if begun is None:
-            return self._stop_before_asking() or self._out_of_money()
-        answer = self._around.wire.ask(question, give_up=self._out_of_time)
-        self._write_down(answer, self._ledger.settle(begun, answer, input_tokens=context))
+    def _ask_booked(self, *, begun: Callable[[], None]) -> NoSubmission | Submit | None:
+        """begun: called when the reply has begun."""
+        booked = self._bill.ask(
+            replace(self._opening, messages=self._messages.sent, max_tokens=self._max_tokens),
+            input_tokens=self._messages.tokens,
+            least_output=self._least_tokens,
+            give_up=self._setbacks.is_over,
+            begun=begun,
+        )
+        if booked is None:
+            return self._setbacks.find_end(replies=self._replies) or self._run_out_of_money()
+        self._transcript.add_answer(booked.answer, booked.call)
+        return self._act_on(booked.answer, allowed=booked.allowed)
+
+    def _run_out_of_money(self) -> NoSubmission:
+        """No call fits the budget. If this proposal made none, no new conversation can make one now either."""
+        short = not self._bill.cost.calls
+        return NoSubmission("the next call could cross the dollar budget", short_of_money=short, fruitless=False)
+
+    def _act_on(self, answer: Answer, *, allowed: int) -> NoSubmission | Submit | None:
+        """allowed: output tokens that the reply was allowed."""
         match answer:
             case Reply():
-                self._asked += 1
-                self._interruptions = self._failures = 0
-                self._waited = 0.0
-                return self._dialogue.heed(answer, left=self._limits.calls - self._asked)
-            case Interrupted():
-                self._interruptions += 1
-                if self._interruptions > INTERRUPTIONS:
-                    return Ended(f"the reply broke off {self._interruptions} times ({answer.reason})", retry_after=30)
-                return self._wait(answer.reason, WaitReason.BROKEN_STREAM, None)
-            case Busy():
-                return self._wait(answer.reason, answer.kind, answer.retry_after)
+                self._replies += 1
+                self._setbacks.end_row()
+                if answer.stop_reason == "max_tokens" and allowed < self._longest_tokens:
+                    self._allow_longer_reply(allowed)
+                    return None
+                return self._carry_out(answer)
+            case Interrupted() | Busy():
+                return self._setbacks.wait_after(answer)
             case GivenUp():
-                return self._stop_before_asking() or Ended("the call was given up")
+                end = self._setbacks.find_end(replies=self._replies)
+                return end or NoSubmission("the call was given up", fruitless=False)
             case TooLong():
-                return Ended(f"the conversation outgrew the model's context ({answer.reason})", too_long=True)
+                return NoSubmission(f"the conversation outgrew the model's context ({answer.reason})", too_long=True)
             case Hopeless():
                 raise AgentError(answer.reason)
             case _:
                 assert_never(answer)
 
-    def _wait(self, reason: str, kind: WaitReason, retry_after: float | None) -> Ended | None:
-        around = self._around
-        self._failures += 1
-        seconds = delay(failures=self._failures, retry_after=retry_after, random=around.random)
-        self._transcript.add("wait", seconds=round(seconds, 1), reason=reason)
-        if around.clock() + seconds >= self._deadline:
-            return Ended(f"waiting would outlast the proposal ({reason})", retry_after=seconds)
-        self._waited += seconds
-        if self._waited > self._limits.waiting:
-            return Ended(f"another stands in, for waiting would take too long ({reason})", retry_after=seconds)
-        around.notice(Waiting(reason=kind, text=f"{one_line(reason)}; asking again in {seconds:.0f} s"))
-        stopped = around.wait(seconds)
-        around.notice(None)
-        return Ended("the campaign is stopping") if stopped else None
+    def _allow_longer_reply(self, allowed: int) -> None:
+        """Let the next call ask the same with twice the room: the reply was cut, and nothing of it was carried out."""
+        self._least_tokens = min(self._longest_tokens, 2 * allowed)
+        self._max_tokens = max(self._max_tokens, self._least_tokens)
+        self._transcript.add("cut", allowed=allowed, next=self._least_tokens)
 
-    def _out_of_money(self) -> Ended:
-        """The budget is exhausted only if nothing was spent here: what remains may do for a new conversation."""
-        return Ended("the next call could cross the dollar budget", exhausted=not self._ledger.cost.calls)
+    # -- one whole reply: None if the conversation goes on ---------------------------------------------------------
 
-    def _out_of_time(self) -> bool:
-        return self._around.stopped() or self._around.clock() >= self._deadline
+    def _carry_out(self, reply: Reply) -> NoSubmission | Submit | None:
+        self._messages.note_reply(reply)
+        match reply.stop_reason:
+            case "tool_use":
+                return self._use_tools(reply)
+            case "pause_turn":
+                # The API paused a long turn: sending the reply back lets the model go on.
+                self._messages.add_text(reply)
+                return None
+            case "refusal":
+                reason = f"the model refused ({reply.explanation or 'no reason given'})"
+                return NoSubmission(reason, refused=True, category=reply.category)
+            case "model_context_window_exceeded":
+                return NoSubmission("the conversation outgrew the model's context", too_long=True)
+            case "max_tokens":
+                return self._object(CUT)
+            case _:
+                self._messages.add_text(reply)
+                return self._object(NO_TOOL)
 
-    def _write_down(self, answer: Answer, call: money.CallRecord) -> None:
-        self._transcript.add(
-            "answer",
-            call=call.id,
-            outcome=call.outcome,
-            reason="" if isinstance(answer, (Reply, GivenUp)) else answer.reason,
-            usage=dict(call.raw),
-            dollars=call.dollars,
-            content=answer.content if isinstance(answer, Reply) else None,
-        )
+    def _use_tools(self, reply: Reply) -> NoSubmission | Submit | None:
+        calls = [block for block in reply.content if block["type"] == "tool_use"]
+        if not calls:
+            return self._object(NO_TOOL)
+        blocks: list[dict[str, Any]] = []
+        failed = False
+        for place, call in enumerate(calls):
+            result = self._run_tool(call, crowded=place >= CALLS_IN_A_REPLY, failed=failed)
+            self._draft = result.draft
+            self._notes = self._notes if result.notes is None else result.notes
+            failed = failed or result.failed
+            if result.refused:
+                self._malformed += 1
+            blocks.append(make_result_block(call["id"], result))
+            if result.submitted:
+                self._transcript.add("results", content=blocks)
+                return result.submitted
+        left = self._most_replies - self._replies
+        if 0 < left <= LAST_REPLIES:
+            blocks.append({"type": "text", "text": f"{left} more replies: submit now."})
+        self._messages.add_results(reply, blocks)
+        self._transcript.add("results", content=blocks)
+        return self._give_up_if_malformed()
+
+    def _run_tool(self, call: dict[str, Any], *, crowded: bool, failed: bool) -> ToolResult:
+        """Carry out one call. After a failed edit a submission would not be what the model meant."""
+        if crowded:
+            text = f"at most {CALLS_IN_A_REPLY} calls in one reply"
+            return ToolResult(draft=self._draft, text=text, failed=True)
+        if failed and call["name"] == "submit":
+            text = "not submitted: a call before it in this reply failed"
+            return ToolResult(draft=self._draft, text=text, failed=True)
+        return run_tool(call["name"], call["input"], draft=self._draft, desk=self._desk)
+
+    def _object(self, text: str) -> NoSubmission | None:
+        """Answer a reply that did nothing; it counts as a malformed submission."""
+        self._malformed += 1
+        self._messages.add_objection(text)
+        self._transcript.add("nudge", text=text)
+        return self._give_up_if_malformed()
+
+    def _give_up_if_malformed(self) -> NoSubmission | None:
+        if self._malformed < MOST_MALFORMED:
+            return None
+        return NoSubmission(f"{MOST_MALFORMED} replies could not be used as a submission")
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        opening = self._opening
-        self._transcript.add(
-            "opening",
-            model=opening.model,
-            effort=opening.effort,
-            thinking=opening.thinking,
-            max_tokens=opening.max_tokens,
-            tools=list(opening.tools),
-            system=list(opening.system),
-            messages=list(opening.messages),
-        )
-
-    def _proposal(self, submitted: toolset.Submit, *, agent: str, strategy: str) -> Proposal:
-        draft = self._dialogue.draft
-        self._transcript.add("submitted", title=submitted.title, diff=draft.diff)
+    def _make_proposal(self, submitted: Submit, *, agent: str, strategy: str) -> Proposal:
+        self._transcript.add("submitted", title=submitted.title, diff=self._draft.diff)
         return Proposal(
-            base=self._base,
-            files=draft.changed,
+            base=self._draft.commit or self._desk.request.base,
+            files=self._draft.changed,
             title=f"{submitted.category}: {one_line(submitted.title, limit=90)}",
-            hypothesis=submitted.hypothesis.strip(),
+            hypothesis=_cut(submitted.hypothesis.strip(), HYPOTHESIS_CHARACTERS),
             agent=agent,
             strategy=strategy,
             expected_effect=one_line(submitted.expected_effect, limit=300),
-            cost=self._ledger.cost,
+            cost=self._bill.cost,
             transcript=self._transcript.text(),
+            notes=self._read_notes(),
         )
 
-    def _abandoned(self, end: Ended) -> Abandoned:
+    def _abandon(self, end: NoSubmission) -> Abandoned:
         self._transcript.add("abandoned", reason=end.reason)
         return Abandoned(
             reason=end.reason,
-            cost=self._ledger.cost,
-            exhausted=end.exhausted,
+            cost=self._bill.cost,
+            short_of_money=end.short_of_money,
             retry_after=end.retry_after,
             transcript=self._transcript.text(),
+            notes=self._read_notes(),
         )
+
+    def _read_notes(self) -> str | None:
+        """The notes as they are kept in the lab."""
+        return None if self._notes is None else self._transcript.redact(self._notes)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

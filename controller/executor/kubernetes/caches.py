@@ -1,6 +1,6 @@
-"""What the cluster last said about one campaign: its Jobs, its pods, and the namespace's warnings.
+"""Caches of a campaign's Jobs and pods, and of the namespace's warning events.
 
-Three watches for a whole campaign, however many attempts run. The handlers are called on the watches' threads.
+There are three watches per campaign, however many attempts run. The handlers are called on the watches' threads.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from controller.executor.kubernetes.naming import campaign_selector
 from controller.executor.kubernetes.watch import READ_SECONDS, Handler, Reflector
 
 JOB_NAME = "batch.kubernetes.io/job-name"
+"""Label that the Job controller gives to a pod: the name of its Job."""
+
 SYNC_SECONDS = 30.0
+"""Seconds to wait at the start for the first complete lists; ten thousand Jobs take a few seconds."""
+
 SILENT_SECONDS = 2 * READ_SECONDS
+"""Seconds of silence that are reported as trouble: by then a watch was found dead and could not be opened anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handlers:
-    """Who is told of a change: called with the object and whether it is gone."""
+    """The functions that are called when an object changes."""
 
     job: Handler
     pod: Handler
@@ -28,18 +33,25 @@ class Handlers:
 
 
 class Caches:
-    """The three reflectors, started and stopped together."""
+    """The three caches, started and stopped together."""
 
-    def __init__(self, client: Client, tag: str, handlers: Handlers) -> None:
-        selector = campaign_selector(tag)
+    def __init__(self, client: Client, tag: str, handlers: Handlers, *, studies: bool = False) -> None:
+        # The Job controller copies the labels of the Job's template to its pods, so one selector finds both.
+        selector = campaign_selector(tag, studies=studies)
         self._namespace = client.namespace
-        self._jobs = Reflector(client, JOBS, key=_name, changed=handlers.job, labelSelector=selector)
+        self._jobs = Reflector(client, JOBS, key=_name_of, changed=handlers.job, labelSelector=selector)
         self._pods = Reflector(client, PODS, key=job_of_pod, changed=handlers.pod, labelSelector=selector)
-        self._events = Reflector(client, EVENTS, key=_about, changed=handlers.event, fieldSelector="type=Warning")
+        # Events carry no labels of the object that they are about, so the campaign's cannot be selected.
+        self._events = Reflector(
+            client, EVENTS, key=_uid_of_subject, changed=handlers.event, fieldSelector="type=Warning"
+        )
         self._all = (self._jobs, self._pods, self._events)
 
     def start(self) -> None:
-        """Begin, and wait for the first complete lists: nothing may be created before. Raises ClusterError."""
+        """Start, and wait for the first complete lists. Raises ClusterError.
+
+        Nothing may be created before that: it could exist already.
+        """
         for reflector in self._all:
             reflector.start()
         for reflector in self._all:
@@ -54,7 +66,7 @@ class Caches:
             reflector.stop()
 
     def synced(self) -> bool:
-        """Whether every cache has had its first complete list."""
+        """True if every cache has had its first complete list."""
         return all(reflector.wait_synced(0) for reflector in self._all)
 
     def every_job(self) -> tuple[Object, ...]:
@@ -62,7 +74,7 @@ class Caches:
         return self._jobs.all()
 
     def jobs(self, name: str) -> tuple[Object, ...]:
-        """Jobs of this name: one, or for a moment two while a name is reused."""
+        """Jobs of this name: one, or for a moment two when a name is reused."""
         return self._jobs.find(name)
 
     def pods(self, job: str) -> tuple[Object, ...]:
@@ -70,15 +82,18 @@ class Caches:
         return self._pods.find(job)
 
     def warnings(self, *uids: str) -> tuple[Object, ...]:
-        """Warning events about these objects."""
-        return tuple(event for uid in uids for event in self._events.find(uid))
+        """Warning events about the objects with these uids."""
+        found: list[Object] = []
+        for uid in uids:
+            found.extend(self._events.find(uid))
+        return tuple(found)
 
     def ages(self) -> Mapping[str, float]:
-        """Seconds since each watch last heard anything, bookmarks included."""
+        """Seconds since each watch last heard from the API server, bookmarks included."""
         return {reflector.plural: reflector.age for reflector in self._all}
 
     def silence(self) -> str:
-        """Says for how long the API server has said nothing, once that is longer than bookmarks explain."""
+        """One sentence if the API server has sent nothing for longer than it can be silent; else empty."""
         oldest = max(self._all, key=lambda reflector: reflector.age)
         if oldest.age < SILENT_SECONDS:
             return ""
@@ -90,9 +105,10 @@ def job_of_pod(pod: Object) -> str:
     return str(pod["metadata"].get("labels", {}).get(JOB_NAME, ""))
 
 
-def _name(found: Object) -> str:
+def _name_of(found: Object) -> str:
     return str(found["metadata"]["name"])
 
 
-def _about(event: Object) -> str:
+def _uid_of_subject(event: Object) -> str:
+    """Uid of the object that an event is about."""
     return str(event["involvedObject"].get("uid", ""))

@@ -1,9 +1,8 @@
-"""Requests to the API server: plain dicts in, parsed JSON out.
+"""Sends requests to the Kubernetes API server: plain dicts in, parsed JSON out.
 
-Paths and bodies are ours: the client library's models drop fields that a newer cluster knows, and cost three to
-five times the time. Every request has a timeout, is counted once, and answers in one of three ways: a value,
-`Refused` or `Unavailable`. Nothing is sent twice here: the work queue repeats whole steps, which look at the
-cluster first.
+The client library's models are not used: they drop fields that only a newer cluster knows, and parsing takes three to
+five times as long. Every request has a timeout, is counted once, and ends in one of three ways: a value, `Refused` or
+`Unavailable`. No request is repeated here. The work queue repeats whole steps, which look at the cluster first.
 """
 
 from __future__ import annotations
@@ -18,13 +17,17 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from controller.executor.kubernetes.errors import Refused, failure_of, translated
+from controller.executor.kubernetes.errors import Refused, error_of_response, translate_errors
 
 Object = dict[str, Any]
 Observe = Callable[[str, str, str, float], None]
+"""Called after each request with its verb, resource, HTTP code (or `error`) and seconds."""
 
 CONNECT_SECONDS = 3.0
+"""Seconds to open a connection; within a network that takes milliseconds, so three mean that the host is away."""
+
 READ_SECONDS = 30.0
+"""Seconds to wait for the next bytes of an answer. The library's default is to wait for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,50 +46,78 @@ LEASES = Resource("apis/coordination.k8s.io/v1", "leases")
 
 
 def unobserved(verb: str, resource: str, code: str, seconds: float) -> None:
-    """Count nothing."""
+    """Do nothing: the `Observe` of a client whose requests are not counted."""
 
 
 def _unguarded() -> None:
-    """Let every write pass."""
+    """Do nothing: the guard of a client that may always write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Requests to one namespace; may be used by many threads at once.
-
-    observe: called after each request with verb, resource, HTTP code (or `error`) and seconds.
-    guard: called before each write; raises when this process may not write any more (`lease`).
-    """
+    """Requests to one namespace. Several threads may use it at once."""
 
     host: str
+    """Address of the API server, such as `https://10.96.0.1:443`."""
+
     namespace: str
+
     pool: Any
+    """urllib3's pool of connections, with TLS set up."""
+
     credentials: Callable[[], Mapping[str, str]]
+    """Returns the headers that authenticate a request."""
+
     observe: Observe = unobserved
+
     guard: Callable[[], None] = _unguarded
+    """Called before each write. Raises if this process may no longer write (`lease`)."""
 
     def guarded(self, guard: Callable[[], None]) -> Client:
-        """The same client, whose writes ask `guard` first."""
+        """The same client with another guard."""
         return replace(self, guard=guard)
 
     def close(self) -> None:
-        """Close the connections that are idle; those in use close when they are done."""
+        """Close the idle connections. Those in use close when their request ends."""
         pools = self.pool.pools
-        for key in pools.keys():  # noqa: SIM118 - it is no dict, and refuses to be iterated
+        for key in pools.keys():  # noqa: SIM118 - urllib3's container is no dict, and cannot be iterated
             pools[key].close()
-        self.pool.clear()  # alone, it leaves open sockets to the garbage collector
+        self.pool.clear()  # forgets the pools; their sockets would stay open until garbage collection
 
     def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
+        # The default role system:public-info-viewer lets everybody read this path.
         answer = self._json("get", "version", "GET", "/version")
-        return int(answer["major"]), int("".join(c for c in answer["minor"] if c.isdigit()))
+        minor = "".join(c for c in answer["minor"] if c.isdigit())  # some vendors write `29+`
+        return int(answer["major"]), int(minor)
+
+    def may(self, verb: str, resource: Resource, part: str = "") -> bool:
+        """True if these credentials may do this in the namespace. part: such as `log` of pods.
+
+        Whoever is known to an API server may ask this about himself. Raises Refused where it does not answer.
+        """
+        attributes = {
+            "namespace": self.namespace,
+            "verb": verb,
+            "group": resource.group.split("/")[1] if resource.group.startswith("apis/") else "",
+            "resource": resource.plural,
+            **({"subresource": part} if part else {}),
+        }
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._json("create", "selfsubjectaccessreviews", "POST", path, body=body)
+        return bool(answer.get("status", {}).get("allowed"))
 
     def get(self, resource: Resource, name: str) -> Object:
-        """One object. Raises Refused with status 404 where there is none."""
+        """One object. Raises Refused with status 404 if there is none."""
         return self._json("get", resource.plural, "GET", self._path(resource, name))
 
     def find(self, resource: Resource, name: str) -> Object | None:
-        """One object, or None where there is none."""
+        """One object; None if there is none."""
         try:
             return self.get(resource, name)
         except Refused as refused:
@@ -95,16 +126,19 @@ class Client:
             return None
 
     def list(self, resource: Resource, **query: str) -> Object:
-        """One page: `items`, and `metadata` with resourceVersion and perhaps continue."""
+        """One page of objects: `items`, and `metadata` with resourceVersion, and `continue` if there are more pages."""
         return self._json("list", resource.plural, "GET", self._path(resource), query=query)
 
     def create(self, resource: Resource, body: Object) -> Object:
-        """Raises Refused with reason AlreadyExists where the name is taken, be it by an earlier try of ours."""
+        """Create an object. Raises Refused with reason AlreadyExists if the name is taken.
+
+        An earlier request of ours, whose answer was lost, may have taken it.
+        """
         self.guard()
         return self._json("create", resource.plural, "POST", self._path(resource), body=body)
 
     def patch(self, resource: Resource, name: str, change: Object) -> Object:
-        """Merge `change` into the object (JSON merge patch: repeating it changes nothing)."""
+        """Merge `change` into the object. It is a JSON merge patch, so repeating it changes nothing."""
         self.guard()
         return self._json(
             "patch",
@@ -116,16 +150,15 @@ class Client:
         )
 
     def replace(self, resource: Resource, name: str, body: Object) -> Object:
-        """Raises Refused with reason Conflict where it changed since `body` was read."""
+        """Replace an object. Raises Refused with reason Conflict if it changed since `body` was read."""
         self.guard()
+        # A PUT with a resourceVersion is a compare-and-swap.
         return self._json("update", resource.plural, "PUT", self._path(resource, name), body=body)
 
     def delete(self, resource: Resource, name: str, *, uid: str) -> None:
-        """Delete this very object and what it owns; one that is gone, or was replaced, counts as deleted.
-
-        Without a propagation policy the API server would leave a Job's pods behind.
-        """
+        """Delete the object with this uid and all that it owns. One that is gone or was replaced counts as deleted."""
         self.guard()
+        # Without a propagation policy the API server keeps a Job's pods. The uid keeps a later object of this name.
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
             self._json("delete", resource.plural, "DELETE", self._path(resource, name), body=body)
@@ -134,7 +167,7 @@ class Client:
                 raise
 
     def log(self, pod: str, container: str, *, tail_lines: int, limit_bytes: int) -> bytes:
-        """The end of a container's newest log file."""
+        """The end of a container's log. The kubelet serves only the newest file of a log that it has rotated."""
         query = {"container": container, "tailLines": str(tail_lines), "limitBytes": str(limit_bytes)}
         path = self._path(PODS, pod) + "/log"
         with self._send("get", "pods/log", "GET", path, query=query) as response:
@@ -142,7 +175,8 @@ class Client:
 
     @contextmanager
     def watch(self, resource: Resource, *, read_seconds: float, **query: str) -> Iterator[urllib3.BaseHTTPResponse]:
-        """An open watch, to be read with `lines`. `read_seconds` of silence raise Unavailable there."""
+        """An open watch, to be read with `lines`, which raises Unavailable after `read_seconds` of silence."""
+        # Bookmarks are events without an object: they keep a quiet watch alive and its resourceVersion fresh.
         query |= {"watch": "1", "allowWatchBookmarks": "true"}
         path = self._path(resource)
         with self._send("watch", resource.plural, "GET", path, query=query, stream=True, read=read_seconds) as response:
@@ -152,7 +186,8 @@ class Client:
     def follow(
         self, pod: str, container: str, *, read_seconds: float, **query: str
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """An open log that goes on while the container runs, to be read with `lines`."""
+        """An open log that goes on as long as the container runs, to be read with `lines`."""
+        # The server puts a timestamp before each line. After a cut, `sinceTime` goes on from the last one.
         query |= {"container": container, "follow": "true", "timestamps": "true"}
         path = self._path(PODS, pod) + "/log"
         with self._send("watch", "pods/log", "GET", path, query=query, stream=True, read=read_seconds) as response:
@@ -191,9 +226,10 @@ class Client:
         stream: bool = False,
         read: float = READ_SECONDS,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Send one request; the context holds its answer. Raises Refused, Unavailable."""
         began, code = time.monotonic(), "error"
         try:
-            with translated(self.host):
+            with translate_errors(self.host):
                 response = self.pool.request(
                     method,
                     f"{self.host}{path}" + (f"?{urlencode(query)}" if query else ""),
@@ -208,11 +244,11 @@ class Client:
             self.observe(verb, resource, code, time.monotonic() - began)
         try:
             if response.status >= 300:
-                raise failure_of(response, f"{verb} {resource} {path.rpartition('/')[2]}")
-            with translated(self.host):
+                raise error_of_response(response, f"{verb} {resource} {path.rpartition('/')[2]}")
+            with translate_errors(self.host):
                 yield response
         finally:
-            # A stream that was not read to its end cannot carry another request.
+            # On HTTP/1.1, a connection whose answer was not read to its end cannot carry another request.
             if stream:
                 response.close()
             else:
@@ -220,7 +256,7 @@ class Client:
 
 
 def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator[bytes]:
-    """Lines of a stream as they arrive; a line beyond `limit` bytes is cut. Raises Unavailable on silence."""
+    """Lines of a stream as they arrive. A line over `limit` bytes is cut. Raises Unavailable on silence."""
     rest = b""
     for chunk in response.stream(2**16):
         *whole, rest = (rest + chunk).split(b"\n")
@@ -232,8 +268,8 @@ def lines(response: urllib3.BaseHTTPResponse, *, limit: int = 2**22) -> Iterator
         yield rest
 
 
-def let_go(response: urllib3.BaseHTTPResponse) -> None:
-    """End a stream for the thread that reads it; nothing where that has ended by itself."""
-    # It may end at any moment, and each step of its end has an error of its own.
+def shut_down_stream(response: urllib3.BaseHTTPResponse) -> None:
+    """End a stream that another thread reads. Does nothing if the stream has ended."""
+    # The stream may end by itself at any moment, and then each layer (http.client, TLS, socket) raises its own error.
     with suppress(ValueError, RuntimeError, OSError):
         response.shutdown()

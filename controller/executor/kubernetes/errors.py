@@ -1,7 +1,7 @@
-"""How a request to the API server fails: `Refused`, it said no, or `Unavailable`, nobody knows whether it happened.
+"""Errors of a request to the API server: `Refused` (the server did not do it) and `Unavailable` (it may have done it).
 
-The one place where HTTP statuses and the connection's own errors get a meaning. What the server says is cut, so
-that none of it floods a log. It refuses to decide what to do next: the work queue repeats whole steps.
+HTTP statuses and errors of the connection get their meaning here, and only here. The server's text is cut, because
+anything that it quotes could be long. The caller decides what to do: the work queue repeats whole steps.
 """
 
 from __future__ import annotations
@@ -16,42 +16,44 @@ import urllib3
 from controller.errors import ClusterError
 
 OVER_QUOTA = "exceeded quota"
-"""How the API server says that there is no room now: a wait, nobody's fault."""
+"""The API server's words, with status 403, for a ResourceQuota that leaves no room. It is a wait and no error."""
 
 MESSAGE_LIMIT = 512
-"""Characters of a server's words that are kept: enough to act on, too few to flood a log."""
+"""Characters of a server's text that are kept: enough to act on, too few to flood a log."""
 
 
 class Refused(ClusterError):
-    """The API server answered and did not do it. `reason` is the Status' own word, such as AlreadyExists."""
+    """The API server answered and did not do what was asked."""
 
     def __init__(self, text: str, *, status: int, reason: str, message: str) -> None:
         super().__init__(text)
         self.status = status
+        """The HTTP status."""
         self.reason = reason
+        """One word from the Status object, such as AlreadyExists; empty if there is none."""
         self.message = message
+        """The server's text, cut to MESSAGE_LIMIT."""
 
     @property
     def over_quota(self) -> bool:
-        """No room now: wait, this is nobody's fault."""
+        """True if the namespace's quota leaves no room now."""
         return self.status == 403 and OVER_QUOTA in self.message
 
 
 class Unavailable(ClusterError):
-    """No usable answer: whether the request took effect is unknown.
-
-    retry_after: seconds that the server asked to wait. answered: the API server itself is there.
-    """
+    """There was no usable answer, so the request may or may not have taken effect."""
 
     def __init__(self, text: str, *, retry_after: float = 0.0, answered: bool = False) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+        """Seconds that the server asked us to wait; 0 if it did not say."""
         self.answered = answered
+        """True if the API server itself answered, with an error."""
 
 
 @contextmanager
-def translated(host: str) -> Iterator[None]:
-    """What the connection raises here becomes Unavailable."""
+def translate_errors(host: str) -> Iterator[None]:
+    """Turn errors of the connection into Unavailable. They come from urllib3, or from the socket as OSError."""
     try:
         yield
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -59,15 +61,25 @@ def translated(host: str) -> Iterator[None]:
         raise Unavailable(f"the Kubernetes API at {host} does not answer: {said}") from error
 
 
-def failure_of(response: urllib3.BaseHTTPResponse, what: str) -> Refused | Unavailable:
-    """What an answer of 300 or more means; `what` was asked, as a verb and its object."""
-    with translated(what):
+def _advice(status: int, message: str) -> str:
+    """Advice for the operator, for answers that do not say what to do."""
+    if status == 401:
+        return "; the credentials are not accepted: renew them, or set executor.kubernetes.kubeconfig or context"
+    if status == 404 and message.startswith("namespaces "):
+        return "; create the namespace, or set executor.kubernetes.namespace"
+    return ""
+
+
+def error_of_response(response: urllib3.BaseHTTPResponse, what: str) -> Refused | Unavailable:
+    """The error for an answer with status 300 or more. what: the request in words, as a verb and its object."""
+    with translate_errors(what):
         body = response.data
     status = _status_of(body)
     message = str(status.get("message") or body[:MESSAGE_LIMIT].decode(errors="replace"))[:MESSAGE_LIMIT]
     reason = str(status.get("reason", ""))
-    text = f"the cluster refused to {what}: {response.status} {reason}: {message}"
-    # Two writers met in a quota's status: the server asks to try again, nothing was decided.
+    text = f"the cluster refused to {what}: {response.status} {reason}: {message}{_advice(response.status, message)}"
+    # A 409 is a refusal, with one exception: two creations updated the status of one ResourceQuota at the same time.
+    # Nothing was decided then, and the server asks to send the request again.
     race = response.status == 409 and reason == "Conflict" and "resourcequotas" in message
     if response.status == 429 or response.status >= 500 or race:
         return Unavailable(text, retry_after=_seconds(response.headers.get("Retry-After")), answered=True)

@@ -1,11 +1,11 @@
-"""The executor for a cluster: takes tries on, and has each looked at whenever the cluster has news of it.
+"""The executor for a cluster: runs each try as one Job, and takes the next step of a try when the cluster has news.
 
-Its threads: one watch each on Jobs, pods and warnings, a few workers, one that keeps the lease, and a bounded
-number that follow training logs for people. A watch only notes what it saw and enqueues the try's name; a
-`worker` looks at what is known and takes one step. A step can be repeated at any time, so an answer that got
-lost, a restart and a second event all lead to the same place.
+Threads: one watch each on Jobs, pods and warning events, a few workers, one that renews the lease, and a bounded
+number that follow training logs for people. A watch only stores what it saw and puts the try's name into the work
+queue; a worker then takes one step. Every step can be repeated at any time, so a lost answer, a restart and a second
+event all lead to the same end.
 
-It refuses to decide on another try (the campaign does), to schedule (the cluster does) and to poll.
+The campaign decides on another try, and the cluster schedules. There is no polling.
 """
 
 from __future__ import annotations
@@ -18,39 +18,50 @@ from collections.abc import Callable, Mapping, Sequence
 
 from controller.domain import Progress, TryEnded, TryId, TryRequest
 from controller.errors import ClusterError
-from controller.executor.kubernetes.attempt import RunningTry, Step
 from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import Client, Object, Observe, unobserved
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.lease import Lease
 from controller.executor.kubernetes.naming import job_name
-from controller.executor.kubernetes.orphans import sweep
-from controller.executor.kubernetes.tries import Tries
+from controller.executor.kubernetes.orphans import put_away_orphans
+from controller.executor.kubernetes.rights import require_image, require_version
+from controller.executor.kubernetes.running_try import RunningTry, Step
+from controller.executor.kubernetes.tries import RunningTries
 from controller.executor.kubernetes.worker import Worker
 from controller.executor.kubernetes.workqueue import WorkQueue
-from controller.phases import PhaseName, phases
+from controller.executor.phases import PhaseName, phases
 from controller.settings import Settings
+from controller.text.safe_text import one_line
 
 LOG = logging.getLogger("autoresearch.kubernetes")
 
-OLDEST_VERSION = (1, 29)
-"""Restartable init containers and podReplacementPolicy are on by default from here."""
-
 WORKERS = 4
+"""Threads that take steps. A step is a few short requests, so four threads keep up with some hundred tries."""
+
 STOP_SECONDS = 5.0
+"""Seconds that a stop waits for steps and for connections that are being closed."""
+
 RECORD_SECONDS = 10.0
-"""How long a stop waits for results to be marked in the cluster; what is not will be an orphan of the next start."""
+"""Seconds that a stop waits for Jobs to be marked as recorded. A Job that is not is an orphan at the next start."""
 
 SWEEP = "/sweep"
+"""Key of the search for orphans in the work queue. No Job has this name: a slash is not allowed in one."""
+
+SWEEP_SECONDS = 5.0
+"""Seconds until the search is repeated after it found an orphan: a deleted Job takes a moment to leave the cache."""
 
 
 class KubernetesExecutor:
-    """Runs tries as Jobs in the namespace that the settings name. See `controller.ports.Executor`."""
+    """Runs tries as Jobs in the namespace that the settings name. See `controller.ports.Executor`.
+
+    studies: it runs studies of the campaign, and sees no Job of its experiments.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
+        studies: bool = False,
         client: Client | None = None,
         observe: Observe = unobserved,
         clock: Callable[[], float] = time.time,
@@ -58,11 +69,12 @@ class KubernetesExecutor:
     ) -> None:
         self._settings = settings
         self._cluster = settings.executor.kubernetes
+        self._studies = studies
         self._given_client = client
         self._observe = observe
         self._clock = clock
         self._monotonic = monotonic
-        self._tries = Tries(clock=monotonic)
+        self._tries = RunningTries(clock=monotonic)
         self._lease: Lease | None = None
         self._stopped = False
         self._queue = WorkQueue(self._work, threads=WORKERS, name="kubernetes")
@@ -70,17 +82,16 @@ class KubernetesExecutor:
     # -- the protocol ---------------------------------------------------------
 
     def start(self, ended: Callable[[TryEnded], None]) -> None:
-        """Connect, take the lease, fill the caches. Raises ClusterError with what is missing."""
-        if not self._cluster.image:
-            raise ClusterError("executor.kubernetes.image is not set: name the trainer image that attempts run in")
+        """Connect, take the lease and fill the caches. Raises SettingsError, or ClusterError with what is missing."""
+        require_image(self._cluster)
         client = self._given_client or connect(self._cluster, observe=self._observe)
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._lease = Lease(
             client, self._settings.tag, holder=holder, duration=self._cluster.lease_seconds, clock=self._monotonic
         )
         self._client = client.guarded(self._lease.guard)
-        handlers = Handlers(job=self._job_changed, pod=self._pod_changed, event=self._event_changed)
-        self._caches = Caches(self._client, self._settings.tag, handlers)
+        handlers = Handlers(job=self._job_changed, pod=self._pod_changed, event=self._warning_changed)
+        self._caches = Caches(self._client, self._settings.tag, handlers, studies=self._studies)
         self._worker = Worker(
             settings=self._settings,
             client=self._client,
@@ -92,7 +103,7 @@ class KubernetesExecutor:
             monotonic=self._monotonic,
         )
         try:
-            self._require_version(client)
+            require_version(client)
             self._lease.acquire()
             self._caches.start()
         except ClusterError:
@@ -101,44 +112,44 @@ class KubernetesExecutor:
         self._queue.start()
 
     def launch(self, request: TryRequest) -> None:
-        """Have the Job created, or the one that already carries this try's name adopted."""
+        """Create the try's Job, or adopt the one that already has its name; a worker does it."""
         self._queue.add(self._tries.take_on(request, adopted=False))
 
     def adopt(self, requests: Sequence[TryRequest]) -> None:
-        """Take over tries of an earlier controller; what else it left of this campaign is swept away."""
+        """Take over tries of an earlier controller, and put away what else it left of this campaign."""
         for request in requests:
             self._queue.add(self._tries.take_on(request, adopted=True))
         self._queue.add(SWEEP)
 
     def progress(self) -> Sequence[Progress]:
-        """Where each try is; what waits says for what."""
-        return [self._progress_of(trial) for trial in self._tries.without_result()]
+        """The place of each try, and what it waits for."""
+        return [self._progress_of(running) for running in self._tries.without_result()]
 
     def trouble(self) -> str:
-        """What only an operator can mend; nothing should be launched meanwhile. Empty when there is nothing."""
-        self._queue.check()
+        """One sentence on what only an operator can mend, before which nothing should be launched; empty if nothing."""
+        self._queue.raise_bug()
         lease = self._lease
         if lease is None or lease.lost:
             return lease.lost if lease else ""
         return self._tries.trouble() or self._caches.silence()
 
     def ready(self) -> bool:
-        """Whether every watch has filled its cache and this controller holds the lease; also once it has stopped."""
+        """True if every watch has filled its cache and this controller holds the lease, and after a stop."""
         lease = self._lease
         return self._stopped or (lease is not None and not lease.lost and self._caches.synced())
 
     def recorded(self, id: TryId) -> None:
-        """Label the Job with its result and let the cluster remove it after a while."""
+        """Label the Job with its result, and let the cluster remove it after a while; a worker does it."""
         name = job_name(id)
         with self._tries.lock:
-            trial = self._tries.find(name)
-            if trial is None or trial.result is None:
+            running = self._tries.find(name)
+            if running is None or running.result is None:
                 return
-            trial.step, trial.failures = Step.RECORD, 0
+            running.step, running.failures = Step.RECORD, 0
         self._queue.add(name)
 
     def stop(self) -> None:
-        """Let go of everything. Jobs go on: the next start finds them by their names."""
+        """End all threads and give back the lease. Jobs go on: the next start finds them by their names."""
         if self._lease is None:
             return
         self._tries.wait_recorded(RECORD_SECONDS)
@@ -162,72 +173,75 @@ class KubernetesExecutor:
         """Seconds since each watch last heard from the API server."""
         return self._caches.ages() if self._lease else {}
 
-    # -- starting -------------------------------------------------------------
-
-    def _require_version(self, client: Client) -> None:
-        version = client.version()
-        if version < OLDEST_VERSION:
-            needed, found = (".".join(map(str, pair)) for pair in (OLDEST_VERSION, version))
-            raise ClusterError(f"the cluster runs Kubernetes {found}; {needed} or newer is needed for sidecars")
-
-    # -- what the watches call ------------------------------------------------
+    # -- called on the threads of the watches ---------------------------------
 
     def _job_changed(self, job: Object, gone: bool) -> None:
         name = job["metadata"]["name"]
         with self._tries.lock:
-            trial = self._tries.find(name)
-            if trial is None:
+            running = self._tries.find(name)
+            if running is None:
                 return
-            trial.see_job(job, gone=gone)
-        self._have_looked_at(trial)
+            running.see_job(job, gone=gone)
+        self._enqueue(running)
 
     def _pod_changed(self, pod: Object, gone: bool) -> None:
         name = job_of_pod(pod)
         with self._tries.lock:
-            trial = self._tries.find(name)
-            if trial is None:
+            running = self._tries.find(name)
+            if running is None:
                 return
-            trial.see_pod(pod, gone=gone, now=self._monotonic())
-        self._have_looked_at(trial)
+            running.see_pod(pod, gone=gone, now=self._monotonic())
+        self._enqueue(running)
 
-    def _have_looked_at(self, trial: RunningTry) -> None:
-        """Before anything else, as it may have ended; of one whose end is known there is no news."""
-        if trial.step in (Step.LAUNCH, Step.OBSERVE):
-            self._queue.add(trial.name, urgent=trial.step is Step.OBSERVE)
+    def _enqueue(self, running: RunningTry) -> None:
+        """Queue this try for a worker.
 
-    def _event_changed(self, event: Object, gone: bool) -> None:
-        about = str(event["involvedObject"].get("name", ""))
-        for name in (about, about.rpartition("-")[0]):
-            if not gone and self._tries.find(name) is not None:
-                self._queue.add(name)
+        A try under observation goes first, because the change may be its end. A try whose end was already reported is
+        ignored.
+        """
+        if running.step in (Step.LAUNCH, Step.OBSERVE):
+            self._queue.add(running.name, urgent=running.step is Step.OBSERVE)
 
-    # -- what the queue's threads do ------------------------------------------
+    def _warning_changed(self, event: Object, gone: bool) -> None:
+        """Queue the try that a warning is about: it may say why a pod does not start."""
+        if gone:  # events expire after an hour, which says nothing about the try
+            return
+        # A warning is about the Job or about its pod. The Job controller names a pod after its Job, with a hyphen and
+        # five random characters behind.
+        name = str(event["involvedObject"].get("name", ""))
+        job_if_pod, _, _ = name.rpartition("-")
+        for job in (name, job_if_pod):
+            if self._tries.find(job) is not None:
+                self._queue.add(job)
+
+    # -- called on the threads of the work queue ------------------------------
 
     def _work(self, name: str) -> None:
         if name == SWEEP:
             self._sweep()
             return
-        trial = self._tries.find(name)
-        if trial is not None:
-            self._worker.take_step(trial)
+        running = self._tries.find(name)
+        if running is not None:
+            self._worker.take_step(running)
 
     def _sweep(self) -> None:
         keep = self._cluster.keep_failed_seconds
-        if sweep(self._client, self._caches, ours=self._tries.ours, keep_seconds=keep):
-            self._queue.add_after(SWEEP, 5.0)
+        if put_away_orphans(self._client, self._caches, ours=self._tries.names_ever, keep_seconds=keep):
+            self._queue.add_after(SWEEP, SWEEP_SECONDS)
 
-    # -- what people see ------------------------------------------------------
+    # -- for people -----------------------------------------------------------
 
-    def _progress_of(self, trial: RunningTry) -> Progress:
-        granted = {str(phase.name): phase.seconds for phase in phases(self._settings, trial.request)}
-        following = trial.follower is not None and trial.going.phase == PhaseName.TRAIN
-        seconds, now = granted.get(trial.going.phase, 0.0), self._clock()
-        began = trial.phase_at or now
+    def _progress_of(self, running: RunningTry) -> Progress:
+        granted = {str(phase.name): phase.seconds for phase in phases(self._settings, running.request)}
+        following = running.follower is not None and running.progress.phase == PhaseName.TRAIN
+        seconds, now = granted.get(running.progress.phase, 0.0), self._clock()
+        began = running.phase_at or now
         return Progress(
-            id=trial.request.id,
-            phase=trial.going.phase,
-            # Of an adopted try only the cluster's clock knows the beginning: ours may be minutes ahead of that.
+            id=running.request.id,
+            phase=running.progress.phase,
+            # The beginning of an adopted try is known by the cluster's clock only, and ours may be minutes ahead of it:
+            # a phase cannot have lasted longer than it may.
             started_at=max(began, now - seconds) if seconds else began,
             phase_seconds=seconds,
-            line=trial.follower.line if following and trial.follower else trial.going.line,
+            line=running.follower.line if following and running.follower else one_line(running.progress.line),
         )

@@ -1,11 +1,11 @@
-"""One controller per campaign: a Lease that is held while this process may write to the cluster.
+"""Lets only one controller per campaign write to the cluster, by a Lease object that it renews.
 
-A holder that cannot renew in time stops writing before anybody else may start: `guard` raises. A write that
-was already on its way may still land after that. It does no harm, because names are deterministic and
-deletions name a uid: the next holder meets that Job and adopts it.
+A holder that cannot renew in time stops writing (`guard` raises) before another may take the lease. A write that was
+under way may still take effect after that. It does no harm: names of Jobs follow from the try and deletions name a
+uid, so the next holder finds that Job and adopts it.
 
-No clock is compared with another machine's. A lease has expired when it did not change for its whole
-duration while we watched it.
+Clocks of two machines are never compared, because they may differ by minutes. A lease has expired if it did not
+change for its whole duration while we watched it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from controller.executor.kubernetes.errors import Refused, Unavailable
 from controller.executor.kubernetes.naming import MANAGED_BY, MANAGER
 
 RENEWALS = 4
-"""Attempts to renew within one duration: two may fail without harm."""
+"""Renewals within one duration, so that two in a row may fail without harm."""
 
 MARGIN = 0.2
-"""Share of the duration before its end at which writing stops: a request that is under way should land inside."""
+"""Share of the duration by which writing stops before its end, so that a request under way should still be in time."""
 
 POLL_SECONDS = 0.5
+"""Seconds between two looks at another controller's lease; it changes every few seconds if the holder is alive."""
 
 
 class LeaseLost(ClusterError):
-    """Another controller may have this campaign now: nothing may be written any more."""
+    """Another controller may hold this campaign now, so this process may no longer write."""
 
 
 class Lease:
-    """The lease `autoresearch-TAG`. Start it with `acquire`; give it back with `release`."""
+    """The Lease object `autoresearch-TAG`: `acquire` takes it and starts renewing, `release` gives it back."""
 
     def __init__(
         self,
@@ -53,13 +54,16 @@ class Lease:
         self._duration = duration
         self._clock = clock
         self._until = 0.0
+        """Clock seconds until which the lease is ours, counted from before the last renewal was sent."""
         self._taken = ""
+        """Holder that took the lease from us; empty if none did."""
         self._held: Object = {}
+        """The Lease object as we last wrote it."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
 
     def acquire(self) -> None:
-        """Take it, or wait for a dead holder's to expire. Raises ClusterError when its holder is alive."""
+        """Take the lease, or wait for that of a dead holder to expire. Raises ClusterError if its holder is alive."""
         found = self._client.find(LEASES, self._name)
         if found is not None and self._is_anothers(found):
             found = self._wait_for_expiry(found)
@@ -74,13 +78,16 @@ class Lease:
         self._thread.start()
 
     def guard(self) -> None:
-        """Raises LeaseLost when this process may not write any more."""
+        """Raise LeaseLost if this process may no longer write."""
         if self.lost:
             raise LeaseLost(self.lost)
 
     @property
     def lost(self) -> str:
-        """Why writing must stop, or nothing. A lease that could not be renewed is regained when it can."""
+        """One sentence on why writing must stop; empty if it need not.
+
+        A lease that could not be renewed in time is ours again as soon as a renewal succeeds.
+        """
         if self._taken:
             return f"campaign {self._tag} was taken over by {self._taken}: stop this controller"
         if self._clock() > self._until - MARGIN * self._duration:
@@ -88,11 +95,12 @@ class Lease:
         return ""
 
     def release(self) -> None:
-        """Give it back, so that the next controller need not wait. One that is lost is left alone."""
+        """Give the lease back, so that the next controller need not wait. One that was taken from us is left alone."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         if self._held and not self._taken:
+            # An empty holder means that the lease is free; client-go's leader election releases it in the same way.
             self._held["spec"]["holderIdentity"] = ""
             self._client.replace(LEASES, self._name, self._held)
 
@@ -100,6 +108,10 @@ class Lease:
         return lease["spec"].get("holderIdentity") not in ("", None, self._holder)
 
     def _wait_for_expiry(self, seen: Object) -> Object | None:
+        """Watch another's lease for its duration; returns it if it expired or was given back, None if it is gone.
+
+        Raises ClusterError if its holder renewed it.
+        """
         holder = seen["spec"]["holderIdentity"]
         deadline = self._clock() + float(seen["spec"].get("leaseDurationSeconds") or self._duration)
         while self._clock() < deadline:
@@ -107,6 +119,7 @@ class Lease:
             found = self._client.find(LEASES, self._name)
             if found is None or not self._is_anothers(found):
                 return found
+            # Every write changes the resourceVersion, so a change means that the holder is alive.
             if found["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
                 raise ClusterError(
                     f"campaign {self._tag} is run by {holder} in namespace {self._client.namespace}; "
@@ -115,8 +128,13 @@ class Lease:
         return seen
 
     def _write(self, found: Object | None) -> Object:
-        """Create or take over; the API server lets only one of two do so."""
+        """Create the lease, or write ourselves into `found`.
+
+        The API server refuses (409) the second of two that create it, or that replace the same resourceVersion.
+        """
+        # The field is a MicroTime: the API server wants exactly six digits after the second.
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        # The duration is a whole number of seconds above zero.
         spec = {"holderIdentity": self._holder, "leaseDurationSeconds": math.ceil(self._duration), "renewTime": now}
         if found is None:
             metadata = {"name": self._name, "labels": {MANAGED_BY: MANAGER, "campaign": self._tag}}
@@ -132,7 +150,8 @@ class Lease:
             try:
                 self._renew()
             except (Unavailable, Refused):
-                continue  # `guard` counts the time that is left; a 403 right after an API server's start passes
+                # `guard` counts the time that is left. Even a 403 passes: an API server gives it while it starts.
+                continue
 
     def _renew(self) -> None:
         asked = self._clock()

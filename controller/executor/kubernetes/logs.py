@@ -1,7 +1,7 @@
-"""Reading what containers printed: the end of a log once, or a live log for people.
+"""Reads the logs of containers: the end of a log once, or a live log for people.
 
-It answers for bounds (bytes, lines, connections) and for saying plainly that a log is gone. It refuses to
-interpret: scores are read elsewhere, and never from a followed log.
+Everything is bounded (bytes, lines, connections), because the agent's code prints these logs. Scores are never read
+from a followed log, which may have gaps.
 """
 
 from __future__ import annotations
@@ -13,36 +13,90 @@ from contextlib import suppress
 
 import urllib3
 
-from controller.executor.kubernetes.client import Client, let_go, lines
+from controller.executor.kubernetes.client import Client, lines, shut_down_stream
 from controller.executor.kubernetes.errors import Refused, Unavailable
-from controller.scores import shorten
+from controller.executor.phase_output import READ_BYTES
+from controller.text.safe_text import one_line, safe_tail
 
 TAIL_LINES = 200
+"""Lines asked for first: most logs are shorter, or their last READ_BYTES have fewer lines."""
+
 LIMIT_BYTES = 2**22
-"""Holds the last 200 lines even if each has the 16 KiB at which a runtime breaks lines."""
+"""Bytes of one answer: 200 lines fit even if each has the 16 KiB at which a container runtime breaks lines."""
+
+SHORTEST_PART = 8_000
+"""Bytes up to which every known container runtime leaves a line whole. CRI-O breaks it a little later, containerd at
+16 KiB."""
 
 FOLLOW_LIMIT = 2**25
-"""Bytes after which a live log is not followed any further: somebody prints to be printing."""
+"""Bytes (32 MiB) after which a live log is not followed any further: no person reads so much."""
 
-KEPT_BYTES = 65_536
 READ_SECONDS = 300.0
+"""Seconds of silence after which a followed log is opened anew: a training may print nothing for minutes."""
+
 RECONNECT_SECONDS = 2.0
+"""Pause in seconds before a log is opened anew."""
+
+LINE_BYTES = 4096
+"""Bytes at the end of a line that are looked at; a progress bar that rewrites itself makes longer ones."""
+
+_MORE = 16
+"""Factor by which the number of lines grows if the lines so far hold too few bytes."""
 
 NO_LOG = (b"unable to retrieve container logs for", b"failed to try resolving symlinks in path")
-"""How a kubelet says, with HTTP 200, that the log file is gone."""
+"""Beginnings of a kubelet's answer, with HTTP 200, if the log file is gone."""
 
 
-def read_tail(client: Client, pod: str, container: str) -> bytes | None:
-    """The end of a log, or None where there is none any more. Raises Unavailable when asking again may help."""
+def fetch_log_end(client: Client, pod: str, container: str) -> bytes | None:
+    """The last READ_BYTES of a log, or all of a shorter one; None if there is no log any more.
+
+    Raises Unavailable if asking again may help.
+    """
+
+    def ask(lines: int) -> bytes:
+        return client.log(pod, container, tail_lines=lines, limit_bytes=LIMIT_BYTES)
+
     try:
-        data = client.log(pod, container, tail_lines=TAIL_LINES, limit_bytes=LIMIT_BYTES)
+        data = ask(TAIL_LINES)
+        if data.startswith(NO_LOG):
+            return None
+        return _ask_for_enough(ask, data)[-READ_BYTES:]
     except Refused:
+        # 404 for a pod that is gone, 400 for a container that never started.
         return None
-    return None if data.startswith(NO_LOG) else data
+
+
+def _ask_for_enough(ask: Callable[[int], bytes], data: bytes) -> bytes:
+    """Ask for more lines until READ_BYTES are there, and for fewer if the answer was cut.
+
+    The API takes a number of lines, and cuts an answer of more than LIMIT_BYTES at its end, which is the part that we
+    want. So the number of lines is searched by bisection.
+    """
+    few, many, lines = 0, 0, TAIL_LINES
+    while len(data) < READ_BYTES or len(data) >= LIMIT_BYTES:
+        if len(data) >= LIMIT_BYTES:
+            many = lines
+        elif _is_whole(data, lines) or lines >= READ_BYTES:
+            return data
+        else:
+            few = lines
+        if many - few == 1:  # one more line is too long: what there is has to do
+            return data
+        lines = (few + many) // 2 if many else min(READ_BYTES, lines * _MORE)
+        data = ask(lines)
+    return data
+
+
+def _is_whole(data: bytes, lines: int) -> bool:
+    """True if the log has fewer lines than were asked for. A long line is broken, and each part counts as a line."""
+    return data.count(b"\n") + len(data) // SHORTEST_PART + 1 < lines
 
 
 class Follower:
-    """Follows one container's log on a thread of its own, and remembers its last line and its end."""
+    """Follows one container's log on a thread of its own, and keeps its last line and its end.
+
+    wanted: asked before each connection; False ends the thread.
+    """
 
     def __init__(self, client: Client, pod: str, container: str, *, wanted: Callable[[], bool]) -> None:
         self._client = client
@@ -62,32 +116,32 @@ class Follower:
     @property
     def line(self) -> str:
         """The last line that was not empty, safe to show."""
-        return shorten(self._line.decode(errors="replace"), 200)
+        return one_line(safe_tail(self._line, LINE_BYTES), 200)
 
     @property
     def tail(self) -> bytes:
-        """The end of what was seen: what remains when the pod is gone before its log was read."""
+        """The end of the followed log. It is all that is left if the pod goes before its log was read."""
         return b"\n".join(tuple(self._kept))
 
     @property
     def alive(self) -> bool:
-        """Whether it still holds a connection."""
+        """True if the thread still runs, and so may hold a connection."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Let go of the connection."""
+        """Close the connection, and end the thread soon."""
         self._stopping.set()
         response = self._response
         if response is not None:
-            let_go(response)
+            shut_down_stream(response)
 
     def join(self, seconds: float) -> None:
-        """Wait until the connection is closed."""
+        """Wait at most `seconds` for the end of the thread."""
         self._thread.join(timeout=seconds)
 
     def _run(self) -> None:
-        while self._goes_on():
-            # Silence, a cut or a rotated file are normal: go on from the last line seen.
+        while self._is_wanted():
+            # Silence, a cut connection and a rotated log file are normal. The next request goes on from the last line.
             with suppress(Unavailable):
                 try:
                     self._follow()
@@ -95,7 +149,7 @@ class Follower:
                     return
             self._stopping.wait(RECONNECT_SECONDS)
 
-    def _goes_on(self) -> bool:
+    def _is_wanted(self) -> bool:
         return not self._stopping.is_set() and self._bytes < FOLLOW_LIMIT and self._wanted()
 
     def _follow(self) -> None:
@@ -113,23 +167,25 @@ class Follower:
         self._bytes += len(text) + 1
         self._size += len(text) + 1
         self._kept.append(text)
-        while self._size > KEPT_BYTES and len(self._kept) > 1:
+        while self._size > READ_BYTES and len(self._kept) > 1:
             self._size -= len(self._kept.popleft()) + 1
         if text.strip():
             self._line = text
 
 
 class SeenLines:
-    """Which lines of a followed log came before. `sinceTime` counts whole seconds, so a second comes twice."""
+    """Recognises the lines of a followed log that came before: `sinceTime` counts whole seconds, so some come twice."""
 
     def __init__(self) -> None:
         self.since = ""
+        """Second of the last line, in RFC 3339; empty before the first line."""
         self._last = ("", "")
         self._lines: set[bytes] = set()
 
     def is_new(self, stamp: str, text: bytes) -> bool:
-        """Whether this line, stamped in RFC 3339 with nanoseconds, was not seen before."""
+        """True if the line was not seen before. stamp: its time in RFC 3339, with at most nine digits of a second."""
         second, _, fraction = stamp.rstrip("Z").partition(".")
+        # Trailing zeros are left out of a timestamp, so it is filled up to sort as text.
         moment = (second, fraction.ljust(9, "0"))
         if moment < self._last or (moment == self._last and text in self._lines):
             return False

@@ -1,13 +1,14 @@
-"""What a try is called in the cluster: the names, labels and annotations by which it is found again.
+"""Names, labels and annotations of a try's objects in the cluster, by which it is found again.
 
-Pure, and the one place for these words: what is created under a name, what a watch asks for and what an earlier
-controller left must agree on them. It refuses to know what the named objects hold.
+Pure. All code that creates, watches or adopts objects takes the names from here, because a later controller must find
+what an earlier one created.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 
 from controller.domain import TryId, TryRequest
 
@@ -15,15 +16,33 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "autoresearch"
 COMPONENT = "app.kubernetes.io/component"
 PREFIX = "autoresearch.dev/"
+"""Prefix of our annotations and labels, as Kubernetes asks for: names without one belong to the user."""
+
 REQUEST = f"{PREFIX}request"
+"""Annotation of a Job: the hash of the request that it was made for."""
+
 RECORDED = f"{PREFIX}recorded"
+"""Annotation of a Job: when its result was recorded in the lab."""
 
 NAME_LIMIT = 57
-"""Longest name of a Job whose pods, with `-xxxxx` after it, still fit a label's 63 characters."""
+"""Longest name of a Job, in characters. Its pod's name has six more, and must fit into the 63 of a label's value."""
+
+
+OWN_LABELS = ("campaign", "experiment", "study", "arm", "attempt", "try")
+"""Keys of the labels by which a try is found again. No metric may take one of them."""
+
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+"""Grammar of a label's value, and of its key without a prefix."""
+
+
+def is_label(key: str, value: str) -> bool:
+    """True if the API server accepts this label. It refuses the whole object for one wrong label."""
+    return _LABEL.fullmatch(key) is not None and _LABEL.fullmatch(value) is not None
 
 
 def job_name(id: TryId) -> str:
-    """Name of the try's Job: the claim on the try, so it depends on nothing but the id."""
+    """Name of the try's Job. It follows from the id alone, so that a new controller finds the same Job."""
+    # A tag may be long. The hash keeps two long ones apart whose beginnings agree.
     name = f"ar-{id}"
     if len(name) <= NAME_LIMIT:
         return name
@@ -31,37 +50,54 @@ def job_name(id: TryId) -> str:
 
 
 def config_map_name(request: TryRequest) -> str:
-    """Named by its content: a kubelet that still holds an immutable ConfigMap of this name serves the old one."""
+    """Name of the try's ConfigMap, with a hash of its content in it.
+
+    A kubelet caches an immutable ConfigMap by its name, and would serve an old one to a new pod.
+    """
     return f"{job_name(request.id)}-{request_hash(request)[:10]}"
 
 
-def campaign_selector(tag: str) -> str:
-    """Label selector of everything that a campaign has in the cluster."""
-    return f"{MANAGED_BY}={MANAGER},campaign={tag}"
+def campaign_selector(tag: str, *, studies: bool = False) -> str:
+    """Label selector of all objects of a campaign's experiments, or of its studies.
+
+    A controller that runs a study leaves the campaign's Jobs alone, and a campaign's those of studies: the Jobs that
+    one of them does not know are still to be adopted by the other.
+    """
+    return f"{MANAGED_BY}={MANAGER},campaign={tag},{'study' if studies else '!study'}"
 
 
 def request_hash(request: TryRequest) -> str:
-    """What must agree for a Job found under this name to be this try.
+    """Hash of a request. A Job with the name of a try is that try if this hash agrees.
 
-    Over the request, not the manifest: webhooks rewrite manifests, and a new version of the chart must
-    still adopt what runs. The baseline's spread is left out, as later baselines refine it.
+    It covers the request and not the manifest: webhooks rewrite manifests, and a controller of a later version must
+    still adopt running tries. The baseline's noise is left out, because later baselines refine it.
     """
-    identity = [str(request.id), request.commit, request.seed, request.probe_set, sorted(request.files.items())]
+    identity: list[object] = [str(request.id), request.commit, request.seed, request.probe_set]
+    identity.append(sorted(request.files.items()))
+    # Left out where nothing is asked beside validation: Jobs of versions that knew nothing else are adopted too.
+    if request.reserve is not None or request.holdout:
+        identity += [request.reserve, request.holdout]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
+HIDDEN = "hidden"
+"""Key of an empty file in the ConfigMap, which covers files that a container must not see."""
+
+
 def file_keys(request: TryRequest) -> dict[str, str]:
-    """Key of each edited file in the ConfigMap, by its path: numbers, because a path is no valid key."""
+    """Key of each edited file in the ConfigMap, by its path. A key may contain no slash, so the files are numbered."""
     return {path: f"file-{i}" for i, path in enumerate(sorted(request.files))}
 
 
 def labels(id: TryId) -> dict[str, str]:
-    """Labels for people (`kubectl get jobs -L experiment,attempt`) and for the watches."""
+    """Labels of a try's objects, for the watches and for people (`kubectl get jobs -L experiment,attempt`)."""
+    # Values of labels are text. The API server refuses an object with a number in its place.
+    what = {"study": id.study, "arm": str(id.experiment)} if id.study else {"experiment": str(id.experiment)}
     return {
         MANAGED_BY: MANAGER,
         COMPONENT: "attempt",
         "campaign": id.tag,
-        "experiment": str(id.experiment),
+        **what,
         "attempt": str(id.attempt),
         "try": str(id.number),
     }

@@ -1,10 +1,11 @@
-"""The pod of one try: its phases as containers, and the walls between them.
+"""Builds the pod of one try: its phases as containers, and the walls between them.
 
-Pure. It answers for what each container may see, write and use, and how long all of them may take.
+Pure. The manifest says what each container may see, write and use, and how long all of them may take.
 
-Whom it distrusts: `train`, `probe` and `candidate` run the agent's code. The containers of a pod share
-more than their volumes, so each of them is given its own /tmp and its own /dev/shm, which hides the pod's.
-System V objects and message queues stay shared: `exam.candidate` removes them before the agent's code starts.
+`train`, `probe` and `candidate` run the agent's code, which is not trusted. The containers of a pod share more than
+their volumes: /dev/shm and the System V IPC objects belong to the pod. So each container gets its own /tmp, and its
+own /dev/shm in place of the pod's. System V objects and message queues stay shared; `exam.candidate` removes them
+before the agent's code starts.
 """
 
 from __future__ import annotations
@@ -14,49 +15,77 @@ from collections.abc import Sequence
 from typing import Any
 
 from controller.domain import TryRequest
-from controller.executor.kubernetes.naming import config_map_name, file_keys
-from controller.phases import TASK, Mount, Phase, PhaseName, Volume
-from controller.settings import KubernetesSettings, LimitSettings, Settings
+from controller.executor.kubernetes.naming import HIDDEN, config_map_name, file_keys
+from controller.executor.kubernetes.pod_status import COPY
+from controller.executor.phases import ARTIFACT, TASK, Mount, Phase, PhaseName, Volume
+from controller.settings import ExecutorSettings, KubernetesSettings, LimitSettings, Settings
 
 Manifest = dict[str, Any]
 
 USER = 65532
-"""The user that attempts run as: nobody's, and not the image's root."""
+"""User and group id of every container. No system user has it, and Pod Security `restricted` refuses root."""
 
 TERMINATION_MESSAGE = "/dev/termination-log"
-"""Where the kubelet picks a container's termination message up: it outlives the pod's log."""
+"""File from which the kubelet copies a container's last message into the pod's status, which outlives the log."""
 
 GRACE = 10
-"""Seconds from TERM to KILL: a process 1 that ignores TERM may not keep a GPU for longer."""
+"""Seconds from TERM to KILL. Short, because the first process of a container may ignore TERM and keep its GPU."""
+
+COPY_SECONDS = 60
+"""Seconds that copying the task folder may take: a gigabyte of small files on a slow disk."""
+
+_COPIED, _EDITED = "/copied", "/edited"
+"""Where the copying container sees the attempt's own task folder, and the edited files."""
+
+# The files of an image belong to root and may be read-only: only a copy belongs to the attempt's user. The folder of
+# the volume itself belongs to root as well, so that only what is in it can be given other rights. Each edited
+# file is a link into the volume of the ConfigMap, which cp follows.
+_COPY_FILES = f"""\
+set -e
+if test -d {TASK}; then cp -R {TASK}/. {_COPIED}/; fi
+while test $# -gt 0; do
+  place="{_COPIED}/$2"
+  mkdir -p -- "${{place%/*}}"
+  rm -rf -- "$place"
+  cp -- "{_EDITED}/$1" "$place"
+  shift 2
+done
+for entry in {_COPIED}/* {_COPIED}/.[!.]* {_COPIED}/..?*; do
+  if test -e "$entry" && ! test -L "$entry"; then chmod -R u+rwX "$entry"; fi
+done"""
 
 NODE_LOST_SECONDS = 30
-"""How long an attempt stays bound to a node that is silent (the cluster's default is 300)."""
+"""Seconds that a pod stays on a node that does not answer. The default of Kubernetes is 300, of lost GPU time."""
 
 
 def build_pod(settings: Settings, request: TryRequest, phases: Sequence[Phase]) -> Manifest:
-    """The spec of a try's pod: the last phase is the main container, and the others run before or beside it."""
-    containers = [_container(settings, request, phase) for phase in phases]
+    """The spec of a try's pod. The last phase is the main container; the others run before or beside it."""
+    containers = [_build_container(settings.executor, request, phase) for phase in phases]
+    if any(map(_writes_to_task, phases)):
+        containers.insert(0, _build_copy(settings.executor.kubernetes, request))
     pod: Manifest = pod_baseline(settings.executor.kubernetes) | {
         "containers": containers[-1:],
-        "volumes": _volumes(settings, request, phases),
-        "activeDeadlineSeconds": pod_deadline(settings, phases),
+        "volumes": _volumes(settings.executor, request, phases),
+        "activeDeadlineSeconds": pod_deadline(settings.deadlines.image_pull, phases),
     }
     if len(containers) > 1:
         pod["initContainers"] = containers[:-1]
     return pod
 
 
-def pod_deadline(settings: Settings, phases: Sequence[Phase]) -> int:
-    """Seconds from the kubelet's acknowledgement to the kill that keeps pod and logs.
+def pod_deadline(image_pull: float, phases: Sequence[Phase]) -> int:
+    """Seconds after which the kubelet kills the pod. The pod and its logs are kept then.
 
-    It starts before the image is pulled. `candidate` runs beside `examine` and adds nothing.
+    Its clock starts when the kubelet acknowledges the pod, so it includes pulling the image. `candidate` runs beside
+    `examine` and adds no time. image_pull: seconds granted to pulling it.
     """
     work = sum(phase.seconds for phase in phases if not phase.restarts)
-    return math.ceil(settings.deadlines.image_pull + work + GRACE * len(phases))
+    work += COPY_SECONDS if any(map(_writes_to_task, phases)) else 0
+    return math.ceil(image_pull + work + GRACE * len(phases))
 
 
 def pod_baseline(cluster: KubernetesSettings) -> Manifest:
-    """Everything that a pod of ours has whatever it runs: no token, no root, no names to look up."""
+    """The part of the spec that all our pods share: no token for the API, no root, no DNS."""
     optional = {
         "runtimeClassName": cluster.runtime_class_name,
         "priorityClassName": cluster.priority_class_name,
@@ -70,8 +99,9 @@ def pod_baseline(cluster: KubernetesSettings) -> Manifest:
         "terminationGracePeriodSeconds": GRACE,
         "serviceAccountName": cluster.service_account,
         "automountServiceAccountToken": False,
+        # By default the kubelet puts the address of every Service of the namespace into the environment.
         "enableServiceLinks": False,
-        # Nothing to resolve is needed, and a resolver would be a way out: lookups go to the pod itself.
+        # A resolver would be a way out, because looked-up names can carry data. So lookups go to the pod itself.
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"]},
         "securityContext": {
@@ -79,17 +109,19 @@ def pod_baseline(cluster: KubernetesSettings) -> Manifest:
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
+            # The default changes the owner of every file of a volume at each start, which takes minutes for large data.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "tolerations": [
-            *(_until_lost(taint) for taint in ("not-ready", "unreachable")),
+            *(_tolerate_briefly(taint) for taint in ("not-ready", "unreachable")),
             *(dict(toleration) for toleration in cluster.tolerations),
         ],
     }
 
 
-def _until_lost(taint: str) -> Manifest:
+def _tolerate_briefly(taint: str) -> Manifest:
+    """Tolerate a taint that the node controller sets on a silent node, but only for NODE_LOST_SECONDS."""
     return {
         "key": f"node.kubernetes.io/{taint}",
         "operator": "Exists",
@@ -98,8 +130,32 @@ def _until_lost(taint: str) -> Manifest:
     }
 
 
-def _container(settings: Settings, request: TryRequest, phase: Phase) -> Manifest:
-    cluster = settings.executor.kubernetes
+def _build_copy(cluster: KubernetesSettings, request: TryRequest) -> Manifest:
+    """The container that fills the attempt's own task folder: the image's files, and over them the edited ones."""
+    pairs = [word for path, key in file_keys(request).items() for word in (key, path)]
+    amounts = {"cpu": cluster.cpu, "memory": cluster.memory, "ephemeral-storage": "128Mi"}
+    return {
+        "name": COPY,
+        "image": cluster.image,
+        "imagePullPolicy": cluster.image_pull_policy,
+        "command": ["sh", "-c", _COPY_FILES, "sh", *pairs],
+        "resources": {"requests": amounts, "limits": dict(amounts)},
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": str(Volume.TASK), "mountPath": _COPIED},
+            {"name": "edited", "mountPath": _EDITED, "readOnly": True},
+        ],
+        "terminationMessagePath": TERMINATION_MESSAGE,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _writes_to_task(phase: Phase) -> bool:
+    return any(mount.volume is Volume.TASK for mount in phase.mounts)
+
+
+def _build_container(executor: ExecutorSettings, request: TryRequest, phase: Phase) -> Manifest:
+    cluster, limits = executor.kubernetes, executor.limits
     container: Manifest = {
         "name": str(phase.name),
         "image": cluster.image,
@@ -107,20 +163,21 @@ def _container(settings: Settings, request: TryRequest, phase: Phase) -> Manifes
         "command": list(phase.command),
         "workingDir": TASK,
         "env": _environment(phase),
-        "resources": _resources(settings, phase),
-        # A container that restarts must forget. Only its image's own layer is thrown away with it, so that is
-        # where its /tmp lies: an emptyDir would carry notes from one incarnation of the candidate to the next.
+        "resources": _resources(cluster, limits, phase),
+        # A candidate that restarts must not find notes of the one before. An emptyDir lives as long as the pod; only
+        # the container's own writable layer is new after a restart, so that is where its /tmp is.
         "securityContext": container_security(read_only_root=not phase.restarts),
-        "volumeMounts": _mounts(settings, request, phase),
+        "volumeMounts": _mounts(cluster.data_folder, request, phase),
         "terminationMessagePath": TERMINATION_MESSAGE,
-        # The examiner's message is its result and nothing else; the others' is the end of their log.
+        # The examiner's message is its result and nothing else. For the others the kubelet takes the end of the log.
         "terminationMessagePolicy": "File" if phase.name is PhaseName.EXAMINE else "FallbackToLogsOnError",
     }
+    # An init container with restartPolicy Always is a sidecar: the next one starts when it runs, not when it ended.
     return container | ({"restartPolicy": "Always"} if phase.restarts else {})
 
 
 def container_security(*, read_only_root: bool = True) -> Manifest:
-    """What Pod Security `restricted` asks of a container, and a read-only root on top."""
+    """The security context that Pod Security `restricted` demands of a container, with a read-only root in addition."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -130,10 +187,12 @@ def container_security(*, read_only_root: bool = True) -> Manifest:
 
 
 def _environment(phase: Phase) -> list[Manifest]:
-    plain = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **phase.environment}
+    level = {"AUTORESEARCH_LEVEL_FILES": f"/:{ARTIFACT}"} if phase.receives_messages else {}
+    plain = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **level, **phase.environment}
     if "AUTORESEARCH_RESULT" in plain:
         plain["AUTORESEARCH_RESULT"] = TERMINATION_MESSAGE
-    # Libraries size their thread pools by the node's cores, which the limit then throttles.
+    # Libraries make as many threads as the node has cores, and the kernel then throttles them to the container's limit.
+    # A divisor of 1 rounds a fraction of a CPU up.
     threads = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
     return [
         *({"name": name, "value": value} for name, value in plain.items()),
@@ -141,13 +200,12 @@ def _environment(phase: Phase) -> list[Manifest]:
     ]
 
 
-def _resources(settings: Settings, phase: Phase) -> Manifest:
-    """Requests equal limits, so the pod is Guaranteed and the last to be evicted."""
-    cluster = settings.executor.kubernetes
+def _resources(cluster: KubernetesSettings, limits: LimitSettings, phase: Phase) -> Manifest:
+    """Requests and limits of a container. They are equal, which makes the pod Guaranteed: it is evicted last."""
     amounts = {
         "cpu": cluster.cpu if phase.accelerator else cluster.examine_cpu,
         "memory": cluster.memory if phase.accelerator else cluster.examine_memory,
-        "ephemeral-storage": _mebibytes(_disk_gb(settings.executor.limits, phase)),
+        "ephemeral-storage": _mebibytes(_disk_gb(limits, phase)),
     }
     if not phase.accelerator:
         return {"requests": amounts, "limits": dict(amounts)}
@@ -159,54 +217,75 @@ def _resources(settings: Settings, phase: Phase) -> Manifest:
 
 
 def _disk_gb(limits: LimitSettings, phase: Phase) -> float:
-    """Disk of one container in GiB. The pod may use the largest of these, so `train`'s covers every volume."""
-    own = limits.scratch_gb + 0.1
-    return own + limits.artifact_gb + 3 * limits.scratch_gb if phase.name is PhaseName.TRAIN else own
+    """Disk of one container in GiB.
+
+    The pod as a whole, with its volumes, may use the largest of these limits, because those of init containers do not
+    add up. So the limit of `train` covers all volumes.
+    """
+    own = limits.scratch_gb + 0.1  # 0.1 for the log
+    if phase.name is PhaseName.TRAIN:
+        copy = limits.task_gb if _writes_to_task(phase) else 0.0
+        return own + limits.artifact_gb + copy + 3 * limits.scratch_gb
+    return own
 
 
-def _mounts(settings: Settings, request: TryRequest, phase: Phase) -> list[Manifest]:
-    scratch = [] if phase.restarts else [{"name": f"tmp-{phase.name}", "mountPath": "/tmp"}]
-    memory: Manifest = {"name": f"shm-{phase.name}", "mountPath": "/dev/shm"}
-    return [
-        *(_mount(settings, mount) for mount in phase.mounts if mount.volume is not Volume.RESULT),
-        *(_edited(request) if phase.edited else []),
-        *scratch,
-        memory | ({"readOnly": True} if phase.restarts else {}),
+def _mounts(data_folder: str, request: TryRequest, phase: Phase) -> list[Manifest]:
+    # The result needs no volume here: the kubelet reads it from TERMINATION_MESSAGE.
+    mounts = [_mount(data_folder, mount) for mount in phase.mounts if mount.volume is not Volume.RESULT]
+    if phase.edited and not _writes_to_task(phase):
+        mounts += _edited_mounts(request)
+    # Over the image's file: a container cannot take a mount away.
+    mounts += [
+        {"name": "edited", "mountPath": f"{TASK}/{path}", "subPath": HIDDEN, "readOnly": True} for path in phase.hides
     ]
+    if not phase.restarts:
+        mounts.append({"name": f"tmp-{phase.name}", "mountPath": "/tmp"})
+    shared_memory: Manifest = {"name": f"shm-{phase.name}", "mountPath": "/dev/shm"}
+    if phase.restarts:
+        # Like /tmp above: a volume outlives the restart of its container.
+        shared_memory["readOnly"] = True
+    return [*mounts, shared_memory]
 
 
-def _mount(settings: Settings, mount: Mount) -> Manifest:
+def _mount(data_folder: str, mount: Mount) -> Manifest:
     place: Manifest = {"name": str(mount.volume), "mountPath": mount.path}
     if mount.volume is Volume.DATA:
-        place["subPath"] = f"{settings.executor.kubernetes.data_folder}/{mount.subpath}".rstrip("/")
+        place["subPath"] = f"{data_folder}/{mount.subpath}".rstrip("/")
     return place if mount.writable else place | {"readOnly": True}
 
 
-def _edited(request: TryRequest) -> list[Manifest]:
+def _edited_mounts(request: TryRequest) -> list[Manifest]:
+    """The edited files, each mounted by itself over the image's own file of that name."""
     return [
         {"name": "edited", "mountPath": f"{TASK}/{path}", "subPath": key, "readOnly": True}
         for path, key in file_keys(request).items()
     ]
 
 
-def _volumes(settings: Settings, request: TryRequest, phases: Sequence[Phase]) -> list[Manifest]:
-    cluster, limits = settings.executor.kubernetes, settings.executor.limits
+def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[Phase]) -> list[Manifest]:
+    cluster, limits = executor.kubernetes, executor.limits
     sizes = {
+        Volume.TASK: _mebibytes(limits.task_gb),
         Volume.ARTIFACT: _mebibytes(limits.artifact_gb),
         Volume.ANSWERS: _mebibytes(limits.scratch_gb),
         Volume.SOCKET: "16Mi",
     }
     used = {mount.volume for phase in phases for mount in phase.mounts}
-    return [
+    volumes: list[Manifest] = [
         {"name": "data", "persistentVolumeClaim": {"claimName": cluster.data_claim, "readOnly": True}},
         {"name": "edited", "configMap": {"name": config_map_name(request), "defaultMode": 0o444}},
-        *(_empty(str(volume), size) for volume, size in sizes.items() if volume in used),
-        *(_empty(f"tmp-{phase.name}", _mebibytes(limits.scratch_gb)) for phase in phases if not phase.restarts),
-        *(_empty(f"shm-{phase.name}", cluster.shared_memory, medium="Memory") for phase in phases),
     ]
+    for volume, size in sizes.items():
+        if volume in used:
+            volumes.append(_empty_dir(str(volume), size))
+    scratch = _mebibytes(limits.scratch_gb)
+    volumes += [_empty_dir(f"tmp-{phase.name}", scratch) for phase in phases if not phase.restarts]
+    # `Memory` makes it a tmpfs, whose pages count against the memory of the container that writes them.
+    volumes += [_empty_dir(f"shm-{phase.name}", cluster.shared_memory, medium="Memory") for phase in phases]
+    return volumes
 
 
-def _empty(name: str, size: str, medium: str = "") -> Manifest:
+def _empty_dir(name: str, size: str, medium: str = "") -> Manifest:
     return {"name": name, "emptyDir": {"sizeLimit": size} | ({"medium": medium} if medium else {})}
 
 

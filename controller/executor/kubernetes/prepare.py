@@ -1,8 +1,8 @@
-"""`autoresearch prepare --executor kubernetes`: a Job that runs the task's own prepare.py on the data volume.
+"""Runs `autoresearch prepare --executor kubernetes`: a Job that runs the task's own prepare.py on the data volume.
 
-It may be repeated at any time. A Job that was done with the same recipe (image, command, claim) and is still there
-answers at once; one that still runs is joined, and any other that ended makes way for the next, whose prepare.py keeps
-a folder that is intact. It prepares nothing itself, and never sees the data.
+The command may be repeated at any time. If a Job with the same recipe (image, command, claim) has succeeded and is
+still there, nothing is run. A Job that still runs is joined. Any other one that ended is replaced; prepare.py keeps a
+folder that is intact.
 """
 
 from __future__ import annotations
@@ -12,46 +12,59 @@ import json
 import time
 from collections.abc import Callable
 
-from controller.errors import ClusterError, DataError
+from controller.errors import ClusterError, DataError, SettingsError
 from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.errors import Refused
-from controller.executor.kubernetes.logs import read_tail
+from controller.executor.kubernetes.logs import fetch_log_end
 from controller.executor.kubernetes.naming import COMPONENT, MANAGED_BY, MANAGER, PREFIX
-from controller.executor.kubernetes.objects import condition_of
+from controller.executor.kubernetes.observation import EndCause, Observation, TryEnd, TryProgress
 from controller.executor.kubernetes.outcome import assess
 from controller.executor.kubernetes.pod import Manifest, container_security, pod_baseline
-from controller.executor.kubernetes.verdict import Cause, Ended, Going, Observation
-from controller.phases import TASK
-from controller.scores import last_error, safe_text
+from controller.executor.kubernetes.pod_status import condition_of
+from controller.executor.last_words import last_words
+from controller.executor.phase_output import READ_BYTES
+from controller.executor.phases import TASK, prepare_environment
 from controller.settings import Settings
+from controller.text.safe_text import safe_tail
 
 Say = Callable[[str], None]
 
 RECIPE = f"{PREFIX}recipe"
+"""Annotation of the Job: a hash of image, command and claim."""
+
 ROLE = f"{PREFIX}role"
-"""By this label a NetworkPolicy may let this pod, and no attempt, fetch data from outside."""
+"""Label by which a NetworkPolicy can let this pod, and no attempt, fetch data from outside."""
 
 VOLUME = "/volume"
+"""Folder of the data volume in the container."""
+
 LONGEST_SECONDS = 6 * 3600
+"""Deadline of the Job in seconds: six hours, for the download of a large corpus over a slow line."""
+
 KEPT_SECONDS = 7 * 24 * 3600
-"""How long a Job that is done can answer for its data: a controller that starts again need not read them all."""
+"""Seconds that a finished Job is kept. While it exists, a repeated command need not read all data again."""
 
 DISK_REQUEST = "1Gi"
+"""Scratch disk that the scheduler reserves; the limit is a setting."""
+
 POLL_SECONDS = 1.0
+"""Seconds between two looks at the Job: a person waits for one command, so asking each second costs little."""
+
 PATIENCE_SECONDS = 60.0
+"""Seconds that a trouble may last, and that a deleted Job may take to go, before the command gives up."""
 
 
 def prepare_on_cluster(
     settings: Settings, *, say: Say, check: bool = False, patience: float = PATIENCE_SECONDS
 ) -> None:
-    """Fill the data volume, or find it filled. Raises DataError with prepare.py's words, or ClusterError.
+    """Fill the data volume, unless it is filled. Raises DataError with prepare.py's words, SettingsError, ClusterError.
 
-    check: look at the data themselves even where a Job that made them is still there.
-    patience: seconds that trouble such as a missing image may last; the Job is then left to look at.
+    check: have prepare.py look at the data even if a Job that made them is still there.
+    patience: seconds that a trouble such as a missing image may last; the Job is then left for people to look at.
     """
     if not settings.executor.kubernetes.image:
-        raise ClusterError("executor.kubernetes.image is not set: name the trainer image that holds prepare.py")
+        raise SettingsError("executor.kubernetes.image is not set: name the trainer image that holds prepare.py")
     client = connect(settings.executor.kubernetes)
     try:
         manifest = build_prepare_job(settings)
@@ -59,18 +72,20 @@ def prepare_on_cluster(
             say(f"  prepared before by Job {manifest['metadata']['name']}; --check looks at the data again")
             return
         job = _create(client, manifest, say)
-        _report(client, job, _wait(client, job, say, patience=patience), say)
+        _report_end(client, job, _wait(client, job, say, patience=patience), say)
     finally:
         client.close()
 
 
 def build_prepare_job(settings: Settings) -> Manifest:
-    """The Job. Its pod may look names up and write the volume, which no attempt may; it has no GPU."""
+    """The manifest of the Job. Its pod may use DNS and write the volume, which no attempt may; it has no GPU."""
     cluster = settings.executor.kubernetes
     labels = {MANAGED_BY: MANAGER, COMPONENT: "prepare", ROLE: "prepare"}
     amounts = {"cpu": cluster.cpu, "memory": cluster.memory}
     command = ["python", "prepare.py", "--data", f"{VOLUME}/{cluster.data_folder}", *settings.task.prepare]
-    recipe = json.dumps([cluster.image, command, cluster.data_claim])
+    environment = prepare_environment(settings.task)
+    recipe = json.dumps([cluster.image, command, cluster.data_claim, environment])
+    plain = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **environment}
     pod = pod_baseline(cluster) | {
         "dnsPolicy": "ClusterFirst",
         "containers": [
@@ -80,13 +95,14 @@ def build_prepare_job(settings: Settings) -> Manifest:
                 "imagePullPolicy": cluster.image_pull_policy,
                 "command": command,
                 "workingDir": TASK,
-                "env": [{"name": "HOME", "value": "/tmp"}, {"name": "PYTHONUNBUFFERED", "value": "1"}],
+                "env": [{"name": name, "value": value} for name, value in plain.items()],
                 "resources": {
                     "requests": amounts | {"ephemeral-storage": DISK_REQUEST},
                     "limits": amounts | {"ephemeral-storage": cluster.prepare_disk},
                 },
                 "securityContext": container_security(),
                 "volumeMounts": [{"name": "data", "mountPath": VOLUME}, {"name": "tmp", "mountPath": "/tmp"}],
+                # The kubelet then takes the end of a failed container's log as its message.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
         ],
@@ -95,12 +111,14 @@ def build_prepare_job(settings: Settings) -> Manifest:
             {"name": "tmp", "emptyDir": {}},
         ],
     }
+    # The nameserver of a try answers nothing, and a claim would take a GPU that prepare.py does not use.
     for unused in ("dnsConfig", "resourceClaims"):
         pod.pop(unused, None)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
+            # The names of its pods have six characters more, and are values of labels, which end at 63.
             "name": f"ar-prepare-{cluster.data_claim}"[:57].rstrip("-."),
             "labels": labels,
             "annotations": {RECIPE: hashlib.sha256(recipe.encode()).hexdigest()},
@@ -108,7 +126,7 @@ def build_prepare_job(settings: Settings) -> Manifest:
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": LONGEST_SECONDS,
-            # Unlike a try it leaves its result on the volume, so it may go by itself.
+            # Set from the start, unlike that of a try: the result is on the volume and not in the Job.
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
@@ -116,13 +134,15 @@ def build_prepare_job(settings: Settings) -> Manifest:
 
 
 def _is_done(client: Client, manifest: Manifest) -> bool:
+    """True if a Job with this recipe has succeeded and is still there."""
     found = client.find(JOBS, manifest["metadata"]["name"])
     if not found or not _has_recipe_of(found, manifest):
         return False
-    if condition_of(found, "Complete").get("status") == "True":  # its pod may be gone long since
+    # The Job's own condition counts: its pod may have been garbage-collected since.
+    if condition_of(found, "Complete").get("status") == "True":
         return True
-    verdict = assess(_observe(client, found))
-    return isinstance(verdict, Ended) and verdict.cause is Cause.FINISHED
+    status = assess(_observe(client, found))
+    return isinstance(status, TryEnd) and status.cause is EndCause.FINISHED
 
 
 def _has_recipe_of(found: Object, manifest: Manifest) -> bool:
@@ -131,7 +151,7 @@ def _has_recipe_of(found: Object, manifest: Manifest) -> bool:
 
 
 def _create(client: Client, manifest: Manifest, say: Say) -> Object:
-    """Create the Job; join one that runs, replace one that ended."""
+    """Create the Job and return it. A Job that runs is returned instead; one that ended is replaced."""
     name = manifest["metadata"]["name"]
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -143,7 +163,7 @@ def _create(client: Client, manifest: Manifest, say: Say) -> Object:
             if refused.reason != "AlreadyExists":
                 raise
         found = client.find(JOBS, name)
-        if found and isinstance(assess(_observe(client, found)), Going):
+        if found and isinstance(assess(_observe(client, found)), TryProgress):
             if not _has_recipe_of(found, manifest):
                 raise ClusterError(f"Job {name} prepares other data for this claim: wait for its end, or delete it")
             say(f"Job {name} runs already")
@@ -154,18 +174,18 @@ def _create(client: Client, manifest: Manifest, say: Say) -> Object:
     raise ClusterError(f"Job {name} of an earlier prepare does not go away: delete it")
 
 
-def _wait(client: Client, job: Object, say: Say, *, patience: float) -> Ended:
-    """Until it ends. One command of a person, so asking each second is cheap enough."""
+def _wait(client: Client, job: Object, say: Say, *, patience: float) -> TryEnd:
+    """Wait for the Job's end, and tell its progress. Raises ClusterError if a trouble lasts longer than `patience`."""
     shown, trouble_since = "", None
     while True:
-        verdict = assess(_observe(client, job))
-        if isinstance(verdict, Ended):
-            return verdict
+        status = assess(_observe(client, job))
+        if isinstance(status, TryEnd):
+            return status
         now = time.monotonic()
-        trouble_since = (trouble_since or now) if verdict.trouble else None
+        trouble_since = (trouble_since or now) if status.trouble else None
         if trouble_since is not None and now - trouble_since > patience:
-            raise ClusterError(f"{verdict.trouble}; the Job {job['metadata']['name']} is left for you to look at")
-        line = f"{verdict.phase} {verdict.line}".strip()
+            raise ClusterError(f"{status.trouble}; the Job {job['metadata']['name']} is left for you to look at")
+        line = f"{status.phase} {status.line}".strip()
         if line != shown:
             say(f"  {line}")
         shown = line
@@ -175,6 +195,7 @@ def _wait(client: Client, job: Object, say: Say, *, patience: float) -> Ended:
 def _observe(client: Client, job: Object) -> Observation:
     uid = job["metadata"]["uid"]
     found = client.find(JOBS, job["metadata"]["name"])
+    # Another Job may have taken the name since.
     if found and found["metadata"]["uid"] != uid:
         found = None
     pods = client.list(PODS, labelSelector=f"batch.kubernetes.io/controller-uid={uid}")["items"]
@@ -182,11 +203,11 @@ def _observe(client: Client, job: Object) -> Observation:
     return Observation(job=found or job, job_gone=found is None, pod=pods[-1] if pods else {}, events=warnings)
 
 
-def _report(client: Client, job: Object, ended: Ended, say: Say) -> None:
+def _report_end(client: Client, job: Object, ended: TryEnd, say: Say) -> None:
     pods = client.list(PODS, labelSelector=f"batch.kubernetes.io/controller-uid={job['metadata']['uid']}")["items"]
-    log = (read_tail(client, pods[-1]["metadata"]["name"], "prepare") if pods else None) or b""
-    text = safe_text(log.decode(errors="replace"))
-    if ended.cause is not Cause.FINISHED:
-        raise DataError(f"the data could not be prepared: {ended.reason}: {last_error(text) or 'no log'}")
+    log = (fetch_log_end(client, pods[-1]["metadata"]["name"], "prepare") if pods else None) or b""
+    text = safe_tail(log, READ_BYTES)
+    if ended.cause is not EndCause.FINISHED:
+        raise DataError(f"the data could not be prepared: {ended.reason}: {last_words(text) or 'no log'}")
     for line in text.splitlines():
         say(f"  {line}")

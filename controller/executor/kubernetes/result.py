@@ -1,7 +1,7 @@
-"""The last step of a try: what ended it and what it left in its logs, as the domain's `Result`.
+"""Builds the domain's `Result` from the end of a try and from its logs.
 
-Pure. It distrusts every log but the examiner's: training's log gives a reason in words, a tail to read and
-numbers to show. The logs of `probe` and `candidate` are not even asked for, as they could carry test text.
+Pure. Only the examiner's log is trusted. The training's log gives a reason in words, an end to read and numbers to
+show. The logs of `probe` and `candidate` are never fetched, because they could carry test text.
 """
 
 from __future__ import annotations
@@ -9,23 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.domain import INTERRUPTIONS, Outcome, Provenance, Result, Score, TryId
-from controller.executor.kubernetes.verdict import FAULTS, LOSSES, Cause, Ended
-from controller.phases import PhaseName
-from controller.scores import last_error, read_exam_report, read_log_score, read_summary, safe_tail
+from controller.domain import INTERRUPTIONS, Outcome, Provenance, Result, TryId
+from controller.executor import attempt_end
+from controller.executor.attempt_end import EndedBy, PhaseEnding
+from controller.executor.kubernetes.naming import OWN_LABELS, is_label
+from controller.executor.kubernetes.observation import FAULTS, LOSSES, EndCause, TryEnd
+from controller.executor.last_words import last_words
+from controller.executor.log_score import read_summary
+from controller.executor.phase_output import read_tail
+from controller.executor.phases import PhaseName
+from controller.executor.walls import WITH_COPY, Walls
 from controller.settings import KubernetesSettings, Settings
+from controller.text.figures import score_text
 
-TAIL_BYTES = 65_536
 PRODUCT_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "accelerator")
+"""Labels of nodes that name the kind of accelerator: NVIDIA's GPU feature discovery, GKE, others."""
+
+_AGENT_PHASES = (PhaseName.TRAIN, PhaseName.PROBE)
+"""Phases whose end is the agent's doing."""
+
+_ENDED_BY = {
+    EndCause.CRASH: EndedBy.ITSELF,
+    EndCause.DEADLINE: EndedBy.DEADLINE,
+    EndCause.OOM: EndedBy.MEMORY,
+}
 
 
-def conclude(settings: Settings, id: TryId, ended: Ended, *, exam_log: str | None, train_log: bytes | None) -> Result:
-    """The attempt's result. None stands for a log that could not be read."""
-    text = safe_tail(train_log or b"", TAIL_BYTES)
+def conclude(settings: Settings, id: TryId, ended: TryEnd, *, exam_log: str | None, train_log: bytes | None) -> Result:
+    """The attempt's result. exam_log, train_log: None if the log could not be read or was not needed."""
+    text = read_tail(train_log or b"")
     lost_to = ended.lost_to or LOSSES.get(ended.cause)
-    result = Result(
-        outcome=FAULTS.get(ended.cause, Outcome.LOST),
-        reason=ended.reason,
+    judged = _judge_end(settings, id, ended, text=text, exam_log=exam_log, readable=train_log is not None)
+    return replace(
+        judged,
         interrupted=lost_to in INTERRUPTIONS,
         lost_to=lost_to,
         seconds=ended.seconds,
@@ -35,52 +51,92 @@ def conclude(settings: Settings, id: TryId, ended: Ended, *, exam_log: str | Non
         summary=read_summary(text),
         log_tail=text,
     )
-    if ended.cause is not Cause.FINISHED:
-        return _explained(result, ended, text)
-    if settings.task.score == "log":
-        return _log_scored(result, settings.task.metric, readable=train_log is not None)
-    return _examined(result, settings, id, ended, exam_log)
 
 
-def _explained(result: Result, ended: Ended, train_text: str) -> Result:
-    """Add what training said last. What the other phases said stays in the cluster, out of the agent's sight."""
-    if ended.cause is not Cause.CRASH or ended.container != PhaseName.TRAIN:
-        return result
-    said = last_error(train_text)
-    return replace(result, reason=f"{result.reason}: {said}") if said else result
+def walls_of(settings: Settings) -> Walls:
+    """The limits around an attempt in a cluster, in the words of a result's reason."""
+    cluster, limits = settings.executor.kubernetes, settings.executor.limits
+    return Walls(
+        closed=True,
+        programs=f"task.command may use the programs of the image {cluster.image} and of the task folder alone",
+        packages=f"the image {cluster.image} does not have it: build one that has, as there is no network inside",
+        **({"writable": WITH_COPY} if settings.task.score == "log" else {}),
+        memory=cluster.memory,
+        scratch=f"{limits.scratch_gb:g} GB",
+        artifact=f"{limits.artifact_gb:g} GB",
+        shared=f"{cluster.shared_memory} (executor.kubernetes.shared_memory)",
+        processes="the kubelet's podPidsLimit bounds its processes and threads",
+    )
 
 
-def _log_scored(result: Result, metric: str, *, readable: bool) -> Result:
-    value = read_log_score(result.log_tail, metric)
-    if value is not None:
-        return replace(result, outcome=Outcome.SCORED, score=Score(value=value, provenance=Provenance.LOG))
-    if not readable:
-        return replace(result, outcome=Outcome.LOST, reason="the log that holds the score could not be read")
-    return replace(result, outcome=Outcome.CRASHED, reason=f"train ended without printing {metric} after a line ---")
+def _judge_end(
+    settings: Settings, id: TryId, ended: TryEnd, *, text: str, exam_log: str | None, readable: bool
+) -> Result:
+    """Outcome and reason, score and exam of the attempt."""
+    if ended.cause is EndCause.FINISHED and settings.task.score == "log":
+        if not readable:
+            return Result(outcome=Outcome.LOST, reason="the log that holds the score could not be read")
+        return attempt_end.log_scored(text, task=settings.task, walls=walls_of(settings))
+    if ended.cause is EndCause.FINISHED:
+        return attempt_end.examined(
+            exam_log,
+            ended.message,
+            attempt=str(id),
+            task=settings.task,
+            provenance=Provenance.SEALED,
+            starved=ended.oom,
+        )
+    failure = _agent_failure(settings, ended, text)
+    return failure or Result(outcome=FAULTS.get(ended.cause, Outcome.LOST), reason=_reason(ended, exam_log))
 
 
-def _examined(result: Result, settings: Settings, id: TryId, ended: Ended, exam_log: str | None) -> Result:
-    reading = read_exam_report(exam_log, ended.message, str(id), metric=settings.task.metric)
-    if reading.outcome is not Outcome.SCORED and ended.oom:
-        # The examiner only saw an answer that never came; the kubelet saw why.
-        return replace(result, outcome=Outcome.CRASHED, reason=f"out of memory in {ended.oom}", exam=reading.exam)
-    score = None if reading.value is None else Score(value=reading.value, provenance=Provenance.SEALED)
-    return replace(result, outcome=reading.outcome, reason=reading.reason, exam=reading.exam, score=score)
+def _agent_failure(settings: Settings, ended: TryEnd, text: str) -> Result | None:
+    """The result if the agent's code ended the try; None if something else did, or its code never ran."""
+    by = _ENDED_BY.get(ended.cause)
+    if by is None or ended.container not in _AGENT_PHASES or (by is EndedBy.ITSELF and ended.exit_code is None):
+        return None
+    ending = PhaseEnding(
+        phase=PhaseName(ended.container),
+        by=by if ended.exit_code is None else EndedBy.ITSELF,
+        code=ended.exit_code or 0,
+        detail=ended.whose,
+        first=settings.task.score == "log",
+    )
+    return attempt_end.failure_of(
+        ending,
+        text=text,
+        task=settings.task,
+        train_seconds=settings.budget.train_seconds,
+        walls=walls_of(settings),
+    )
+
+
+def _reason(ended: TryEnd, exam_log: str | None) -> str:
+    """The reason if something else ended the try.
+
+    The examiner's last words are added, because it is our code. Those of other containers never reach the agent.
+    """
+    words = last_words(exam_log or "") if ended.cause is EndCause.EXAMINER_ERROR else ""
+    return f"{ended.reason}: {words}" if words else ended.reason
 
 
 def accelerator(cluster: KubernetesSettings) -> str:
-    """What the attempt ran on, as far as the settings pin it: one ranking never mixes kinds."""
-    product = next((cluster.node_selector[label] for label in PRODUCT_LABELS if label in cluster.node_selector), "")
-    if product:
-        return product
+    """Kind of the accelerator, as far as the settings fix it. Scores of different kinds are never ranked together."""
+    for label in PRODUCT_LABELS:
+        product = cluster.node_selector.get(label)
+        if product:
+            return product
     if cluster.gpus:
         return cluster.gpu_resource
-    return next(iter(cluster.extra_resources), "claim" if cluster.resource_claims else "cpu")
+    for resource in cluster.extra_resources:
+        return resource
+    return "claim" if cluster.resource_claims else "cpu"
 
 
 def label_values(result: Result, metric: str) -> Mapping[str, str]:
-    """Labels that `kubectl get jobs -L outcome,val_bpb` shows: an outcome, and a score where it is a valid value."""
+    """Labels for `kubectl get jobs -L outcome,val_bpb`: the outcome, and the score if it is a valid label."""
     labels = {"outcome": str(result.outcome)}
-    if result.score is not None and result.score.value >= 0 and metric[0] != "_" and metric[-1] != "_":
-        labels[metric] = f"{result.score.value:.6f}"
+    value = "" if result.score is None else score_text(result.score.value)
+    if is_label(metric, value) and metric not in (*labels, *OWN_LABELS):
+        labels[metric] = value
     return labels

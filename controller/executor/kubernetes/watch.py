@@ -1,8 +1,9 @@
-"""One list and one endless watch per kind of object, kept as a cache; the only way that state comes in.
+"""Keeps a cache of one kind of Kubernetes object by one list and one endless watch.
 
-It guarantees: once synced, the cache is what the API server said last, or `age` grows; an object that
-vanished while nobody watched is reported as deleted; a dead connection is noticed within `READ_SECONDS`.
-It refuses to act: the handler is called on the watch's own thread and may only note and enqueue.
+Guarantees: once synced, the cache is what the API server said last, or `age` grows. An object that vanished between
+two watches is reported as deleted. A dead connection is noticed within `READ_SECONDS`.
+
+The handler runs on the watch's thread. It may only store and enqueue: anything slow would delay all further events.
 """
 
 from __future__ import annotations
@@ -12,46 +13,45 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import urllib3
 
 from controller.errors import ClusterError
-from controller.executor.kubernetes.client import Client, Object, Resource, let_go, lines
+from controller.executor.kubernetes.client import Client, Object, Resource, lines, shut_down_stream
 from controller.executor.kubernetes.errors import Refused, Unavailable
 
 Handler = Callable[[Object, bool], None]
+"""Called with an object that changed, and True if it is gone."""
 
 PAGE = "500"
+"""Objects in one page of a list, as kubectl asks for: one answer of all objects could be too large for the server."""
+
 READ_SECONDS = 90.0
-"""Silence after which a watch counts as dead. The server sends a bookmark each minute."""
+"""Seconds of silence after which a watch counts as dead. The API server sends a bookmark about each minute."""
 
 WATCH_SECONDS = (240, 360)
-"""A watch asks to be ended after a random time in this range, so that reconnects do not align."""
+"""Range in seconds of a watch's length. It is drawn at random, so that many watches do not reconnect together."""
 
 RELIST_SECONDS = 1200.0
-"""A watch is not trusted to deliver every event for ever: after so long, everything is listed again."""
+"""Seconds after which everything is listed again, because a watch is not certain to deliver every event."""
 
 BACKOFF_SECONDS = (0.8, 30.0)
+"""Shortest and longest pause after a failure: the values of client-go, the Go client of Kubernetes."""
+
 FIELDS_NOT_KEPT = ("managedFields",)
+"""Fields of the metadata that are dropped: managedFields is often the larger part of an object, and unused here."""
 
 
 class _Expired(Exception):
-    """The version that the watch wanted to go on from is gone: list again."""
-
-
-@dataclass(slots=True)
-class _Counters:
-    relists: int = 0
-    failures: int = 0
+    """HTTP 410: the server no longer has the version from which the watch wanted to go on. List again."""
 
 
 class Reflector:
-    """A cache of one resource below a selector, filled by a thread of its own.
+    """A cache of the objects of one resource that match the selectors, filled by a thread of its own.
 
-    key: by what objects are looked up, such as the name of the Job that a pod belongs to.
-    changed: called with the object and whether it is gone, after the cache has changed.
+    key: the key by which objects are looked up, such as the name of the Job that a pod belongs to.
+    changed: called after the cache has changed.
     """
 
     def __init__(
@@ -73,54 +73,63 @@ class Reflector:
         self._read_seconds = read_seconds
         self._clock = clock
         self._objects: dict[str, dict[str, Object]] = {}
+        """By key, then by uid: names are reused, uids are not."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._version = ""
+        """The resourceVersion of the last list or event, from which the next watch goes on."""
         self._heard = clock()
         self._listed = 0.0
+        """Clock seconds of the last complete list; 0 if a new one is needed."""
         self._pause = 0.0
-        self.counters = _Counters()
+        """Seconds of the last pause after a failure; 0 after an event."""
+        self.failures = 0
+        """Number of failures since the start."""
         self.error = ""
+        """The last failure; empty after a watch that ended as it should."""
         self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
 
     def start(self) -> None:
-        """Begin to list and watch."""
+        """Start the thread that lists and watches."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch, also one that waits for bytes."""
+        """End the watch, even if it waits for bytes."""
         self._stopping.set()
         response = self._response
         if response is not None:
-            let_go(response)
+            shut_down_stream(response)
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 
     def wait_synced(self, seconds: float) -> bool:
-        """Wait for the first complete list."""
+        """Wait at most `seconds` for the first complete list; True if there has been one."""
         return self._synced.wait(seconds)
 
     @property
     def plural(self) -> str:
-        """What is watched."""
+        """The watched resource, such as `pods`."""
         return self._resource.plural
 
     @property
     def age(self) -> float:
-        """Seconds since the API server last said anything, bookmarks included."""
+        """Seconds since the API server last sent anything, bookmarks included."""
         return self._clock() - self._heard
 
     def find(self, key: str) -> tuple[Object, ...]:
-        """Every object with this key; not to be changed."""
+        """Every object with this key. The caller must not change them."""
         with self._lock:
             return tuple(self._objects.get(key, {}).values())
 
     def all(self) -> tuple[Object, ...]:
-        """Every object; not to be changed."""
+        """Every object. The caller must not change them."""
         with self._lock:
-            return tuple(found for group in self._objects.values() for found in group.values())
+            everything: list[Object] = []
+            for group in self._objects.values():
+                everything.extend(group.values())
+            return tuple(everything)
 
     # -- the thread -----------------------------------------------------------
 
@@ -133,28 +142,28 @@ class Reflector:
             except _Expired:
                 self._listed = 0.0
             except (ClusterError, urllib3.exceptions.HTTPError) as error:
-                self._failed(error)
+                self._back_off(error)
 
     def _list_if_due(self) -> None:
         if self._listed and self._clock() - self._listed < RELIST_SECONDS:
             return
-        self._replace(self._list())
+        self._replace_cache(self._list_all())
         self._listed = self._clock()
         self._synced.set()
-        self.counters.relists += 1
 
-    def _list(self) -> list[Object]:
-        """All pages, as a quorum read: a cached list could be older than what was already seen."""
+    def _list_all(self) -> list[Object]:
+        """All pages. Without a resourceVersion the server reads from etcd: its cache may be behind what we saw."""
         items: list[Object] = []
         query = {**self._selectors, "limit": PAGE}
         while True:
             page = self._client.list(self._resource, **query)
             items += page["items"]
-            self._touch()
+            self._note_contact()
             self._version = page["metadata"]["resourceVersion"]
             following = page["metadata"].get("continue")
             if not following:
                 return items
+            # The token is valid for some five minutes; after that the server answers 410, and the list begins anew.
             query["continue"] = following
 
     def _watch(self) -> None:
@@ -162,56 +171,66 @@ class Reflector:
         query = {
             **self._selectors,
             "resourceVersion": self._version,
+            # Otherwise the server ends the watch by itself, after 30 to 60 minutes.
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),
         }
         with self._client.watch(self._resource, read_seconds=self._read_seconds, **query) as response:
             self._response = response
-            self._touch()
+            self._note_contact()
             if self._stopping.is_set():
                 return
             for line in lines(response):
-                self._take(_decode(line))
+                self._apply_event(_decode(line))
+        # A normal end needs no pause, unless it came at once: the loop would hammer the server.
         if self._clock() - began < 1.0 and not self._stopping.is_set():
             raise Unavailable("the watch was closed at once")
 
-    def _take(self, event: Mapping[str, Any]) -> None:
+    def _apply_event(self, event: Mapping[str, Any]) -> None:
         found = event["object"]
         if event["type"] == "ERROR":
-            self._refused(found)
-        self._touch()
+            self._raise_error(found)
+        self._note_contact()
         self._pause = 0.0
         self._version = found["metadata"]["resourceVersion"]
+        # A bookmark holds a newer resourceVersion and no object.
         if event["type"] != "BOOKMARK":
             self._store(found, gone=event["type"] == "DELETED")
 
-    def _refused(self, status: Mapping[str, Any]) -> None:
+    def _raise_error(self, status: Mapping[str, Any]) -> NoReturn:
+        # The HTTP status of the stream was 200 long ago; a later failure comes as an event with a Status object.
         if status.get("code") == 410:
             raise _Expired
         raise Unavailable(f"the watch of {self._resource.plural} failed: {status.get('message', '')}")
 
-    def _failed(self, error: Exception) -> None:
-        """Wait, longer each time and never in step with others. HTTP 410 only needs a new list."""
+    def _back_off(self, error: Exception) -> None:
+        """Pause, twice as long after each failure, and at random so that watches do not come back together.
+
+        HTTP 410 needs a new list at once, and no pause.
+        """
         if isinstance(error, Refused) and error.status == 410:
             self._listed = 0.0
             return
         self.error = str(error)
-        self.counters.failures += 1
-        least, most = BACKOFF_SECONDS
-        self._pause = min(most, max(least, 2 * self._pause))
+        self.failures += 1
+        shortest, longest = BACKOFF_SECONDS
+        self._pause = min(longest, max(shortest, 2 * self._pause))
         self._stopping.wait(self._pause * random.uniform(0.5, 1.0))
 
     # -- the cache ------------------------------------------------------------
 
-    def _replace(self, items: list[Object]) -> None:
+    def _replace_cache(self, items: list[Object]) -> None:
+        """Make the cache equal to a list, and report the differences as if a watch had delivered them."""
         present = {found["metadata"]["uid"] for found in items}
+        # By uid: an object that was deleted and created again under its name is another one.
         vanished = [old for old in self.all() if old["metadata"]["uid"] not in present]
         for old in vanished:
             self._store(old, gone=True)
         for found in items:
-            if not self._known(found):
+            if not self._is_unchanged(found):
                 self._store(found, gone=False)
 
-    def _known(self, found: Object) -> bool:
+    def _is_unchanged(self, found: Object) -> bool:
+        """True if the cache holds this version of the object."""
         old = self._objects.get(self._key(found), {}).get(found["metadata"]["uid"])
         return old is not None and old["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
 
@@ -229,7 +248,7 @@ class Reflector:
                 del self._objects[key]
         self._changed(found, gone)
 
-    def _touch(self) -> None:
+    def _note_contact(self) -> None:
         self._heard = self._clock()
 
 

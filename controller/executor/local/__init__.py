@@ -1,21 +1,43 @@
-"""Attempts on this machine: every phase in a sandbox of its own, no daemon, no cluster.
+"""Runs attempts on this machine: each phase in a sandbox of its own, without a daemon or a cluster.
 
-sandbox   pure: a phase -> the command that confines it (bubblewrap, or none)
-machine   what this machine offers: bubblewrap, interpreter, system folders, accelerators
-cgroups   memory, processes and CPUs of a whole phase, by the kernel's cgroups
-hierarchy where cgroups can be made here: version 2, else version 1
-limits    which limits are in force here: cgroups, else rlimits
-folders   a try's own folder: logs, volumes, the durable result
-views     without a sandbox: folders of links in place of mounts
-capture   a phase's output, its first and last part
-reaper    the small program that starts a phase and outlives nothing of it
-process   one phase run to its end
-outcome   pure: how a phase ended -> how the attempt ended
-site      what all tries share, and a sandbox that was tried out
-runner    one try: its phases in order, the candidate beside the examiner
-executor  the Executor protocol: one thread a try
+executor       the Executor protocol; one thread per try
+runner         one try: its phases in order, the candidate beside the examiner
+exam_hours     keeps smoke tests and exams apart in time
+smoke          one step of an edited program before its first attempt
+phase_setup    sets up one phase: its command, what it sees, and what it may fill
+process        runs one phase to its end
+sandbox        builds the command that confines a phase (bubblewrap, or none); pure
+machine        finds out what this machine offers: bubblewrap, interpreter, system folders, accelerators
+gpu_memory     how much memory a GPU has, for people and agents
+gpus           which GPUs attempts may use, and how CUDA is told
+surroundings   reads what kernel and container have put around this process
+diagnoses      explains in one sentence what a machine refuses or lacks, why, and the remedy; pure
+host           the parts that all tries share, with a sandbox that was tested first
+program        looks in the sandbox for the task's program before anything is trained
+environment    finds what a sandbox must show of the environment in which a task runs
+task_copy      copies the task folder for one attempt, which may write to its copy
+libraries      finds CUDA libraries that nobody needs without a GPU
+frozen         copies what the kernel counts, so that sandboxes read the same numbers for ever
+confinement    enforces the limits by cgroups, else by rlimits
+find_cgroups   finds a folder in which cgroups can be created: version 2, else version 1
+shares         divides the cores among the slots; pure
+cgroups        limits memory, processes and CPUs of a whole phase
+try_folder     the folder of a try: logs, volumes, the stored result
+work_disk      deletes what tries left, and stores a result although the disk is full
+disk_watch     ends a phase that writes more than it may, or fills the disk
+deletion       deletes what hostile code has filled, whatever its depth, names and rights
+unsandboxed    makes folders of links in place of mounts, for `--sandbox none`
+witness        measures from outside what the machine did while a phase ran
+capped_log     keeps the first and the last part of a phase's output
+reaper         the small program that starts a phase and kills whatever the phase leaves behind
+workshop       runs programs that propose edits, in sandboxes like those of trainings
+session_place  what all of these programs share on this machine
+bench          the folder of such a program: laid out before it, read back after it
+forwarder      the small program that leads from a sandbox's own loopback to the gateway's socket
+outcome        computes a try's result from the end of a phase; pure
 """
 
 from controller.executor.local.executor import LocalExecutor
+from controller.executor.local.workshop import LocalWorkshop
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "LocalWorkshop"]

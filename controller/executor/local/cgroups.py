@@ -1,6 +1,7 @@
-"""cgroups of either version: made with their limits, joined, killed, removed.
+"""Creates cgroups of version 1 or 2 with their limits, kills their processes, and removes them.
 
-Where they can be made is found in `hierarchy`. Touches only names that it can tell from everybody else's.
+`find_cgroups` finds the folder in which they can be created. Only cgroups whose names start with the family of this
+work folder are touched.
 """
 
 from __future__ import annotations
@@ -17,62 +18,107 @@ from pathlib import Path
 from controller.settings import LimitSettings
 
 _PERIOD_US = 100_000
-_PATIENCE_S = 5.0
+"""Period of a CPU quota, in microseconds: the kernel's own default, 100 ms."""
+
+_RECLAIM_PASSES = 3
+"""Passes of reclaiming: a name that was looked up twice survives the first, as recently used."""
+
+_GONE_WITHIN_S = 5.0
+"""Longest wait for killed processes to be gone, in seconds: one that waits for a disk or a GPU dies late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one phase may use."""
+    """The limits of one phase."""
 
     memory_bytes: int
     processes: int
+    """Processes and threads: the kernel counts both alike."""
     cpus: float | None
+    """CPUs' worth of time; None for no limit."""
     file_bytes: int
+    """Size of the largest file."""
 
     @classmethod
-    def of(cls, settings: LimitSettings) -> Limits:
-        """From the settings; a file may pass the largest limit by 1 MiB, so that passing it can be seen."""
+    def of(cls, settings: LimitSettings, *, cpus: float | None) -> Limits:
+        """Take them from the settings. A file may exceed the largest limit by 1 MiB, so that the excess shows."""
         return cls(
             memory_bytes=int(settings.memory_gb * 2**30),
             processes=settings.processes,
-            cpus=settings.cpus,
-            file_bytes=int(max(settings.artifact_gb, settings.scratch_gb) * 2**30) + 2**20,
+            cpus=cpus,
+            file_bytes=int(max(settings.artifact_gb, settings.scratch_gb, settings.task_gb) * 2**30) + 2**20,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroup:
-    """One phase's cgroup: one folder in version 2, one per controller in version 1."""
+    """The cgroup of one phase."""
 
     folders: Mapping[str, Path]
+    """Folder by controller (memory, pids, cpu, and cpuacct of version 1, which counts time). In version 2 these are one
+    folder, in version 1 one for each."""
     version: int
 
     @property
     def procs(self) -> tuple[Path, ...]:
-        """The files that a process writes its id to in order to join."""
+        """The files into which a process writes its id to join."""
         return tuple(folder / "cgroup.procs" for folder in dict.fromkeys(self.folders.values()))
 
     def out_of_memory(self) -> bool:
-        """The kernel killed something in here because memory ran out."""
+        """True if the kernel killed a process of this cgroup because memory ran out."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"
-        return _counters(self.folders["memory"] / name).get("oom_kill", 0) > 0
+        return _read_counters(self.folders["memory"] / name).get("oom_kill", 0) > 0
+
+    def threads(self) -> list[str]:
+        """Numbers of its threads."""
+        folder = self.folders["memory"]
+        return read_file(folder / ("cgroup.threads" if self.version == 2 else "tasks")).split()
+
+    def cpu_counters(self) -> dict[str, int]:
+        """The kernel's counters of its CPU quota, such as nr_throttled; empty without a quota."""
+        return _read_counters(self.folders["cpu"] / "cpu.stat") if "cpu" in self.folders else {}
+
+    def user_seconds(self) -> float | None:
+        """CPU seconds that its programs computed outside of the kernel; None if the kernel does not tell."""
+        if self.version == 2:
+            microseconds = _read_counters(self.folders["memory"] / "cpu.stat").get("user_usec")
+            return None if microseconds is None else microseconds / 1e6
+        if "cpuacct" not in self.folders:
+            return None
+        ticks = _read_counters(self.folders["cpuacct"] / "cpuacct.stat").get("user")
+        return None if ticks is None else ticks / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
-        """End every process in here, also those that fork while they are killed."""
+        """Kill every process of this cgroup, also those that fork meanwhile."""
+        # cgroup.kill exists since Linux 5.14 and kills all at once, new children included.
         if self.version == 2 and write_file(self.folders["memory"] / "cgroup.kill", "1"):
             return
+        # Without it: with a limit of 0 every fork fails, so that a fork bomb cannot outrun the signals.
         if "pids" in self.folders:
             write_file(self.folders["pids"] / "pids.max", "0")
-        until = time.monotonic() + _PATIENCE_S
-        while (alive := self._processes()) and time.monotonic() < until:
+        until = time.monotonic() + _GONE_WITHIN_S
+        while (alive := self.processes()) and time.monotonic() < until:
             for pid in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
 
+    def reclaim(self) -> None:
+        """Have the kernel give up all memory that was charged to this cgroup; call it after `kill`.
+
+        That is what its processes brought into the page cache, and the names and inodes that they looked up, missing
+        ones included: the next phase finds files as they were before this one. Without it the kernel would move all
+        that to the cgroup above.
+        """
+        # Version 2: a limit of 0 makes the kernel reclaim before the write returns, and kills nobody as max would.
+        name = "memory.high" if self.version == 2 else "memory.force_empty"
+        # One pass takes pages first, and so lets go of the names and inodes that they held. The next takes those.
+        for _ in range(_RECLAIM_PASSES):
+            write_file(self.folders["memory"] / name, "0")
+
     def remove(self) -> None:
-        """Delete the cgroup; it empties a moment after its last process died."""
-        until = time.monotonic() + _PATIENCE_S
+        """Delete the cgroup. The kernel refuses (EBUSY) for a moment after the last process died."""
+        until = time.monotonic() + _GONE_WITHIN_S
         for folder in dict.fromkeys(self.folders.values()):
             while folder.exists():
                 try:
@@ -82,27 +128,31 @@ class Cgroup:
                         break
                     time.sleep(0.005)
 
-    def _processes(self) -> set[int]:
+    def processes(self) -> set[int]:
+        """Numbers of its processes."""
+        # The kernel lists ids in no order, and one perhaps twice.
         return {int(pid) for procs in self.procs for pid in read_file(procs).split()}
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroups:
-    """Where cgroups can be made: a folder per controller (in version 2 they are the same)."""
+    """A place where cgroups can be created."""
 
     version: int
     parents: Mapping[str, Path]
+    """Folder by controller; in version 2 these are the same."""
     family: str
-    """Start of every name, so that the leftovers of a dead controller are found and nobody else's are touched."""
+    """Start of every name: it tells the leftovers of this work folder from the cgroups of others."""
 
     def make(self, name: str, limits: Limits) -> Cgroup:
-        """A cgroup with these limits. Raises OSError where the kernel refuses."""
+        """Create a cgroup with these limits; raises OSError if the kernel refuses."""
         folders = {controller: parent / f"{self.family}{name}" for controller, parent in self.parents.items()}
         cgroup = Cgroup(folders, self.version)
         try:
             for folder in dict.fromkeys(folders.values()):
+                # A new folder in this file system is a new cgroup, and the kernel fills it with files.
                 folder.mkdir(exist_ok=True)
-            for path, value in _values(cgroup, limits):
+            for path, value in _limit_files(cgroup, limits):
                 path.write_text(value)
         except OSError:
             cgroup.remove()
@@ -110,19 +160,19 @@ class Cgroups:
         return cgroup
 
     def leftovers(self) -> Iterator[Cgroup]:
-        """Cgroups of this family that exist: what a dead controller left."""
+        """Find the cgroups of this family that exist: a controller that died has left them."""
         names = {path.name for parent in self.parents.values() for path in parent.glob(f"{self.family}*")}
         for name in sorted(names):
             yield Cgroup({controller: parent / name for controller, parent in self.parents.items()}, self.version)
 
     def save(self, path: Path) -> None:
-        """Note where these cgroups are made: the next controller may itself run in another place of the tree."""
+        """Store this place: the next controller may itself run in another cgroup and so find another place."""
         parents = {controller: str(parent) for controller, parent in self.parents.items()}
         path.write_text(json.dumps({"version": self.version, "parents": parents, "family": self.family}))
 
     @classmethod
     def load(cls, path: Path) -> Cgroups | None:
-        """What `save` noted, or None."""
+        """Read what `save` stored; None if there is nothing readable."""
         try:
             noted = json.loads(path.read_text())
             parents = {controller: Path(parent) for controller, parent in noted["parents"].items()}
@@ -131,25 +181,31 @@ class Cgroups:
             return None
 
 
-def _values(cgroup: Cgroup, limits: Limits) -> Iterator[tuple[Path, str]]:
+def _limit_files(cgroup: Cgroup, limits: Limits) -> Iterator[tuple[Path, str]]:
+    """Yield the kernel's files and the values to write into them, in the order in which the kernel accepts them."""
     memory, folders = str(limits.memory_bytes), cgroup.folders
     if cgroup.version == 2:
         yield folders["memory"] / "memory.max", memory
+        # Out of memory, the kernel kills all processes of the cgroup together and not the largest one alone.
         yield folders["memory"] / "memory.oom.group", "1"
+        # memory.max does not count what was swapped out.
         swap = folders["memory"] / "memory.swap.max", "0"
     else:
         yield folders["memory"] / "memory.limit_in_bytes", memory
+        # In version 1 this limits memory and swap together, and must not be below memory.limit_in_bytes.
         swap = folders["memory"] / "memory.memsw.limit_in_bytes", memory
-    if swap[0].exists():
+    if swap[0].exists():  # absent in a kernel that does not account for swap
         yield swap
     if "pids" in folders:
+        # At the limit fork and clone fail with EAGAIN; processes that exist go on.
         yield folders["pids"] / "pids.max", str(limits.processes)
     if limits.cpus is not None and "cpu" in folders:
-        yield from _cpu_values(cgroup, int(limits.cpus * _PERIOD_US))
+        yield from _cpu_files(cgroup, int(limits.cpus * _PERIOD_US))
 
 
-def _cpu_values(cgroup: Cgroup, quota: int) -> Iterator[tuple[Path, str]]:
+def _cpu_files(cgroup: Cgroup, quota: int) -> Iterator[tuple[Path, str]]:
     folder = cgroup.folders["cpu"]
+    # A cgroup that has used up its quota waits until the period is over.
     if cgroup.version == 2:
         yield folder / "cpu.max", f"{quota} {_PERIOD_US}"
     else:
@@ -157,13 +213,18 @@ def _cpu_values(cgroup: Cgroup, quota: int) -> Iterator[tuple[Path, str]]:
         yield folder / "cpu.cfs_quota_us", str(quota)
 
 
-def _counters(path: Path) -> dict[str, int]:
-    pairs = (line.split() for line in read_file(path).splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+def _read_counters(path: Path) -> dict[str, int]:
+    """Read a file of lines "NAME NUMBER"."""
+    counters = {}
+    for line in read_file(path).splitlines():
+        words = line.split()
+        if len(words) == 2 and words[1].isdigit():
+            counters[words[0]] = int(words[1])
+    return counters
 
 
 def read_file(path: Path) -> str:
-    """Text of one of the kernel's files; empty where it cannot be read."""
+    """Read one of the kernel's files; empty if it cannot be read."""
     try:
         return path.read_text()
     except OSError:
@@ -171,7 +232,7 @@ def read_file(path: Path) -> str:
 
 
 def write_file(path: Path, text: str) -> bool:
-    """Write to one of the kernel's files; whether the kernel took it."""
+    """Write to one of the kernel's files; True if the kernel accepted it."""
     try:
         path.write_text(text)
     except OSError:

@@ -1,13 +1,14 @@
-"""Attempts on this machine, as the Executor protocol: one thread a try.
+"""Runs tries on this machine, in one thread each: the Executor protocol.
 
-A local try does not survive its controller: the reaper of its running phase sees the controller go and kills the
-tree. What is left is a folder, from which a restart tells what became of the try.
+A local try does not survive its controller: when the controller ends, the reaper of the running phase kills its
+processes. The try's folder stays, and after a restart its result is read from there.
 
-Owns the work folder: whoever constructs this holds the lab's lock, so no other controller uses the same folder.
+The work folder belongs to one executor. Its creator holds the lab's lock, so no other controller uses the folder.
 """
 
 from __future__ import annotations
 
+import logging
 import platform
 import threading
 import time
@@ -19,16 +20,32 @@ from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.errors import SandboxError
 from controller.executor.local import outcome
 from controller.executor.local.cgroups import Cgroups, Limits
-from controller.executor.local.folders import TryFolder
-from controller.executor.local.hierarchy import find_cgroups
-from controller.executor.local.limits import Confinement
+from controller.executor.local.confinement import Confinement
+from controller.executor.local.exam_hours import ExamHours
+from controller.executor.local.find_cgroups import find_cgroups
+from controller.executor.local.host import Host, make_host
 from controller.executor.local.process import Stop
+from controller.executor.local.program import require_program, require_room_for_copy
 from controller.executor.local.runner import TryRunner
-from controller.executor.local.site import Site, make_site
-from controller.scores import shorten
+from controller.executor.local.shares import cpus_of_slot
+from controller.executor.local.smoke import delete_leftovers, run_smoke_test
+from controller.executor.local.surroundings import usable_cores
+from controller.executor.local.try_folder import TryFolder
+from controller.executor.local.witness import OWN_USE
+from controller.executor.local.work_disk import WorkDisk
+from controller.folder import denied_access
+from controller.ports import SmokeCrash, Untested
 from controller.settings import Settings
+from controller.text.safe_text import one_line
+
+log = logging.getLogger(__name__)
+
+_SMOKE_PATIENCE_S = 600.0
+"""Longest wait for an hour without an exam, in seconds: beside many slots there may be none, and an attempt tells too.
+"""
 
 _JOIN_S = 30.0
+"""Longest wait for all tries to end at `stop`, in seconds: ending one phase may take ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +58,9 @@ class _Running:
 class LocalExecutor:
     """Runs tries in sandboxes on this machine.
 
-    task_folder: the fixed files of the task. data_folder: what prepare.py made. work_folder: made where missing;
-    one folder a try, `<try id>/logs/<phase>.log` stays in it. clock: wall time in seconds, for `progress`.
+    task_folder: the fixed files of the task. data_folder: the output of prepare.py. work_folder: created if missing;
+    holds one folder for each try, of which `<try id>/logs/<phase>.log` stays. clock: wall-clock time in seconds, for
+    `progress`. warn: takes a sentence for the operator, from any thread.
     """
 
     def __init__(
@@ -53,6 +71,7 @@ class LocalExecutor:
         data_folder: Path,
         work_folder: Path,
         clock: Callable[[], float] = time.time,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._task_folder, self._data_folder = task_folder.resolve(), data_folder.resolve()
@@ -60,42 +79,73 @@ class LocalExecutor:
         self._lock = threading.Lock()
         self._running: dict[TryId, _Running] = {}
         self._threads: set[threading.Thread] = set()
-        self._site: Site | None = None
+        self._smoke_stop = Stop()
+        self._exam_hours = ExamHours()
+        self._host: Host | None = None
+        self._disk = WorkDisk(self._work_folder, artifact_gb=settings.executor.limits.artifact_gb, warn=warn)
         self._ended: Callable[[TryEnded], None] = lambda _: None
 
     def start(self, ended: Callable[[TryEnded], None]) -> None:
-        """Test the sandbox, clear away what a dead controller left, and begin. Raises SandboxError, DataError."""
+        """Remove what a dead controller left, and test the sandbox.
+
+        Raises SandboxError, DataError, and TaskError if the sandbox does not find the task's program.
+        """
         if platform.system() != "Linux":
             raise SandboxError("attempts run on Linux only; elsewhere use --executor kubernetes")
         self._ended = ended
         try:
-            self._site = self._prepare()
+            self._host = self._prepare()
         except OSError as error:
-            raise SandboxError(f"the folder for tries, {self._work_folder}, cannot be used: {error}") from error
-
-    def describe(self) -> str:
-        """How tries are confined here, for the operator; call after `start`."""
-        site = self._started
-        kind = f"bubblewrap ({site.bubblewrap.program})" if site.bubblewrap else "none (scores are unsealed)"
-        return f"sandbox: {kind}, {site.confinement.describe()}"
+            why = denied_access(self._work_folder) if isinstance(error, PermissionError) else error
+            raise SandboxError(f"the folder for tries, {self._work_folder}, cannot be used: {why}") from error
 
     def launch(self, request: TryRequest) -> None:
-        """Start a try; one that runs already is left alone, one that left a folder is reported from it."""
-        site, folder = self._started, self._folder(request.id)
+        """Start a try. One that runs already goes on; one that has a folder already is reported from it."""
+        host, folder = self._started, self._folder(request.id)
         with self._lock:
             if request.id in self._running:
                 return
             if folder.root.exists():
                 self._report_found(request.id)
                 return
-            running = self._runner(request, site=site, folder=folder)
+            running = self._make_runner(request, host=host, folder=folder)
             self._running[request.id] = running
             self._in_background(lambda: self._run(request.id, running.runner, folder), name=f"try {request.id}")
 
     def adopt(self, requests: Sequence[TryRequest]) -> None:
-        """Report each as it was found: its finished result where it has one, else lost with the time it had run."""
+        """Report the stored result of each try; one without a result is lost, with the time that it had run."""
         for request in requests:
             self._report_found(request.id)
+
+    def smoke(self, files: Mapping[str, str]) -> SmokeCrash | Untested | None:
+        """Run the smoke test of a program; None if it did not crash.
+
+        Blocks, in any thread, for up to ten minutes where one exam follows another.
+        """
+        host, until = self._started, time.monotonic() + _SMOKE_PATIENCE_S
+        if self._settings.task.score == "exam" and host.bubblewrap and host.confinement.cgroups is None:
+            # Without a cgroup the kernel cannot be told to forget what a candidate has read, and the log would tell.
+            return Untested.UNTESTED
+        try:
+            while not self._smoke_stop.is_set and (left := until - time.monotonic()) > 0:
+                with self._exam_hours.hold_smoke_test(seconds=left) as exam_begins:
+                    if exam_begins is None:
+                        return Untested.UNTESTED
+                    stops = (self._smoke_stop, exam_begins)
+                    crash = run_smoke_test(
+                        files,
+                        host=host,
+                        work=self._work_folder,
+                        own=OWN_USE,
+                        exam_hours=self._exam_hours,
+                        stops=stops,
+                    )
+                if crash or not exam_begins.is_set:
+                    return crash
+        except OSError as error:
+            # What is wrong with this machine meets the attempt as well, where it costs a try and no verdict.
+            log.warning("a smoke test could not be run: %s", error)
+        return Untested.UNTESTED
 
     def progress(self) -> Sequence[Progress]:
         """The running phase of each try."""
@@ -104,23 +154,24 @@ class LocalExecutor:
         return [progress for one in running if (progress := one.runner.progress())]
 
     def trouble(self) -> str:
-        """Never any: what is wrong with this machine is said by `start`."""
-        return ""
+        """A full disk, on which every try would be lost; other faults of this machine are raised by `start`."""
+        return "" if self._host is None else self._disk.trouble()
 
     def ready(self) -> bool:
         """True once `start` has tested the sandbox."""
-        return self._site is not None
+        return self._host is not None
 
     def watch_ages(self) -> Mapping[str, float]:
-        """Nothing is watched: tries are threads of this process."""
+        """Always empty: tries are threads of this process, so there is no connection to watch."""
         return {}
 
     def recorded(self, id: TryId) -> None:
-        """Delete what the try left, but its logs."""
-        self._in_background(self._folder(id).forget, name=f"forget {id}")
+        """Delete the files of a recorded try except its logs and its result."""
+        self._in_background(lambda: self._disk.forget([self._folder(id)]), name=f"forget {id}")
 
     def stop(self) -> None:
-        """Kill every try and wait until it is gone; each is reported lost before this returns."""
+        """Kill every try and wait for its end; each is reported lost before this returns."""
+        self._smoke_stop.set()
         with self._lock:
             for running in self._running.values():
                 running.stop.set()
@@ -130,18 +181,19 @@ class LocalExecutor:
             thread.join(max(0.0, until - time.monotonic()))
 
     @property
-    def _started(self) -> Site:
-        if self._site is None:
+    def _started(self) -> Host:
+        if self._host is None:
             raise RuntimeError("the executor was not started")
-        return self._site
+        return self._host
 
     def _run(self, id: TryId, runner: TryRunner, folder: TryFolder) -> None:
         result = outcome.lost("the executor failed; its traceback is in the controller's own output")
         try:
+            self._disk.await_deletions()
             result = runner.run()
-            folder.store(result)
+            self._disk.store(folder, result)
         except OSError as error:
-            result = replace(outcome.lost(shorten(f"this machine failed: {error}")), seconds=folder.ran_for())
+            result = replace(outcome.lost(one_line(f"this machine failed: {error}")), seconds=folder.ran_for())
         finally:
             with self._lock:
                 del self._running[id]
@@ -151,19 +203,22 @@ class LocalExecutor:
         self._ended(TryEnded(id=id, result=result))
 
     def _report_found(self, id: TryId) -> None:
-        found = _found(self._folder(id))
+        found = _read_result(self._folder(id))
         self._in_background(lambda: self._report(id, found), name=f"report {id}")
 
-    def _runner(self, request: TryRequest, *, site: Site, folder: TryFolder) -> _Running:
+    def _make_runner(self, request: TryRequest, *, host: Host, folder: TryFolder) -> _Running:
         slots = self._settings.executor.slots
         taken = {running.slot for running in self._running.values()}
         slot = next((n for n in range(slots) if n not in taken), 0)
         stop = Stop()
         runner = TryRunner(
             request,
-            site=site,
+            host=host,
             folder=folder,
-            accelerators=site.machine.accelerators_of(slot, slots),
+            accelerators=host.machine.accelerators_of(slot, slots),
+            cores=host.confinement.cores_of(slot, slots),
+            own=OWN_USE,
+            exam_hours=self._exam_hours,
             stop=stop,
             clock=self._clock,
         )
@@ -188,28 +243,36 @@ class LocalExecutor:
         for family in filter(None, (Cgroups.load(note), cgroups)):
             for cgroup in family.leftovers():
                 cgroup.kill()
+                cgroup.reclaim()
                 cgroup.remove()
         if cgroups:
             cgroups.save(note)
-        for started in self._work_folder.glob("*/started"):
-            TryFolder(started.parent).forget()
 
-    def _prepare(self) -> Site:
+    def _prepare(self) -> Host:
         self._work_folder.mkdir(parents=True, exist_ok=True)
-        limits = Limits.of(self._settings.executor.limits)
+        self._disk.open()
+        delete_leftovers(self._work_folder)
+        self._disk.delete_leftovers(lambda work: self._in_background(work, name="forget leftovers"))
+        cpus = cpus_of_slot(
+            self._settings.executor.limits.cpus, slots=self._settings.executor.slots, cores=usable_cores()
+        )
+        limits = Limits.of(self._settings.executor.limits, cpus=cpus)
         cgroups = find_cgroups(self._work_folder, limits)
         self._clear_leftovers(cgroups)
-        return make_site(
+        host = make_host(
             self._settings,
             Confinement(limits, cgroups),
             task=self._task_folder,
             data=self._data_folder,
             work=self._work_folder,
         )
+        require_room_for_copy(host)
+        require_program(host, log_path=self._work_folder / "self-test.log")
+        return host
 
 
-def _found(folder: TryFolder) -> Result:
-    """What became of a try whose controller is gone."""
+def _read_result(folder: TryFolder) -> Result:
+    """Result of a try whose controller has ended."""
     if result := folder.stored():
         return result
     return replace(outcome.lost(outcome.STOPPED, interrupted=True), seconds=folder.ran_for())

@@ -1,6 +1,6 @@
-"""What this machine offers to sandboxes: bubblewrap, the interpreter, system folders, accelerators.
+"""Finds what sandboxes on this machine are made of: bubblewrap, the interpreter, system folders, accelerators.
 
-Looks once and answers with values; decides nothing.
+The machine is read once, into frozen values.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+
+from controller.executor.local.gpus import Accelerator, find_gpus, see_gpus
+from controller.executor.local.libraries import unlinked_cuda
 
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SYSTEM_FILES = (
@@ -22,8 +26,6 @@ _SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/localtime",
     "/nix/store",
-    "/sys/devices/system/cpu",
-    "/sys/devices/system/node",
 )
 _PROC_SHOWN = (
     "cgroups",
@@ -49,9 +51,14 @@ _PROC_SHOWN = (
     "vmstat",
     "zoneinfo",
 )
-"""What a sandbox sees of /proc besides its own processes: harmless to read, and nobody can write to it."""
+"""Entries of /proc that a sandbox sees besides its own processes: they are harmless to read and cannot be written."""
 
 _PROC_READ_ONLY = ("sys", "driver")
+"""Entries of /proc that a sandbox needs to read but could write if the controller is root."""
+
+_PROC_COUNTERS = ("/proc/sys/fs",)
+"""Parts of those that are hidden: they count the files and names that the whole machine has open."""
+
 _ACCELERATOR_FILES = (
     "/sys/bus",
     "/sys/class",
@@ -65,52 +72,61 @@ _ACCELERATOR_FILES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accelerator:
-    """One GPU: its name, the device nodes that are its alone, and its number for CUDA_VISIBLE_DEVICES."""
-
-    name: str
-    nodes: tuple[str, ...]
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Bubblewrap:
-    """The program, and those of its options that not every version has."""
+    """The program bubblewrap."""
 
     program: str
+    """Its path."""
     disable_userns: bool
+    """True if it knows --disable-userns, which only newer versions do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What sandboxes are made of here.
+    """The parts of a sandbox on this machine.
 
-    links: symbolic links at the root, such as /lib -> usr/lib. folders: bound read-only at their own path.
-    proc_read_only, proc_files, proc_folders: entries of /proc that are made read-only or hidden; a controller that is
-    root is still root to their owner check, capabilities or not.
-    accelerator_nodes: device nodes that every GPU needs besides its own.
+    The kernel checks the owner of files in /proc even without capabilities. So in a sandbox of a controller that is
+    root, entries that only root may write have to be made read-only or hidden.
     """
 
     node: str
+    """Name of the machine."""
     interpreter: str
+    """Path of Python."""
     links: tuple[tuple[str, str], ...]
+    """Symbolic links at the root: target and path, such as usr/lib and /lib."""
     folders: tuple[str, ...]
+    """Folders and files that are mounted read-only at their own path."""
+    programs: str = ""
+    """Folder of the task's own environment in which programs are looked for first; empty where it has none."""
     proc_read_only: tuple[str, ...] = ()
+    """Folders of /proc that are made read-only."""
     proc_files: tuple[str, ...] = ()
+    """Files of /proc that are hidden."""
     proc_folders: tuple[str, ...] = ()
+    """Folders of /proc that are hidden."""
     accelerator_folders: tuple[str, ...] = ()
+    """Folders that GPU drivers read."""
     accelerator_nodes: tuple[str, ...] = ()
+    """Device nodes that every GPU needs besides its own."""
     accelerators: tuple[Accelerator, ...] = ()
+    cuda_files: tuple[str, ...] = ()
+    """CUDA libraries that are hidden from phases without a GPU."""
+    doubts: tuple[str, ...] = ()
+    """Sentences for the operator on how the GPUs were chosen."""
 
     def accelerators_of(self, slot: int, slots: int) -> tuple[Accelerator, ...]:
-        """The GPUs of one slot: dealt out evenly; shared where there are more slots than GPUs."""
+        """The GPUs of one slot: an equal share of all; one shared GPU if there are more slots than GPUs."""
         count = len(self.accelerators)
-        return self.accelerators[slot::slots] if count >= slots else self.accelerators[slot % max(count, 1) :][:1]
+        if count >= slots:
+            return self.accelerators[slot::slots]
+        return self.accelerators[slot % max(count, 1) :][:1]
 
 
 def look_around() -> Machine:
-    """This machine, as it is now."""
+    """Read this machine."""
     masked = _masked_entries_of_proc()
+    gpus = find_gpus(see_gpus())
     return Machine(
         node=platform.node(),
         interpreter=sys.executable,
@@ -129,19 +145,23 @@ def look_around() -> Machine:
         ),
         proc_read_only=tuple(f"/proc/{name}" for name in _PROC_READ_ONLY if os.path.isdir(f"/proc/{name}")),
         proc_files=tuple(path for path in masked if not os.path.isdir(path)),
-        proc_folders=tuple(filter(os.path.isdir, masked)),
+        proc_folders=tuple(filter(os.path.isdir, (*masked, *_PROC_COUNTERS))),
         accelerator_folders=tuple(filter(os.path.exists, _ACCELERATOR_FILES)),
         accelerator_nodes=_shared_nodes(),
-        accelerators=_accelerators(),
+        accelerators=gpus.accelerators,
+        cuda_files=unlinked_cuda(Path(sysconfig.get_paths()["platlib"])),
+        doubts=gpus.doubts,
     )
 
 
 def find_bubblewrap(search_path: str) -> Bubblewrap | None:
-    """bubblewrap from PATH, else from its PyPI package, else None."""
+    """Find bubblewrap on PATH or in its PyPI package; None if there is none."""
     program = shutil.which("bwrap", path=search_path) or _packaged_bubblewrap()
     if program is None:
         return None
-    usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=False, timeout=10)
+    usage = subprocess.run(
+        [program, "--help"], capture_output=True, text=True, check=False, timeout=10, start_new_session=True
+    )
     return Bubblewrap(program=program, disable_userns="--disable-userns" in usage.stdout + usage.stderr)
 
 
@@ -158,7 +178,7 @@ def _masked_entries_of_proc() -> list[str]:
 
 
 def _interpreter_folders() -> list[str]:
-    """A virtual environment, the interpreter it was made from, and where links of either lead."""
+    """Folders of the virtual environment and of the interpreter below it, with links resolved."""
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     binary = os.path.realpath(sys.executable)
     return sorted(
@@ -167,30 +187,11 @@ def _interpreter_folders() -> list[str]:
 
 
 def _outermost(folders: list[str]) -> tuple[str, ...]:
-    """Each once, and none that lies in another."""
+    """Each folder once, without those that are inside another."""
     unique = sorted(set(folders))
     return tuple(f for f in unique if not any(Path(f).is_relative_to(other) for other in unique if other != f))
 
 
 def _shared_nodes() -> tuple[str, ...]:
     names = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/nvidia-caps")
-    return tuple(filter(os.path.exists, (*names, "/dev/dri", "/dev/kfd", "/dev/dxg")))
-
-
-def _accelerators() -> tuple[Accelerator, ...]:
-    nvidia = [
-        Accelerator(name=_nvidia_model(number), nodes=(f"/dev/nvidia{number}",), number=number)
-        for number in range(64)
-        if os.path.exists(f"/dev/nvidia{number}")
-    ]
-    amd = [Accelerator(name="amd", nodes=(), number=0)] if os.path.exists("/dev/kfd") else []
-    return tuple(nvidia or amd)
-
-
-def _nvidia_model(number: int) -> str:
-    for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        pairs = (line.partition(":") for line in information.read_text().splitlines())
-        fields = {key.strip(): value.strip() for key, _, value in pairs}
-        if fields.get("Device Minor") == str(number):
-            return fields.get("Model", "nvidia")
-    return "nvidia"
+    return tuple(filter(os.path.exists, (*names, "/dev/dri", "/dev/kfd")))

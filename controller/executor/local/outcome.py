@@ -1,108 +1,84 @@
-"""How an attempt ended, from how its phases ended.
+"""Computes the result of a try from the end of a phase. All functions are pure.
 
-Pure. It decides what is the experiment's own fault (crashed, timed out), what the exam says (scored, rejected), and
-what is nobody's (lost: the next try runs the same commit). Only training's output reaches a reason; what the probe
-and the candidate print could carry test text.
+`attempt_end` explains ends that the experiment itself caused. This module adds those that took the try away: such a
+try is lost, and the next try runs the same commit.
 """
 
 from __future__ import annotations
 
-from controller.domain import Outcome, Provenance, Result, Score
+from controller.domain import LostTo, Outcome, Provenance, Result
+from controller.executor import attempt_end
+from controller.executor.attempt_end import EndedBy, PhaseEnding, exit_of, overdue
+from controller.executor.last_words import last_words
 from controller.executor.local.process import Cause, PhaseEnd
-from controller.phases import PhaseName
-from controller.scores import last_error, read_exam_report, read_log_score, shorten
-from controller.settings import Settings
-
-OVERRAN = 124
-"""Exit code of the training's supervisor: past its budget, and nothing usable left."""
+from controller.executor.phases import PhaseName
+from controller.executor.walls import Walls
+from controller.settings import TaskSettings
+from controller.text.safe_text import one_line
 
 STOPPED = "the controller stopped while it ran"
-_OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "can't allocate memory", "Cannot allocate memory")
-_FILE_TOO_LARGE = "[Errno 27]"
+_OWN_DOING = {
+    Cause.EXITED: EndedBy.ITSELF,
+    Cause.DEADLINE: EndedBy.DEADLINE,
+    Cause.MEMORY: EndedBy.MEMORY,
+    Cause.OVERSIZE: EndedBy.DISK,
+}
 
 
-def failed(phase: PhaseName, end: PhaseEnd, *, log: str, settings: Settings) -> Result | None:
-    """The result where `train` or `probe` ended the attempt, None where the next phase may begin."""
-    match end.cause:
-        case Cause.STOPPED | Cause.NOT_STARTED | Cause.DISK_FULL:
-            return lost(infrastructure(phase, end), interrupted=end.cause is Cause.STOPPED)
-        case Cause.OVERSIZE:
-            return _crashed(end.detail)
-        case Cause.MEMORY:
-            return _crashed(_starved(phase, settings))
-        case Cause.DEADLINE:
-            reason = f"{phase} was still running after {end.seconds:.0f} s and was killed"
-            return Result(outcome=Outcome.TIMED_OUT, reason=reason)
-        case Cause.EXITED:
-            return None if end.code == 0 else _exited(phase, end.code, log=log, settings=settings)
+def failed(
+    phase: PhaseName, end: PhaseEnd, *, text: str, task: TaskSettings, train_seconds: float, walls: Walls
+) -> Result | None:
+    """The result if `train` or `probe` ended the attempt; None if the next phase may begin.
 
-
-def log_scored(log: str, settings: Settings) -> Result:
-    """The result of a task that has no exam, from what its training printed."""
-    value = read_log_score(log, settings.task.metric)
-    if value is None:
-        return _crashed(f"printed no {settings.task.metric} after ---")
-    return Result(outcome=Outcome.SCORED, score=Score(value=value, provenance=Provenance.LOG))
+    text: the end of training's log. train_seconds: the training's budget.
+    """
+    if end.cause not in _OWN_DOING:
+        return lost(infrastructure(phase, end), interrupted=end.cause is Cause.STOPPED)
+    ending = PhaseEnding(phase=phase, by=_OWN_DOING[end.cause], code=end.code, seconds=end.seconds, detail=end.detail)
+    return attempt_end.failure_of(ending, text=text, task=task, train_seconds=train_seconds, walls=walls)
 
 
 def examined(
-    end: PhaseEnd, *, log: str, message: str | None, attempt: str, settings: Settings, provenance: Provenance
+    end: PhaseEnd,
+    *,
+    log: str,
+    message: str | None,
+    attempt: str,
+    task: TaskSettings,
+    provenance: Provenance,
+    starved: str,
 ) -> Result:
-    """The result of an exam. An examiner that fails by itself says nothing about the attempt: lost."""
+    """The result of an exam. If the examiner itself fails, the attempt is not to blame, and the try is lost."""
     finished = end.cause is Cause.EXITED and end.code == 0
     if not finished and not (end.cause is Cause.DEADLINE and message):
-        reason = infrastructure(PhaseName.EXAMINE, end, log=log, settings=settings)
+        reason = infrastructure(PhaseName.EXAMINE, end, log=log)
         return lost(reason, interrupted=end.cause is Cause.STOPPED)
-    reading = read_exam_report(log, message, attempt, metric=settings.task.metric)
-    score = None if reading.value is None else Score(value=reading.value, provenance=provenance)
-    if reading.outcome is not Outcome.SCORED:
-        score = None
-    return Result(outcome=reading.outcome, reason=reading.reason, score=score, exam=reading.exam)
+    return attempt_end.examined(log, message, attempt=attempt, task=task, provenance=provenance, starved=starved)
 
 
 def lost(reason: str, *, interrupted: bool = False) -> Result:
-    """The infrastructure took the try away; `interrupted`: by stopping the controller."""
+    """The result of a try that the infrastructure took away. interrupted: True if the controller was stopped."""
     return Result(outcome=Outcome.LOST, reason=reason, interrupted=interrupted)
 
 
-def _crashed(reason: str) -> Result:
-    return Result(outcome=Outcome.CRASHED, reason=reason)
+def disturbed(reason: str) -> Result:
+    """The result of a try whose training was disturbed by other programs."""
+    return Result(outcome=Outcome.LOST, reason=reason, lost_to=LostTo.DISTURBED)
 
 
-def _exited(phase: PhaseName, code: int, *, log: str, settings: Settings) -> Result:
-    if phase is not PhaseName.TRAIN:
-        return _crashed(f"{phase}: the trained model could not be loaded or asked ({_how(code)})")
-    if code == OVERRAN and settings.task.score == "exam":
-        reason = f"train overran its budget of {settings.budget.train_seconds:g} s and left no usable artifact"
-        return Result(outcome=Outcome.TIMED_OUT, reason=reason)
-    error = last_error(log).removeprefix("supervise: ")
-    if any(sign in error for sign in _OUT_OF_MEMORY):
-        return _crashed(_starved(phase, settings))
-    if _FILE_TOO_LARGE in error:
-        return _crashed(f"disk limit: a file passed the limit of {settings.executor.limits.artifact_gb:g} GB")
-    return _crashed(error or f"train ended with {_how(code)} and printed nothing")
-
-
-def _how(code: int) -> str:
-    return f"signal {code - 128}" if code > 128 else f"exit code {code}"
-
-
-def _starved(phase: PhaseName, settings: Settings) -> str:
-    return f"out of memory in {phase} (limit {settings.executor.limits.memory_gb:g} GB)"
-
-
-def infrastructure(phase: PhaseName, end: PhaseEnd, *, log: str = "", settings: Settings | None = None) -> str:
-    """Why a try was lost in `phase`, in one sentence."""
+def infrastructure(phase: PhaseName, end: PhaseEnd, *, log: str = "") -> str:
+    """Explain in one sentence why a try was lost in `phase`."""
     match end.cause:
         case Cause.STOPPED:
             return STOPPED
         case Cause.NOT_STARTED:
-            return shorten(f"the sandbox of {phase} could not be made: {end.detail}")
-        case Cause.MEMORY if settings:
-            return _starved(phase, settings)
+            return one_line(f"the sandbox of {phase} could not be made: {end.detail}")
+        case Cause.MEMORY:
+            return f"{phase} itself ran out of memory: give executor.limits.memory_gb more"
         case Cause.DEADLINE:
-            return f"{phase} was still running after {end.seconds:.0f} s and was killed"
+            return overdue(phase, seconds=end.seconds)
         case Cause.EXITED:
-            return shorten(f"the examiner failed with {_how(end.code)}: {last_error(log) or 'it printed nothing'}")
+            words = last_words(log)
+            return one_line(f"{phase} itself failed with {exit_of(end.code)}{f': {words}' if words else ''}")
         case _:
-            return end.detail or f"{phase} ran out of memory"
+            return end.detail

@@ -1,7 +1,7 @@
-"""Run one phase to its end: output captured and capped, deadline kept, the whole tree gone afterwards.
+"""Runs one phase to its end: captures its output, keeps its deadline, and leaves no process behind.
 
-Waits on descriptors only (output, the reaper's end, a stop signal), never on a pipe's end of file: a grandchild
-that keeps the pipe open delays nothing.
+It waits for the reaper's end and not for the end of the output: a grandchild can keep the pipe open after the phase
+has ended.
 """
 
 from __future__ import annotations
@@ -17,17 +17,22 @@ from enum import StrEnum
 from pathlib import Path
 
 from controller.executor.local import reaper
-from controller.executor.local.capture import CappedLog
+from controller.executor.local.capped_log import CappedLog
 from controller.executor.local.cgroups import Cgroup
 from controller.executor.local.sandbox import Command
 
-_TICK_S = 0.25
-_PATIENCE_S = 10.0
+TICK_S = 0.25
+"""Longest pause between two calls of `watch`, in seconds: a disk can fill quickly, and a look costs little."""
+
+_REAPED_WITHIN_S = 10.0
+"""Longest wait for the reaper to kill the rest of the tree, in seconds; then it is killed itself."""
+
 _CHUNK = 2**18
+"""Bytes of one read of the output (256 KiB)."""
 
 
 class Cause(StrEnum):
-    """Why a phase ended."""
+    """The cause of a phase's end."""
 
     EXITED = "exited"
     DEADLINE = "deadline"
@@ -40,20 +45,19 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEnd:
-    """How one phase ended. `code`: its exit code, 128 + n for signal n; of a killed one it says nothing.
-
-    detail: what passed its limit, or why the sandbox was not made.
-    """
+    """The end of one phase."""
 
     cause: Cause
     code: int = 0
+    """Exit code, 128 + n for signal n; without meaning if we killed the phase."""
     seconds: float = 0.0
     detail: str = ""
+    """The limit that was exceeded, or the reason why there was no sandbox; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What a watch found: the phase is killed for it."""
+    """A reason to kill the phase."""
 
     cause: Cause
     detail: str = ""
@@ -66,16 +70,16 @@ class Stop:
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def fileno(self) -> int:
-        """For poll: readable once set."""
+        """Descriptor for poll: readable once set."""
         return self._event
 
     def set(self) -> None:
-        """Wake everybody."""
+        """Set it, and wake every waiting thread."""
         os.eventfd_write(self._event, 1)
 
     @property
     def is_set(self) -> bool:
-        """Whether it was set."""
+        """True once set."""
         return bool(select.select([self._event], [], [], 0)[0])
 
     def __del__(self) -> None:
@@ -89,16 +93,24 @@ class Confined:
     command: Command
     rlimits: Mapping[str, int]
     cgroup: Cgroup | None
+    cores: tuple[int, ...] = ()
+    """Cores on which it runs; empty for all."""
 
 
 def run_phase(
-    confined: Confined, *, log: CappedLog, seconds: float, stops: tuple[Stop, ...], watch: Callable[[], Trouble | None]
+    confined: Confined,
+    *,
+    log: CappedLog,
+    seconds: float,
+    stops: tuple[Stop, ...],
+    watch: Callable[[], Trouble | None],
+    pause: Callable[[], float] = lambda: TICK_S,
 ) -> PhaseEnd:
-    """Start the command and wait for its end, at most `seconds`; `watch` is asked four times a second."""
+    """Start the command and wait for its end, at most `seconds`; call `watch` after each `pause`."""
     began = time.monotonic()
     running = _Running(confined, log)
     try:
-        trouble = running.wait(began + seconds, stops=stops, watch=watch)
+        trouble = running.wait(began + seconds, stops=stops, watch=watch, pause=pause)
     finally:
         code = running.end()
     trouble = trouble or watch()
@@ -107,7 +119,8 @@ def run_phase(
         return PhaseEnd(cause=trouble.cause, detail=trouble.detail, code=code, seconds=elapsed)
     if not running.entered:
         return PhaseEnd(cause=Cause.NOT_STARTED, detail=log.last_line(), code=code, seconds=elapsed)
-    starved = code != 0 and confined.cgroup is not None and confined.cgroup.out_of_memory()
+    # Whatever its exit code: a program that lost a part of itself to the kernel has not done its work, as in a cluster.
+    starved = confined.cgroup is not None and confined.cgroup.out_of_memory()
     return PhaseEnd(cause=Cause.MEMORY if starved else Cause.EXITED, code=code, seconds=elapsed)
 
 
@@ -128,6 +141,7 @@ class _Running:
                 env=dict(confined.command.environment),
                 cwd=confined.command.folder,
                 pass_fds=(status_end,),
+                # Ctrl-C reaches the foreground group of a terminal only, and a new session has no terminal.
                 start_new_session=True,
             )
         except BaseException:
@@ -139,36 +153,44 @@ class _Running:
         assert self._reaper.stdout is not None
         self._output = self._reaper.stdout.fileno()
         os.set_blocking(self._output, False)
+        # A pidfd is readable once its process has ended, whoever still holds the pipe.
         self._ended = os.pidfd_open(self._reaper.pid)
 
-    def wait(self, until: float, *, stops: tuple[Stop, ...], watch: Callable[[], Trouble | None]) -> Trouble | None:
+    def wait(
+        self,
+        until: float,
+        *,
+        stops: tuple[Stop, ...],
+        watch: Callable[[], Trouble | None],
+        pause: Callable[[], float],
+    ) -> Trouble | None:
         poll = select.poll()
         for descriptor in (self._output, self._ended, *(stop.fileno() for stop in stops)):
             poll.register(descriptor, select.POLLIN)
-        looked = time.monotonic()
+        due = time.monotonic() + pause()
         while True:
             now = time.monotonic()
             if now >= until:
                 return Trouble(cause=Cause.DEADLINE)
-            ready = {descriptor for descriptor, _ in poll.poll(1000 * min(_TICK_S, until - now))}
+            ready = {descriptor for descriptor, _ in poll.poll(1000 * max(0.0, min(due, until) - now))}
             if self._output in ready and not self._take():
                 poll.unregister(self._output)
             if self._ended in ready:
                 return None
             if any(stop.fileno() in ready for stop in stops):
                 return Trouble(cause=Cause.STOPPED)
-            if time.monotonic() - looked >= _TICK_S:
-                looked = time.monotonic()
+            if time.monotonic() >= due:
                 if trouble := watch():
                     return trouble
+                due = time.monotonic() + pause()
 
     def end(self) -> int:
-        """Kill what is left, collect the reaper and the last of the output; its exit code."""
+        """Kill the remaining processes, collect the last output, and return the exit code."""
         if self._cgroup:
             self._cgroup.kill()
         assert self._reaper.stdin is not None
-        self._reaper.stdin.close()
-        if not select.select([self._ended], [], [], _PATIENCE_S)[0]:
+        self._reaper.stdin.close()  # the reaper then kills all its descendants
+        if not select.select([self._ended], [], [], _REAPED_WITHIN_S)[0]:
             self._reaper.kill()
         code = self._reaper.wait()
         self._drain()
@@ -177,10 +199,11 @@ class _Running:
             os.close(descriptor)
         assert self._reaper.stdout is not None
         self._reaper.stdout.close()
+        # Popen reports a death by signal n as -n, a shell as 128 + n.
         return code if code >= 0 else 128 - code
 
     def _take(self) -> bool:
-        """Move what is there into the log; False at the end of the output."""
+        """Copy the available output into the log; False at the end of the output."""
         try:
             chunk = os.read(self._output, _CHUNK)
         except BlockingIOError:
@@ -189,6 +212,7 @@ class _Running:
         return bool(chunk)
 
     def _drain(self) -> None:
+        # A process that left the session before it was killed may hold the pipe and write for ever.
         poll = select.poll()
         poll.register(self._output, select.POLLIN)
         until = time.monotonic() + 1.0
@@ -199,8 +223,9 @@ class _Running:
 def _reaper_arguments(confined: Confined, status: int) -> list[str]:
     limits = ",".join(f"{name}={value}" for name, value in confined.rlimits.items())
     cgroups = ":".join(map(str, confined.cgroup.procs)) if confined.cgroup else ""
+    cores = ",".join(map(str, confined.cores))
     program = str(Path(reaper.__file__).resolve())
-    return [sys.executable, "-I", "-S", program, str(status), limits, cgroups, *confined.command.argv]
+    return [sys.executable, "-I", "-S", program, str(status), limits, cgroups, cores, *confined.command.argv]
 
 
 def _byte_waits(descriptor: int) -> bool:

@@ -1,14 +1,16 @@
-"""Start one phase, wait for it, and leave no process of it behind, whatever becomes of the controller.
+"""Starts one phase, waits for it, and kills all its processes, also if the controller was killed.
 
-Run as a program of its own: `python -I -S reaper.py STATUS_FD LIMITS CGROUPS COMMAND...`. Standard input is a pipe
-that only the controller holds: when it closes, by intent or because the controller was killed, the phase's whole
-tree dies. It is the parent of everything the phase starts: daemonised children come back to it. It imports
-nothing of ours, so that it starts in some 15 ms, and it exits as the command did (128 + n for signal n).
+It is a program of its own, `python -I -S reaper.py STATUS_FD LIMITS CGROUPS CORES COMMAND...`. Its input is a pipe
+whose other end only the controller holds. The kernel closes that end when the controller ends for any reason, and the
+reaper then kills the phase. It is a subreaper: the kernel makes it the parent of orphaned descendants, so it finds
+daemons as well. It imports only the standard library, to start within about 15 ms, and exits with the command's code
+(128 + n for signal n).
 
-LIMITS:   `name=value` joined by commas, names of RLIMIT_* in lower case.
-CGROUPS:  `cgroup.procs` files joined by colons, which the command joins and the reaper does not: the kernel's
-          out-of-memory killer then never picks the reaper.
-STATUS_FD: handed to the command as descriptor 3; a byte there says that the sandbox was made.
+STATUS_FD: becomes descriptor 3 of the command, which writes a byte to it when the sandbox exists.
+LIMITS:    `name=value` joined by commas; names of RLIMIT_* in lower case. `nice` lowers the priority by so much.
+CGROUPS:   `cgroup.procs` files joined by colons. The command joins them and the reaper does not, so that the kernel's
+           out-of-memory killer cannot choose the reaper.
+CORES:     numbers of CPUs joined by commas, on which the command runs; empty for all.
 """
 
 from __future__ import annotations
@@ -22,8 +24,14 @@ import sys
 import time
 
 STATUS = 3
+"""Descriptor of the status pipe in the command."""
+
 NOT_ENTERED = 125
+"""Exit code if a limit could not be set."""
+
 NOT_FOUND = 127
+"""Exit code if there is no such program, as of a shell."""
+
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _SIGKILL, _SIGSTOP = 9, 19
@@ -31,14 +39,14 @@ _SIGKILL, _SIGSTOP = 9, 19
 
 def main(arguments: list[str]) -> int:
     """Run the command of `arguments`; returns the code to exit with."""
-    status, limits, cgroups, *command = arguments
+    status, limits, cgroups, cores, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     child = os.fork()
     if child == 0:
-        _become(command, int(status), limits, cgroups)
-    _let_go_of_output(int(status))
+        _exec_command(command, int(status), limits, cgroups, cores)
+    _close_output(int(status))
     code = _wait(child)
     _kill_descendants()
     if code is None:
@@ -46,17 +54,23 @@ def main(arguments: list[str]) -> int:
     return 128 + _SIGKILL if code is None else code
 
 
-def _become(command: list[str], status: int, limits: str, cgroups: str) -> None:
+def _exec_command(command: list[str], status: int, limits: str, cgroups: str, cores: str) -> None:
+    """In the child: join the cgroups, take the cores, set the limits, and run the command in place of this program."""
     try:
         for procs in filter(None, cgroups.split(":")):
             with open(procs, "w") as file:
                 file.write(str(os.getpid()))
+        if cores:
+            os.sched_setaffinity(0, set(map(int, cores.split(","))))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(status, STATUS)
         os.closerange(STATUS + 1, 4096)
         for limit in filter(None, limits.split(",")):
             name, _, value = limit.partition("=")
-            _limit(getattr(resource, f"RLIMIT_{name.upper()}"), int(value))
+            if name == "nice":
+                os.nice(int(value))
+                continue
+            _set_limit(getattr(resource, f"RLIMIT_{name.upper()}"), int(value))
         os.execvp(command[0], command)
     except FileNotFoundError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
@@ -66,14 +80,15 @@ def _become(command: list[str], status: int, limits: str, cgroups: str) -> None:
         os._exit(NOT_ENTERED)
 
 
-def _limit(kind: int, value: int) -> None:
+def _set_limit(kind: int, value: int) -> None:
+    # An unprivileged process may only lower a hard limit, so a lower one that exists already stays.
     hard = resource.getrlimit(kind)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
 
 
-def _let_go_of_output(status: int) -> None:
-    # The log ends when the phase does, so its reader must not find this process at the other end.
+def _close_output(status: int) -> None:
+    # A pipe ends when its last writer closes it: the reaper must not keep the phase's output open.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
@@ -81,7 +96,7 @@ def _let_go_of_output(status: int) -> None:
 
 
 def _wait(child: int) -> int | None:
-    """The exit code of `child`, or None where the controller let go first."""
+    """Wait for `child`; returns its exit code, or None if the controller closed the pipe first."""
     poll = select.poll()
     poll.register(0, select.POLLIN | select.POLLHUP)
     poll.register(os.pidfd_open(child), select.POLLIN)
@@ -95,7 +110,7 @@ def _wait(child: int) -> int | None:
 
 
 def _reap(child: int) -> int | None:
-    """Collect every child that ended; the exit code of `child` when it is among them."""
+    """Collect every ended child; returns the exit code of `child` if it is among them, else None."""
     code = None
     try:
         while True:
@@ -110,10 +125,10 @@ def _reap(child: int) -> int | None:
 
 
 def _kill_descendants() -> None:
-    # Stopped first and killed after: a tree that forks faster than it is killed cannot fork while it is stopped.
+    # All are stopped before any is killed: a stopped process cannot fork, so a fork bomb cannot outrun the signals.
     while True:
         seen: set[int] = set()
-        while new := _descendants() - seen:
+        while new := _find_descendants() - seen:
             for pid in new:
                 _signal(pid, _SIGSTOP)
             seen |= new
@@ -127,19 +142,29 @@ def _kill_descendants() -> None:
 
 
 def _remove(cgroups: str) -> None:
-    # A controller that was killed cannot do it. One that lives does it again, which does no harm.
+    # Needed if the controller was killed. If it lives, it removes them as well and finds them gone.
     for procs in filter(None, cgroups.split(":")):
+        folder = os.path.dirname(procs)
+        _reclaim(folder)
         for _ in range(100):
             try:
-                os.rmdir(os.path.dirname(procs))
+                os.rmdir(folder)
                 break
             except FileNotFoundError:
                 break
             except OSError:
-                time.sleep(0.01)  # The kernel empties a cgroup a moment after its last process ended.
+                time.sleep(0.01)  # EBUSY: the kernel empties a cgroup a moment after its last process ended.
 
 
-def _descendants() -> set[int]:
+def _reclaim(folder: str) -> None:
+    # As Cgroup.reclaim does: what the phase read must not be found in memory by the next one.
+    for name in ("memory.force_empty", "memory.high") * 3:
+        with contextlib.suppress(OSError), open(os.path.join(folder, name), "w") as file:
+            file.write("0")
+
+
+def _find_descendants() -> set[int]:
+    """PIDs of all processes below this one. In /proc/PID/stat the parent follows the name in parentheses."""
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -158,7 +183,7 @@ def _descendants() -> set[int]:
 
 
 def _signal(pid: int, number: int) -> None:
-    # Already gone, or a set-uid program that only a cgroup can end.
+    # It has ended already, or it is a set-uid program of another user, which only a cgroup can kill.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-from controller.domain import Progress, Result, TryRequest
+from controller.domain import Outcome, Progress, Result, TryRequest, Witness
+from controller.executor import attempt_end
+from controller.executor.disturbance import describe_disturbance
 from controller.executor.local import outcome
-from controller.executor.local.capture import CappedLog
-from controller.executor.local.folders import TryFolder, disk_use, task_entries
-from controller.executor.local.machine import Accelerator
+from controller.executor.local.capped_log import CappedLog
+from controller.executor.local.disk_watch import DiskWatch
+from controller.executor.local.exam_hours import ExamHours
+from controller.executor.local.gpus import Accelerator
+from controller.executor.local.host import Host
+from controller.executor.local.phase_setup import PhaseSetup, writes_to_task
 from controller.executor.local.process import Cause, Confined, PhaseEnd, Stop, Trouble, run_phase
-from controller.executor.local.sandbox import Command, Places, Scratch, in_bubblewrap, in_the_open
-from controller.executor.local.site import Site
-from controller.executor.local.views import make_view
-from controller.phases import Phase, PhaseName, Volume, phases
-from controller.scores import read_summary, safe_tail
+from controller.executor.local.task_copy import TooLarge
+from controller.executor.local.try_folder import TryFolder
+from controller.executor.local.witness import Observer, OwnUse, wait_for_calm
+from controller.executor.log_score import read_summary
+from controller.executor.phase_output import read_tail
+from controller.executor.phases import Phase, PhaseName, phases
+
+IDLE = 19
+"""The lowest priority that Linux gives: its share is 1.5 % of what a process of usual priority gets beside it."""
 
 CANDIDATE_STARTS = 3
 """The exam asks for one restart; one more is allowed for a crash that the examiner then judges."""
-
-_TAIL_BYTES = 4096
-_FREE_BYTES = 64 * 2**20
-"""Disk that must stay free: below it nobody's files are safe, so the phase ends."""
 
 
 class TryRunner:
@@ -38,31 +42,43 @@ class TryRunner:
         self,
         request: TryRequest,
         *,
-        site: Site,
+        host: Host,
         folder: TryFolder,
         accelerators: Sequence[Accelerator],
+        cores: tuple[int, ...],
+        own: OwnUse,
+        exam_hours: ExamHours,
         stop: Stop,
         clock: Callable[[], float],
+        idle: bool = False,
     ) -> None:
-        self._request, self._site, self._folder = request, site, folder
-        self._accelerators, self._stop, self._clock = accelerators, stop, clock
+        """idle: its phases get what others leave of the CPUs."""
+        self._request, self._host, self._folder = request, host, folder
+        self._accelerators, self._cores, self._own = accelerators, cores, own
+        self._stop, self._clock, self._idle = stop, clock, idle
+        self._exam_hours = exam_hours
+        self._setup = PhaseSetup(request, host=host, folder=folder, accelerators=accelerators)
         self._phase_seconds: dict[str, float] = {}
+        self._ends: dict[PhaseName, bytes] = {}
         self._now: tuple[Phase, float, CappedLog] | None = None
+        self._witness: Witness | None = None
 
     def run(self) -> Result:
         """Run the phases and say how the attempt ended. Raises OSError where this machine fails."""
+        self._wait_for_calm()
         began = time.monotonic()
-        self._folder.create(self._request.files.items(), short_socket=self._site.bubblewrap is None)
+        self._folder.create(self._request.files.items(), short_socket=self._host.bubblewrap is None)
         result = self._run_phases()
-        log = self._log_of(PhaseName.TRAIN)
+        text = self.text
         return replace(
             result,
             seconds=time.monotonic() - began,
             phase_seconds=dict(self._phase_seconds),
-            node=self._site.machine.node,
+            node=self._host.machine.node,
             accelerator=self._accelerators[0].name if self._accelerators else "cpu",
-            summary=read_summary(log.decode("utf-8", errors="replace")),
-            log_tail=safe_tail(log, _TAIL_BYTES),
+            witness=self._witness,
+            summary=read_summary(text),
+            log_tail=text,
         )
 
     def progress(self) -> Progress | None:
@@ -75,23 +91,49 @@ class TryRunner:
             id=self._request.id, phase=phase.name, started_at=started_at, phase_seconds=phase.seconds, line=line
         )
 
+    def _wait_for_calm(self) -> None:
+        """Let a disturbance pass before a try that follows a disturbed one. This costs time and no slot seconds."""
+        if self._request.calm is not None and self._host.confinement.cgroups is not None:
+            wait_for_calm(self._request.calm, self._own, seconds=self._request.patience_s, stop=self._stop)
+
     def _run_phases(self) -> Result:
-        settings = self._site.settings
+        settings = self._host.settings
         steps = {phase.name: phase for phase in phases(settings, self._request)}
-        for name in (PhaseName.TRAIN, PhaseName.PROBE):
-            if name in steps:
-                end = self._run(steps[name], stops=(self._stop,))
-                if result := outcome.failed(name, end, log=self._text_of(name), settings=settings):
-                    return result
+        failed = self._run_until_failure(steps[PhaseName.TRAIN])
+        if why := self._disturbance(failed):
+            return outcome.disturbed(why)
+        if failed is not None:
+            return failed
         if PhaseName.EXAMINE not in steps:
-            return outcome.log_scored(self._text_of(PhaseName.TRAIN), settings)
-        return self._examine(steps[PhaseName.CANDIDATE], steps[PhaseName.EXAMINE])
+            return attempt_end.log_scored(self.text, task=settings.task, walls=self._host.walls)
+        with self._exam_hours.hold_exam():
+            failed = self._run_until_failure(steps[PhaseName.PROBE]) if PhaseName.PROBE in steps else None
+            return failed or self._examine(steps[PhaseName.CANDIDATE], steps[PhaseName.EXAMINE])
+
+    def _run_until_failure(self, phase: Phase) -> Result | None:
+        """Run a phase; the result if it ended the attempt, None if the next phase may begin."""
+        settings, end = self._host.settings, self.run_phase(phase, stops=(self._stop,))
+        return outcome.failed(
+            phase.name,
+            end,
+            text=self.text,
+            task=settings.task,
+            train_seconds=settings.budget.train_seconds,
+            walls=self._host.walls,
+        )
+
+    def _disturbance(self, result: Result | None) -> str:
+        """The reason to run this training again before anybody has seen its score; empty if it counts."""
+        # A crash is the program's own doing on any machine, and a deadline may be missed for lack of a CPU.
+        if result is not None and result.outcome is not Outcome.TIMED_OUT:
+            return ""
+        return "" if self._request.counts else describe_disturbance(self._witness, self._request.calm)
 
     def _examine(self, candidate: Phase, examine: Phase) -> Result:
         over, broken = Stop(), Stop()
         beside = _in_thread(lambda: self._keep_running(candidate, over=over, broken=broken))
         try:
-            end = self._run(examine, stops=(self._stop, broken))
+            end = self.run_phase(examine, stops=(self._stop, broken))
         finally:
             over.set()
             last = beside.result()
@@ -99,110 +141,99 @@ class TryRunner:
             return outcome.lost(outcome.infrastructure(candidate.name, last))
         return outcome.examined(
             end,
-            log=self._text_of(PhaseName.EXAMINE),
+            log=self._ends[PhaseName.EXAMINE].decode("utf-8", errors="replace"),
             message=self._folder.message_text(),
             attempt=str(self._request.id),
-            settings=self._site.settings,
-            provenance=self._site.provenance,
+            task=self._host.settings.task,
+            provenance=self._host.provenance,
+            starved=candidate.name if last.cause is Cause.MEMORY else "",
         )
 
     def _keep_running(self, candidate: Phase, *, over: Stop, broken: Stop) -> PhaseEnd:
-        """Start the candidate again when it ends, as kubelet would; set `broken` where it cannot be started."""
+        """Start the candidate again when it ends, as kubelet would; set `broken` where it cannot be started.
+
+        Returns the end that tells most: one for lack of memory, else the last.
+        """
+        starved: PhaseEnd | None = None
         try:
             with self._open_log(candidate.name) as log:
                 for _ in range(CANDIDATE_STARTS):
                     end = self._run_once(candidate, log, stops=(self._stop, over))
+                    starved = end if end.cause is Cause.MEMORY else starved
                     if end.cause in (Cause.STOPPED, Cause.NOT_STARTED, Cause.DEADLINE):
                         break
             if end.cause is Cause.NOT_STARTED:
                 broken.set()
-            return end
+                return end
+            return starved or end
         except BaseException:
             broken.set()
             raise
 
-    def _run(self, phase: Phase, *, stops: tuple[Stop, ...]) -> PhaseEnd:
+    def run_phase(self, phase: Phase, *, stops: tuple[Stop, ...]) -> PhaseEnd:
+        """Run one phase to its end, in the try's folder, which must exist."""
+        if writes_to_task(phase):
+            try:
+                self._setup.copy_task(phase)
+            except TooLarge:
+                return PhaseEnd(cause=Cause.OVERSIZE, detail=f"the task folder is larger than {self._setup.task_limit}")
         with self._open_log(phase.name) as log:
             self._now = (phase, self._clock(), log)
             end = self._run_once(phase, log, stops=stops)
+        self._ends[phase.name] = log.end()
         self._phase_seconds[phase.name.value] = end.seconds
         return end
 
     def _run_once(self, phase: Phase, log: CappedLog, *, stops: tuple[Stop, ...]) -> PhaseEnd:
-        confinement = self._site.confinement
+        confinement = self._host.confinement
         name = f"{self._request.id}-{phase.name}"
         cgroup = confinement.cgroups.make(name, confinement.limits) if confinement.cgroups else None
+        if cgroup:
+            self._own.begin(cgroup)
         try:
-            command = Confined(command=self._command(phase), rlimits=confinement.rlimits(), cgroup=cgroup)
-            return run_phase(command, log=log, seconds=phase.seconds, stops=stops, watch=lambda: self._watch(phase))
+            rlimits = confinement.rlimits() | ({"nice": IDLE} if self._idle else {})
+            command = Confined(command=self._setup.command(phase), rlimits=rlimits, cgroup=cgroup, cores=self._cores)
+            disk = DiskWatch(self._folder.root, self._setup.written(phase), cgroup.processes if cgroup else tuple)
+            observer = Observer(cgroup, self._own)
+            end = run_phase(
+                command,
+                log=log,
+                seconds=phase.seconds,
+                stops=stops,
+                watch=lambda: self._watch(phase, disk, observer),
+                pause=disk.pause,
+            )
+            if phase.name is PhaseName.TRAIN:
+                self._witness = observer.end()
         finally:
             if cgroup:
                 cgroup.kill()
+                self._own.end(cgroup)
+                if phase.knows_questions:
+                    cgroup.reclaim()
                 cgroup.remove()
+        if end.cause is not Cause.EXITED:
+            return end
+        trouble = disk.look(closely=True)
+        if trouble is None and end.code != 0 and disk.was_full:
+            trouble = disk.full_disk()
+        return replace(end, cause=trouble.cause, detail=trouble.detail) if trouble else end
 
-    def _watch(self, phase: Phase) -> Trouble | None:
+    def _watch(self, phase: Phase, disk: DiskWatch, observer: Observer) -> Trouble | None:
         os.utime(self._log_path(phase.name))  # A sign of life, from which a restart tells how long this ran.
-        limit = self._site.settings.executor.limits.artifact_gb
-        for mount in phase.mounts:
-            if mount.writable and mount.volume in (Volume.ARTIFACT, Volume.ANSWERS):
-                enough = int(limit * 2**30)
-                if disk_use(self._volumes[mount.volume], enough=enough) > enough:
-                    return Trouble(cause=Cause.OVERSIZE, detail=f"{mount.volume} passed its limit of {limit:g} GB")
-        if shutil.disk_usage(self._folder.root).free < _FREE_BYTES:
-            return Trouble(cause=Cause.DISK_FULL, detail=f"the disk of {self._folder.root} is full")
-        return None
-
-    def _command(self, phase: Phase) -> Command:
-        site = self._site
-        confinement = site.confinement
-        entries = task_entries(
-            site.task_folder,
-            hidden=site.hidden,
-            edited=self._folder.task if phase.edited else None,
-            names=self._request.files,
-        )
-        places = Places(volumes=self._volumes, task=tuple(entries), etc=site.etc)
-        processes = confinement.process_rlimit(own_namespace=site.bubblewrap is not None)
-        if site.bubblewrap is None:
-            view = self._folder.views / phase.name
-            temporary = make_view(view, phase, places, copied=self._folder.task)
-            command = in_the_open(
-                phase, view=view, places=places, machine=site.machine, processes=processes, temporary=temporary
-            )
-            return replace(command, environment={**command.environment, **_visible(phase, self._accelerators)})
-        return in_bubblewrap(
-            phase,
-            places=places,
-            machine=site.machine,
-            bubblewrap=site.bubblewrap,
-            scratch=Scratch(temporary_bytes=int(site.settings.executor.limits.scratch_gb * 2**30), processes=processes),
-            accelerators=self._accelerators,
-        )
-
-    @property
-    def _volumes(self) -> Mapping[Volume, Path]:
-        folder = self._folder
-        socket = folder.socket.readlink() if folder.socket.is_symlink() else folder.socket
-        return {
-            Volume.DATA: self._site.data_folder,
-            Volume.ARTIFACT: folder.artifact,
-            Volume.ANSWERS: folder.answers,
-            Volume.SOCKET: socket,
-            Volume.RESULT: folder.message,
-        }
+        observer.look()
+        return disk.look()
 
     def _open_log(self, name: PhaseName) -> CappedLog:
-        return CappedLog(self._log_path(name), limit=int(self._site.settings.executor.limits.log_mb * 2**20))
+        return CappedLog(self._log_path(name), limit=int(self._host.settings.executor.limits.log_mb * 2**20))
 
     def _log_path(self, name: PhaseName) -> Path:
         return self._folder.logs / f"{name}.log"
 
-    def _log_of(self, name: PhaseName) -> bytes:
-        path = self._log_path(name)
-        return path.read_bytes() if path.exists() else b""
-
-    def _text_of(self, name: PhaseName) -> str:
-        return self._log_of(name).decode("utf-8", errors="replace")
+    @property
+    def text(self) -> str:
+        """The end of training's log, from which everything is read; empty before it ran."""
+        return read_tail(self._ends.get(PhaseName.TRAIN, b""))
 
 
 def _in_thread(work: Callable[[], PhaseEnd]) -> Future[PhaseEnd]:
@@ -217,8 +248,3 @@ def _in_thread(work: Callable[[], PhaseEnd]) -> Future[PhaseEnd]:
 
     threading.Thread(target=run, name="candidate", daemon=True).start()
     return future
-
-
-def _visible(phase: Phase, accelerators: Sequence[Accelerator]) -> dict[str, str]:
-    shown = accelerators if phase.accelerator else ()
-    return {"CUDA_VISIBLE_DEVICES": ",".join(str(accelerator.number) for accelerator in shown)}

@@ -1,13 +1,18 @@
-"""A phase as a command: inside bubblewrap, or (unsealed) with its paths pointing at real folders.
+"""Builds the command that runs a phase in bubblewrap, or without a sandbox (unsealed) on real folders.
 
-Pure. What bubblewrap covers, each line attacked by a test in tests/redteam/test_redteam_sandbox.py:
-- network: none but a loopback of its own; files: the system's programs, the interpreter, the task folder and the
-  phase's own data, read-only; no home, no other try, no lab; writable is what the phase may leave, and /tmp;
-- environment: only what the phase needs; processes: sees, signals and traces only its own; no IPC with others;
-- no capabilities, no user namespaces of its own, no terminal, not root inside; all of it dies with the phase.
+All functions are pure. Inside bubblewrap (tests/redteam/test_redteam_sandbox.py attacks each of these):
+- network: only a loopback interface of its own;
+- files: the system's programs, the interpreter, what the task's settings mount, the task folder and the phase's own
+  data, all read-only; no home folder, no other try, no lab; writable are the folders for the phase's output, /tmp, and
+  the attempt's own copy of the task folder where the phase is given one;
+- environment: only the variables of the phase;
+- processes: the phase sees, signals and traces only its own, and shares no IPC objects with others;
+- rights: no capabilities, no further user namespaces, no terminal, not root inside; all processes end with the phase;
+- the machine: its counters stand still (`frozen`);
+- system calls: those alone that trainer-image/exam/kit/system_calls.py lets pass.
 
-Not covered: a flaw in the kernel or in a GPU driver, timing between phases that share a machine, and what the
-operator himself puts into the task folder. `none` covers nothing: it only arranges paths.
+Not covered: a flaw in the kernel or in a GPU driver, timing between phases that share a machine, and files that the
+operator puts into the task folder. Without a sandbox nothing is covered: only the paths are arranged.
 """
 
 from __future__ import annotations
@@ -17,51 +22,65 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from controller.executor.local.machine import Accelerator, Bubblewrap, Machine
-from controller.phases import TASK, Mount, Phase, Volume
+from controller.executor.local.frozen import Copies
+from controller.executor.local.gpus import Accelerator, environment_alone, environment_beside_others
+from controller.executor.local.machine import Bubblewrap, Machine
+from controller.executor.phases import TASK, Mount, Phase, PhaseName, Volume
 
 SANDBOX_USER = 65532
+"""User and group inside, as in the trainer image."""
+
 ETC_FILES = {
     "passwd": f"attempt:x:{SANDBOX_USER}:{SANDBOX_USER}::/tmp:/bin/sh\n",
     "group": f"attempt:x:{SANDBOX_USER}:\n",
     "hosts": "127.0.0.1 localhost attempt\n",
 }
-"""What a sandbox has in place of this machine's own: PyTorch asks for a user name, its launcher for localhost."""
+"""Files of /etc in a sandbox: PyTorch asks for the name of the user, and its launcher for localhost."""
 
 NOTHING = "nothing"
-"""An empty folder beside the ETC_FILES, bound over what nobody should see."""
+"""An empty folder beside the ETC_FILES, mounted over folders that are hidden."""
+
+_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+_FILTER = 4
+"""Descriptor of the system-call filter."""
+
 _ENTER = 'printf . >&3; exec 3>&-; {limit}exec "$@"'
-"""What runs first inside: tell the executor that the sandbox stands, then become the phase's command."""
+"""First program inside: it tells the executor by a byte that the sandbox exists, and then runs the phase's command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """Where a phase's volumes and its task folder lie on this machine.
-
-    task: what the phase sees of the task folder, as (real path, path below it). etc: the folder of ETC_FILES and
-    NOTHING.
-    """
+    """The folders of a phase on this machine."""
 
     volumes: Mapping[Volume, Path]
     task: Sequence[tuple[Path, str]]
+    """Entries of the task folder that the phase sees: real path, and path below the task folder."""
     etc: Path
+    """Folder with the ETC_FILES and NOTHING."""
+    frozen: Copies = ()
+    """Copies of the kernel's files that stand in place of them."""
+    filters: Path | None = None
+    """Folder with the system-call filters by their names; None for an architecture that has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scratch:
-    """Bytes of each memory-backed place (/tmp, /dev/shm); processes: an rlimit, None where a cgroup counts them."""
+    """Limits that the sandbox itself sets."""
 
     temporary_bytes: int
+    """Size of /tmp and of /dev/shm each, in bytes; both are in memory."""
     processes: int | None = None
+    """RLIMIT_NPROC; None if a cgroup limits processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to start: whole argv, environment, working directory."""
+    """A program to start."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     folder: str
+    """Working directory."""
 
 
 def in_bubblewrap(
@@ -73,44 +92,65 @@ def in_bubblewrap(
     scratch: Scratch,
     accelerators: Sequence[Accelerator] = (),
 ) -> Command:
-    """The command that runs `phase` in namespaces of its own.
+    """Build the command that runs `phase` in namespaces of its own.
 
-    The examiner's supervisors are process 1 of theirs, as in a pod: what ends them ends all.
+    The supervisors of the exam are PID 1 of their PID namespace, as in a pod: when PID 1 ends, the kernel kills the
+    rest of the namespace. For a command of the task, bubblewrap itself is PID 1 and ends with the command's exit code.
     """
+    told = environment_alone(accelerators) if phase.accelerator else {}
     options = [
         "--unshare-all",
         "--unshare-user",
         *(["--disable-userns"] if bubblewrap.disable_userns else []),
         *("--uid", str(SANDBOX_USER), "--gid", str(SANDBOX_USER), "--hostname", "attempt"),
-        *("--new-session", "--die-with-parent", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
+        *("--new-session", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"),
+        *(["--as-pid-1"] if phase.supervised else []),
+        *(["--seccomp", str(_FILTER)] if places.filters else []),
         *_system(machine, places.etc, scratch),
-        *(_devices(machine, accelerators) if phase.accelerator else []),
-        *_task(places.task),
+        *(_devices(machine, accelerators) if phase.accelerator and accelerators else _without_cuda(machine)),
+        *(word for copy, path in places.frozen for word in ("--ro-bind", str(copy), path)),
+        *([] if any(mount.volume is Volume.TASK for mount in phase.mounts) else _task(places.task)),
         *_mounts(phase.mounts, places.volumes),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", TASK),
-        *_environment(_sandbox_environment(phase, machine)),
+        *_environment({**_sandbox_environment(phase, machine), **told}),
     ]
     argv = (bubblewrap.program, *options, "--", *_entered(phase, machine, scratch.processes))
-    return Command(argv=argv, environment={}, folder="/")
+    return Command(argv=_with_filter(argv, phase, places.filters), environment={}, folder="/")
+
+
+def _with_filter(argv: tuple[str, ...], phase: Phase, filters: Path | None) -> tuple[str, ...]:
+    """Open the phase's system-call filter for bubblewrap, which reads it from a descriptor and closes that."""
+    if filters is None:
+        return argv
+    name = "training" if phase.name is PhaseName.TRAIN else "exam"
+    return ("/bin/sh", "-c", f'exec {_FILTER}< "$0"; exec "$@"', str(filters / f"{name}.filter"), *argv)
 
 
 def in_the_open(
-    phase: Phase, *, view: Path, places: Places, machine: Machine, processes: int | None, temporary: Path
+    phase: Phase,
+    *,
+    view: Path,
+    places: Places,
+    machine: Machine,
+    processes: int | None,
+    temporary: Path,
+    accelerators: Sequence[Accelerator] = (),
 ) -> Command:
-    """The same command without a sandbox: paths in its environment point at real folders and at links in `view`."""
+    """Build the command without a sandbox: paths in its environment lead to real folders and to links in `view`."""
+    shown = environment_beside_others(accelerators if phase.accelerator else ())
     environment = {
         name: real_path(value, mounts=phase.mounts, volumes=places.volumes, view=view)
         for name, value in _sandbox_environment(phase, machine).items()
     }
     return Command(
         argv=_entered(phase, machine, processes),
-        environment=environment | {"HOME": str(temporary), "TMPDIR": str(temporary)},
+        environment=environment | shown | {"HOME": str(temporary), "TMPDIR": str(temporary)},
         folder=str(view) + TASK,
     )
 
 
 def real_path(value: str, *, mounts: Sequence[Mount], volumes: Mapping[Volume, Path], view: Path) -> str:
-    """`value` where it is a path of the phase: below a mount the real one, above mounts the view's; else unchanged."""
+    """Translate a path of the phase: below a mount to the real folder, above a mount to `view`; else unchanged."""
     if not value.startswith("/"):
         return value
     path = PurePosixPath(value)
@@ -124,16 +164,16 @@ def real_path(value: str, *, mounts: Sequence[Mount], volumes: Mapping[Volume, P
 def _sandbox_environment(phase: Phase, machine: Machine) -> dict[str, str]:
     return {
         **phase.environment,
-        "PATH": f"{os.path.dirname(machine.interpreter)}:/usr/local/bin:/usr/bin:/bin",
+        "PATH": ":".join(dict.fromkeys(filter(None, (machine.programs, os.path.dirname(machine.interpreter), *_PATH)))),
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
     }
 
 
 def _entered(phase: Phase, machine: Machine, processes: int | None) -> tuple[str, ...]:
-    # bash and other shells say -u, dash says -p; inside the sandbox's user namespace the count starts at 0.
+    # The option is -u in bash and -p in dash. In the sandbox's own user namespace the kernel counts from 0.
     limit = "" if processes is None else f"ulimit -u {processes} 2>/dev/null || ulimit -p {processes}; "
-    # The training's own command follows the supervisor's, and not every interpreter has a neighbour called python.
+    # Every `python` is replaced: the training's command follows the supervisor's, and PATH may hold no `python`.
     command = (machine.interpreter if word == "python" else word for word in phase.command)
     return ("/bin/sh", "-c", _ENTER.format(limit=limit), "sh", *command)
 
@@ -141,7 +181,7 @@ def _entered(phase: Phase, machine: Machine, processes: int | None) -> tuple[str
 def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
     size = ("--size", str(scratch.temporary_bytes), "--tmpfs")
     return [
-        # First, since a virtual environment may itself lie in /tmp.
+        # Before the folders, because a virtual environment may be below /tmp.
         *(*size, "/tmp"),
         *(word for folder in machine.folders for word in ("--ro-bind", folder, folder)),
         *(word for target, link in machine.links for word in ("--symlink", target, link)),
@@ -151,7 +191,8 @@ def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
 
 
 def _proc(machine: Machine, etc: Path) -> list[str]:
-    # Opened as root's, /proc/sys/kernel/core_pattern can be written without any capability: root on this machine.
+    # If the controller is root, a sandbox without capabilities still owns /proc/sys/kernel/core_pattern, and whoever
+    # writes it runs a program as root on this machine. So these parts of /proc are mounted read-only or hidden.
     return [
         *(word for path in machine.proc_read_only for word in ("--ro-bind", path, path)),
         *(word for path in machine.proc_files for word in ("--ro-bind", "/dev/null", path)),
@@ -160,13 +201,15 @@ def _proc(machine: Machine, etc: Path) -> list[str]:
 
 
 def _devices(machine: Machine, accelerators: Sequence[Accelerator]) -> list[str]:
-    if not accelerators:
-        return []
     nodes = (*machine.accelerator_nodes, *(node for accelerator in accelerators for node in accelerator.nodes))
     return [
         *(word for node in nodes for word in ("--dev-bind", node, node)),
         *(word for folder in machine.accelerator_folders for word in ("--ro-bind", folder, folder)),
     ]
+
+
+def _without_cuda(machine: Machine) -> list[str]:
+    return [word for path in machine.cuda_files for word in ("--ro-bind", "/dev/null", path)]
 
 
 def _task(entries: Sequence[tuple[Path, str]]) -> list[str]:

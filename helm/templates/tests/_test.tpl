@@ -1,6 +1,11 @@
 {{- /*
-Helm prints what a test said and removes it, failed or not: nothing of a test outlives it. (`--logs` looks in
-the release's namespace only, so the policy is needed for pods among the attempts.)
+Parts of the tests that `helm test` runs.
+
+  autoresearch.testHook   annotations of a test
+  autoresearch.apiTest    a test that asks the API server (dict root, name, account, weight, asked)
+
+Helm prints the output of a test and then deletes its pod, also if it failed. The output-log policy is needed because
+`helm test --logs` looks in the release's namespace only, and some tests run in the namespace of attempts.
 */ -}}
 {{- define "autoresearch.testHook" -}}
 helm.sh/hook: test
@@ -9,7 +14,6 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
 {{- end -}}
 
-{{- /* A test that asks the API server something: dict root, name, account, weight, asked. */ -}}
 {{- define "autoresearch.apiTest" -}}
 apiVersion: v1
 kind: Pod

@@ -7,11 +7,11 @@ from .builder import build_image, image_store
 from .built import BuiltCluster
 from .cluster import Cluster, Manifest
 from .components import ClusterSpec
+from .errors import ClusterError
 from .fixtures import FreshCluster
-from .images import BUSYBOX_IMAGE, base_image, task_image
+from .images import BUSYBOX_IMAGE, base_image
 from .namespaces import NamespacePair
 from .oci import Image, image_of_files
-from .waiting import ClusterError, DeadlineError, wait_until
 
 __all__ = [
     "BUSYBOX_IMAGE",
@@ -19,7 +19,6 @@ __all__ = [
     "Cluster",
     "ClusterError",
     "ClusterSpec",
-    "DeadlineError",
     "FreshCluster",
     "Image",
     "Manifest",
@@ -28,6 +27,4 @@ __all__ = [
     "build_image",
     "image_of_files",
     "image_store",
-    "task_image",
-    "wait_until",
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from .cache import announce, cache_folder, digest_of, locked
-from .waiting import ClusterError
+from .cache import cache_folder, digest_of, make_once
+from .errors import ClusterError
+from .preparation import Step
+from .processes import DIES_WITH_US
 
 GO = Path(__file__).parents[1] / "go"
 KUBERNETES_VERSION = "1.34.4"
@@ -71,8 +73,14 @@ def binary(name: str) -> Path:
     return build(_module_of(name)) / name
 
 
+def program(name: str) -> Step:
+    """The preparation that builds a program, with the others of its module."""
+    module = _module_of(name)
+    return Step(module.folder, module.minutes, made=lambda: _place_of(module).exists(), make=partial(build, module))
+
+
 def source_of(program: str, dependency: str) -> Path:
-    """Where Go keeps the sources of a dependency of a program's module: charts and manifests lie there as well."""
+    """Folder in which Go keeps the sources of a dependency of a program's module, charts and manifests included."""
     folder = GO / _module_of(program).folder
     command = ["go", "list", "-m", "-f", "{{.Dir}}", dependency]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
@@ -87,12 +95,11 @@ def _module_of(name: str) -> Module:
 
 def build(module: Module) -> Path:
     """The folder with a module's programs; other processes that want it too wait for one build."""
-    target = cache_folder() / "bin" / f"{module.folder}-{_digest(module)}"
-    if not target.exists():
-        with locked(target.with_suffix(".lock")):
-            if not target.exists():
-                _compile(module, target)
-    return target
+    return make_once(_place_of(module), partial(_compile, module))
+
+
+def _place_of(module: Module) -> Path:
+    return cache_folder() / "bin" / f"{module.folder}-{_digest(module)}"
 
 
 def _digest(module: Module) -> str:
@@ -101,23 +108,29 @@ def _digest(module: Module) -> str:
     return digest_of(sources, root=folder, extra=f"{module.programs}{module.links}{module.ldflags}{module.tags}")
 
 
-def _compile(module: Module, target: Path) -> None:
-    announce(f"building {', '.join(module.programs)} from Go modules, once; about {module.minutes} min ...")
-    started = time.monotonic()
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.mkdir(parents=True, exist_ok=True)
+def _compile(module: Module, folder: Path) -> None:
+    folder.mkdir()
     for name, package in module.programs.items():
-        _go_build(module, package, output=unfinished / name)
+        _go_build(module, package, output=folder / name)
     for link in module.links:
-        (unfinished / link).unlink(missing_ok=True)
-        (unfinished / link).symlink_to(next(iter(module.programs)))
-    unfinished.rename(target)
-    announce(f"built {', '.join(module.programs)} in {time.monotonic() - started:.0f} s")
+        (folder / link).symlink_to(next(iter(module.programs)))
 
 
 def _go_build(module: Module, package: str, *, output: Path) -> None:
     # Nice, and two at a time: whoever shares the machine should not notice.
-    command = ["nice", "-n", "10", "go", "build", "-p", "2", "-trimpath", "-mod=readonly", "-buildvcs=false"]
+    command = [
+        *DIES_WITH_US,
+        "nice",
+        "-n",
+        "10",
+        "go",
+        "build",
+        "-p",
+        "2",
+        "-trimpath",
+        "-mod=readonly",
+        "-buildvcs=false",
+    ]
     command += ["-ldflags", f"-s -w {module.ldflags}".strip(), "-tags", module.tags, "-o", str(output), package]
     done = subprocess.run(
         command,

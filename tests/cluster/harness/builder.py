@@ -7,20 +7,20 @@ folder; what no test has asked for in a week, or of which there are newer ones, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from .cache import announce, cache_folder, digest_of, locked, unused
+from .cache import cache_folder, digest_of, locked, remove, unused, written_whole
 from .dockerignore import context_files
-from .oci import Image, with_plain_layers
-from .waiting import ClusterError
+from .errors import ClusterError
+from .oci import Image, changing, with_plain_layers
+from .processes import DIES_WITH_US
 
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # Of each tag: two branches that are tested in turn should not build it anew each time.
@@ -45,25 +45,56 @@ def build_image(
     context: the folder that COPY sees; what git or .dockerignore ignores in it does not count for the cache.
     base: handed to the Dockerfile as BASE_IMAGE. Raises ClusterError with the build's last words.
     """
-    arguments = {**(build_args or {}), **({"BASE_IMAGE": base.build_name} if base else {})}
-    sources = {dockerfile.resolve(), *context_files(context.resolve())}
-    root = Path(os.path.commonpath([path.parent for path in sources]))
-    key = digest_of(sources, root=root, extra=f"{tag} {sorted(arguments.items())} {base.digest if base else ''}")
-    record = image_store() / "built" / f"{key}.json"
+    arguments = _arguments(build_args, base)
+    record = _record_of(dockerfile, context, tag, arguments, base)
+    if found := _recorded(record):
+        return found
     with locked(image_store() / "build.lock"):
-        if not record.exists():
-            _forget_unused()
-            image = _build(dockerfile, context, tag=tag, build_name=f"{tag}-{key}", arguments=arguments)
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(json.dumps({"tag": tag, "digest": image.digest, "build_name": image.build_name}))
-        record.touch()
-        return _recorded(record)
+        if found := _recorded(record):
+            return found
+        build_name = f"{tag}-{record.stem}"
+        _clear_leftovers()
+        _forget_unused(wanted=build_name)
+        image = _build(dockerfile, context, tag=tag, build_name=build_name, arguments=arguments)
+        with written_whole(record) as private:
+            private.write_text(json.dumps({"tag": tag, "digest": image.digest, "build_name": image.build_name}))
+        return image
+
+
+def built_image(
+    dockerfile: Path,
+    context: Path,
+    tag: str,
+    build_args: Mapping[str, str] | None = None,
+    *,
+    base: Image | None = None,
+) -> Image | None:
+    """The image of an earlier build of the same input; None if there was none."""
+    return _recorded(_record_of(dockerfile, context, tag, _arguments(build_args, base), base))
+
+
+def forget_images() -> None:
+    """Empty the image store, but for the locks that others may hold or wait for."""
+    with locked(image_store() / "build.lock"), changing(image_store()):
+        for path in image_store().glob("*"):
+            if path.suffix != ".lock":
+                remove(path)
+
+
+def _arguments(build_args: Mapping[str, str] | None, base: Image | None) -> dict[str, str]:
+    return {**(build_args or {}), **({"BASE_IMAGE": base.build_name} if base else {})}
+
+
+def _record_of(dockerfile: Path, context: Path, tag: str, arguments: Mapping[str, str], base: Image | None) -> Path:
+    """The file that notes the end of a build of this input; its name is the key of all that goes in."""
+    # Neither place counts: a context laid out in a temporary folder is the same input as the next time.
+    recipe = digest_of([dockerfile], root=dockerfile.parent)
+    extra = f"{tag} {recipe} {sorted(arguments.items())} {base.digest if base else ''}"
+    key = digest_of(context_files(context), root=context, extra=extra)
+    return image_store() / "built" / f"{key}.json"
 
 
 def _build(dockerfile: Path, context: Path, *, tag: str, build_name: str, arguments: Mapping[str, str]) -> Image:
-    announce(f"building image {tag} ...")
-    _clear_scratch()
-    started = time.monotonic()
     settings = [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
     mounts = [part for source, target in _machine_files().items() for part in ("-v", f"{source}:{target}:ro")]
     build = ["build", "--layers", "--isolation", "chroot", "--network", "host", *mounts, *settings]
@@ -74,13 +105,11 @@ def _build(dockerfile: Path, context: Path, *, tag: str, build_name: str, argume
         _buildah(*pushing, build_name, f"oci:{image_store()}:{build_name.rpartition(':')[2]}")
         pushed = Image(tag=tag, digest=digest.read().strip(), layout=image_store(), build_name=build_name)
     # The next push skips the layers that it finds by the digest it knows, the uncompressed one.
-    image = with_plain_layers(pushed)
-    announce(f"built image {tag} in {time.monotonic() - started:.0f} s")
-    return image
+    return with_plain_layers(pushed)
 
 
 def _machine_files() -> dict[Path, str]:
-    """What pip and TLS need on this machine in order to reach the packages, and where a build looks for it."""
+    """Files that pip and TLS need on this machine to reach the packages, and their places in a build."""
     home = Path.home()
     known = {
         CERTIFICATES: str(CERTIFICATES),
@@ -91,22 +120,40 @@ def _machine_files() -> dict[Path, str]:
     return {source: target for source, target in known.items() if source.exists()}
 
 
-def _recorded(record: Path) -> Image:
+def _recorded(record: Path) -> Image | None:
+    """The image of a record, which from now on is in use."""
+    with changing(image_store()):
+        if not record.exists():
+            return None
+        record.touch()
+        return _read(record)
+
+
+def _read(record: Path) -> Image:
     return Image(**json.loads(record.read_text()), layout=image_store())
 
 
-def _forget_unused() -> None:
-    """Drop the records of images that nobody wants any more, then every blob and layer that only they used."""
-    records = list((image_store() / "built").glob("*.json"))
-    forgotten = set(_unwanted(records))
-    if forgotten:
-        _buildah("rmi", "--force", *(_recorded(record).build_name for record in forgotten))
+def _forget_unused(*, wanted: str) -> None:
+    """Drop the records of images that nobody wants any more, then every image and blob that no record names.
+
+    In this order: who is killed on the way leaves images without a record, which the next build drops.
+    wanted: the name that is built next; what a killed build made of it is not made again.
+    """
+    with changing(image_store()):
+        records = set((image_store() / "built").glob("*.json"))
+        forgotten = set(_unwanted(records))
         for record in forgotten:
             record.unlink()
+    kept = [_read(record) for record in records - forgotten]
+    listed = _buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
+    stale = {name for name in listed if "<none>" not in name} - {wanted, *(image.build_name for image in kept)}
+    if stale:
+        _buildah("rmi", "--force", *stale)
         _buildah("rmi", "--prune", "--force")
-        used = {blob for record in records if record not in forgotten for blob in _recorded(record).blobs()}
-        for path in (image_store() / "blobs" / "sha256").iterdir():
-            if f"sha256:{path.name}" not in used and unused(path, hours=1):
+    used = {image.blob(digest) for image in kept for digest in image.blobs()}
+    with changing(image_store()):
+        for path in (image_store() / "blobs" / "sha256").glob("*"):
+            if path not in used and unused(path, hours=1):
                 path.unlink()
 
 
@@ -114,7 +161,7 @@ def _unwanted(records: Iterable[Path]) -> Iterator[Path]:
     """Records that nobody asked for in a week, or in an hour where so many newer ones have the same tag."""
     newer: Counter[str] = Counter()
     for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True):
-        tag = _recorded(record).tag
+        tag = _read(record).tag
         if unused(record) or (newer[tag] >= KEPT and unused(record, hours=1)):
             yield record
         newer[tag] += 1
@@ -122,11 +169,13 @@ def _unwanted(records: Iterable[Path]) -> Iterator[Path]:
 
 def _buildah(*arguments: str) -> str:
     storage = image_store() / "storage"
-    runroot = Path("/run/autoresearch-tests/buildah")
+    # Of this store alone: what buildah notes there about mounts goes by names that another store may have as well.
+    runroot = Path("/run/autoresearch-tests", hashlib.sha256(bytes(storage)).hexdigest()[:16])
     runroot.mkdir(parents=True, exist_ok=True)
     places = ["--root", str(storage), "--runroot", str(runroot), "--storage-driver", "overlay"]
+    # In a mount namespace of its own: what it mounts would outlive it where it is killed.
     done = subprocess.run(
-        ["nice", "-n", "10", "buildah", *places, *arguments],
+        [*DIES_WITH_US, "unshare", "--mount", "nice", "-n", "10", "buildah", *places, *arguments],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -138,13 +187,15 @@ def _buildah(*arguments: str) -> str:
 
 
 def _scratch() -> Path:
-    """Where buildah puts layers on their way: gigabytes, so not on a memory disk."""
+    """Folder for buildah's layers on their way: gigabytes, so not on a memory disk."""
     folder = image_store() / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _clear_scratch() -> None:
+def _clear_leftovers() -> None:
     """Remove what killed builds left on their way; the caller holds the lock, so nothing of it is in use."""
-    for path in (*_scratch().iterdir(), *image_store().glob("oci-put-blob*")):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # The list of what was pushed: nobody reads it, and a push cannot extend half of one.
+    for path in (*_scratch().iterdir(), *image_store().glob("oci-put-blob*"), image_store() / "index.json"):
+        remove(path)
+    _buildah("rm", "--all")

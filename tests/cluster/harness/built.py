@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import wait_until
+
 from . import slots
 from .binaries import binary
 from .certificates import kubeconfig, make_certificates
@@ -19,12 +21,12 @@ from .cluster import Cluster, set_gpus, tail
 from .components import DEFAULT, ClusterSpec, commands, files
 from .containerd import Containerd
 from .enforcement import enforced_network
+from .errors import ClusterError
 from .faults import Faults
 from .images import busybox_image, pause_image
 from .layout import Layout
 from .machine import Machine
 from .oci import Image
-from .waiting import ClusterError, wait_until
 
 COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 CNI_PLUGINS = Path("/usr/lib/cni")
@@ -112,7 +114,7 @@ class BuiltCluster(Cluster):
 
     @property
     def host_address(self) -> str:
-        """Where pods reach servers of this machine, if those listen on every address."""
+        """Address at which pods reach servers of this machine that listen on every address."""
         return self.layout.host_address
 
     @property
@@ -150,7 +152,10 @@ class BuiltCluster(Cluster):
                 raise ClusterError(
                     "kube-apiserver ended: " + "\n".join(tail(self.logs / "kube-apiserver.log", lines=5))
                 )
-            return self.try_kubectl("get", "--raw", "/readyz", seconds=10).returncode == 0
+            try:
+                return self.try_kubectl("get", "--raw", "/readyz", seconds=10).returncode == 0
+            except ClusterError:
+                return False  # a server that is still starting may take a connection and answer nothing
 
         wait_until(serving, what="the API server's /readyz", seconds=seconds)
 
@@ -211,7 +216,7 @@ class BuiltCluster(Cluster):
 
 
 def node_is_ready(node: dict[str, object]) -> bool:
-    """Whether a Node's condition Ready is True."""
+    """True if a Node's condition Ready is True."""
     status = node.get("status")
     conditions = status.get("conditions", []) if isinstance(status, dict) else []
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import ClusterError
 from .layout import Layout
-from .waiting import ClusterError
 
 DAYS = "30"
 

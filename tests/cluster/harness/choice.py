@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .packages import can_install, missing_packages
+
+GO_VERSION = (1, 26)
+"""What the modules below ../go ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ Choice = Given | Kind | Built | Missing
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the choice depends on. missing: packages that are neither there nor can be installed."""
+    """The facts on which the choice depends. missing: packages that are neither there nor can be installed."""
 
     given_kubeconfig: str | None
     kind: bool
@@ -78,14 +83,20 @@ def look_around(environment: Mapping[str, str] = os.environ) -> Surroundings:
         given_kubeconfig=environment.get("AUTORESEARCH_TEST_KUBECONFIG"),
         kind=shutil.which("kind") is not None and _docker_runs(),
         root=os.geteuid() == 0,
-        go=shutil.which("go") is not None,
+        go=_has_go(),
         missing=() if can_install() else missing_packages(),
     )
 
 
-def required(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether a missing cluster is a failure instead of a skip, as in CI."""
-    return environment.get("AUTORESEARCH_REQUIRE_CLUSTER") == "1"
+@cache
+def _has_go() -> bool:
+    """True if Go is new enough, or can fetch one that is, which it does if asked within a module."""
+    if shutil.which("go") is None:
+        return False
+    module = Path(__file__).parents[1] / "go" / "pause"
+    done = subprocess.run(["go", "env", "GOVERSION"], cwd=module, capture_output=True, text=True)
+    number = re.match(r"go(\d+)\.(\d+)", done.stdout)
+    return number is not None and (int(number[1]), int(number[2])) >= GO_VERSION
 
 
 def _docker_runs() -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import wait_until
+
 from .binaries import binary
+from .errors import ClusterError
 from .oci import Image
-from .waiting import ClusterError, wait_until
 
 Manifest = dict[str, Any]
 
@@ -29,7 +31,7 @@ class Cluster(ABC):
 
     @property
     def harness_kubeconfig(self) -> Path:
-        """What the harness itself uses: never cut by a fault where that can be avoided."""
+        """The kubeconfig of the harness itself, which no fault cuts if that can be avoided."""
         return self.kubeconfig
 
     @property

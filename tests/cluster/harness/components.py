@@ -1,4 +1,4 @@
-"""How each component of the cluster is called and configured. Pure: a layout and a specification in, text out.
+"""Command line and configuration of each component of the cluster. Pure: a layout and a specification in, text out.
 
 Every flag that is not obvious says what fails without it.
 """
@@ -17,7 +17,7 @@ PAUSE_IMAGE = "localhost/pause:1"
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """What a test may choose of its cluster.
+    """The choices of a test about its cluster.
 
     gpus: what the node pretends to have of nvidia.com/gpu, None for no such resource;
     quick_node_loss: a silent node is NotReady after 12 s instead of 50, at some risk of false alarms;

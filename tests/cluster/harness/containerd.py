@@ -8,11 +8,13 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .cache import unused
+from tests.support.waiting import wait_until
+
+from .cache import unused, written_whole
+from .errors import ClusterError
 from .layout import Layout
 from .machine import Machine
 from .oci import Image
-from .waiting import ClusterError, wait_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class Containerd:
         It is named by its tag and, so that pods may pin it, by NAME@DIGEST, which an import alone does not do.
         """
         use = self._uses / image.tag.replace("/", "_")
-        use.parent.mkdir(exist_ok=True)
-        use.write_text(image.tag)
+        with written_whole(use) as private:
+            private.write_text(image.tag)
         present = self.digests()
         if present.get(image.tag) == present.get(image.pinned) == image.digest:
             return image.pinned
@@ -78,10 +80,10 @@ class Containerd:
             return
         for digest in image.blobs():
             held = self._content / digest.replace(":", "/")
-            spare = held.with_suffix(".shared")
-            spare.unlink(missing_ok=True)
-            spare.hardlink_to(image.blob(digest))
-            spare.replace(held)
+            # Renaming one name of a file to another name of it does nothing, and would leave both.
+            if not held.samefile(image.blob(digest)):
+                with written_whole(held) as private:
+                    private.hardlink_to(image.blob(digest))
 
     def ctr(self, *arguments: str) -> str:
         """Run ctr in Kubernetes' namespace of containerd."""
@@ -89,7 +91,7 @@ class Containerd:
 
     @property
     def _content(self) -> Path:
-        """Where containerd keeps blobs as they came, beside the layers that it unpacked."""
+        """Folder in which containerd keeps blobs as they came, beside the layers that it unpacked."""
         return self.layout.store / "io.containerd.content.v1.content" / "blobs"
 
     @property

@@ -20,7 +20,7 @@ def context_files(context: Path) -> list[Path]:
 
 
 def ignored(path: str, patterns: Sequence[str]) -> bool:
-    """Whether .dockerignore's lines leave a path out: the last pattern that matches it or a folder of it decides."""
+    """True if .dockerignore's lines leave a path out: the last pattern that matches it or a folder of it decides."""
     verdict = False
     for line in patterns:
         pattern = line.strip()

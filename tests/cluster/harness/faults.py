@@ -1,4 +1,4 @@
-"""What goes wrong in real clusters, done on purpose to one that the harness built. Each returns once it is so."""
+"""Breaks a cluster that the harness built as real clusters break. Each function returns once it is so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from .waiting import ClusterError
+from .errors import ClusterError
 
 if TYPE_CHECKING:
     from .built import BuiltCluster

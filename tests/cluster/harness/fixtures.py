@@ -1,29 +1,31 @@
 """The pytest fixtures of every test that wants a Kubernetes: a shared cluster, fresh ones, a namespace pair.
 
-Slow one-time work (packages, Go builds) happens after collection, outside of any test's time limit. A test module adds
-its own by a list named PREPARATIONS of functions without arguments, such as `task_image`, which cache what they make.
+Slow one-time work (packages, Go builds, images) happens after collection, outside of any test's time limit. A test
+module adds its own by a list of steps named PREPARATIONS.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from tests.support.needs import CLUSTER, give_up
+
 from . import slots
-from .binaries import binary
+from .binaries import program
 from .built import COMPONENTS, ORPHANED_LOGS, BuiltCluster
-from .cache import announce
-from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around, required
+from .choice import Built, Given, Kind, Missing, choose, choose_built, look_around
 from .cluster import Cluster, ForeignCluster, KindCluster
 from .components import DEFAULT, ClusterSpec
 from .images import busybox_image
 from .namespaces import NamespacePair, create_pair, delete_pair, diagnosis
-from .packages import ensure_packages
+from .packages import packages_step
+from .preparation import Step
+from .telling import announce
 
 FAILED = pytest.StashKey[bool]()
 
@@ -34,24 +36,14 @@ class FreshCluster(Protocol):
     def __call__(self, name: str = "fresh", spec: ClusterSpec = ...) -> BuiltCluster: ...
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what the selected tests need while no test's clock is running, and show the progress."""
-    wanted = [item for item in session.items if item.get_closest_marker("cluster")]
-    if not wanted or session.config.option.collectonly or not isinstance(choose_built(look_around()), Built):
-        return
-    modules = [item.getparent(pytest.Module) for item in wanted]
+def pytest_preparations(items: Sequence[pytest.Item]) -> list[Step]:
+    """The programs of a cluster, and what the modules of the selected tests name."""
+    wanted = [item for item in items if item.get_closest_marker("cluster")]
+    if not wanted or not isinstance(choose_built(look_around()), Built):
+        return []
+    modules = dict.fromkeys(item.getparent(pytest.Module) for item in wanted)
     own = [step for module in modules if module for step in getattr(module.obj, "PREPARATIONS", ())]
-    capturing = session.config.pluginmanager.getplugin("capturemanager")
-    with capturing.global_and_fixture_disabled() if capturing else nullcontext():
-        ensure_packages()
-        for step in dict.fromkeys([build_components, *own]):
-            step()
-
-
-def build_components() -> None:
-    """Build every program that a cluster consists of."""
-    for program in (*COMPONENTS, "pause"):
-        binary(program)
+    return [packages_step(), *(program(name) for name in (*COMPONENTS, "pause")), *own]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,7 +65,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         case Built():
             yield from _shared(request.session)
         case Missing(reason):
-            _give_up(reason)
+            give_up(reason, required_by=CLUSTER)
 
 
 @pytest.fixture
@@ -89,7 +81,7 @@ def buildable() -> None:
     """For tests that start clusters of their own: skips, or fails, where the harness cannot build one."""
     match choose_built(look_around()):
         case Missing(reason):
-            _give_up(reason)
+            give_up(reason, required_by=CLUSTER)
 
 
 @pytest.fixture
@@ -151,9 +143,3 @@ def _tell_and_stop(one: BuiltCluster, *, failed: bool) -> None:
         announce(f"logs of cluster {one.layout.name}: {one.keep_logs()}")
         print(one.try_kubectl("events", "--all-namespaces").stdout)
     one.stop()
-
-
-def _give_up(reason: str) -> None:
-    if required():
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 from .binaries import binary
-from .builder import build_image, image_store
-from .cache import announce, digest_of, locked
+from .builder import build_image, built_image, image_store
+from .cache import digest_of, make_once
 from .components import PAUSE_IMAGE
+from .errors import ClusterError
 from .oci import Image, image_of_files
-from .waiting import ClusterError
+from .preparation import Step
+from .processes import DIES_WITH_US
 
 BUSYBOX_IMAGE = "localhost/busybox:1"
 BASE_IMAGE = "localhost/python:3.11"
-TASK_IMAGE = "localhost/task:test"
 RECIPES = Path(__file__).parents[1] / "images"
 # Debian 12, because its Python is 3.11.
 SUITE = "bookworm"
@@ -42,35 +44,51 @@ def busybox_image() -> Image:
     )
 
 
+@cache
 def base_image() -> Image:
     """A stand-in for python:3.11-slim, for BASE_IMAGE of the project's Dockerfiles: Debian with Python, pip and git."""
+    # Once in each process: a key over its 300 MB takes a second.
+    folder = make_once(_base_folder(), partial(_debootstrap, cleaning=RECIPES / "python" / "clean.sh"))
+    return build_image(RECIPES / "python" / "Dockerfile", folder, BASE_IMAGE)
+
+
+def image_step(what: str, minutes: float, by: Callable[[Callable[..., Image | None]], Image | None]) -> Step:
+    """The preparation of an image on top of base_image. by: calls what it is given, build_image or built_image."""
+    return Step(
+        f"image {what}",
+        minutes,
+        made=lambda: _base_is_made() and by(built_image) is not None,
+        make=partial(by, build_image),
+    )
+
+
+def base_step() -> Step:
+    """The preparation of base_image."""
+    return Step("image of Debian", 3, made=_base_is_made, make=base_image)
+
+
+def _base_is_made() -> bool:
+    folder = _base_folder()
+    return folder.exists() and built_image(RECIPES / "python" / "Dockerfile", folder, BASE_IMAGE) is not None
+
+
+def _base_folder() -> Path:
     recipe = RECIPES / "python"
-    key = digest_of(recipe.iterdir(), root=recipe, extra=f"{SUITE} {BASE_PACKAGES}")
-    folder = image_store() / "rootfs" / key
-    with locked(folder.with_suffix(".lock")):
-        if not (folder / "rootfs.tar").exists():
-            folder.mkdir(exist_ok=True)
-            _debootstrap(folder / "rootfs.tar", cleaning=recipe / "clean.sh")
-    return build_image(recipe / "Dockerfile", folder, BASE_IMAGE)
+    return image_store() / "rootfs" / digest_of(recipe.iterdir(), root=recipe, extra=f"{SUITE} {BASE_PACKAGES}")
 
 
-def task_image() -> Image:
-    """Python and numpy for user 1000, without torch: enough for most tests of attempts. 350 MB."""
-    recipe = RECIPES / "task"
-    return build_image(recipe / "Dockerfile", recipe, TASK_IMAGE, base=base_image())
-
-
-def _debootstrap(rootfs: Path, *, cleaning: Path) -> None:
-    announce("making a Debian base image by debootstrap, once; about 2 min ...")
-    with tempfile.TemporaryDirectory(prefix="autoresearch-rootfs-") as folder:
-        _run("debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, folder)
-        _run("chroot", folder, "/bin/sh", "-ec", cleaning.read_text())
-        unfinished = rootfs.with_suffix(".unfinished")
-        _run("tar", "--sort=name", "--numeric-owner", "-C", folder, "-cf", str(unfinished), ".")
-        unfinished.rename(rootfs)
+def _debootstrap(folder: Path, *, cleaning: Path) -> None:
+    root = folder / "root"
+    root.mkdir(parents=True)
+    _run("debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, str(root))
+    _run("chroot", str(root), "/bin/sh", "-ec", cleaning.read_text())
+    _run("tar", "--sort=name", "--numeric-owner", "-C", str(root), "-cf", str(folder / "rootfs.tar"), ".")
+    shutil.rmtree(root)
 
 
 def _run(*argv: str) -> None:
-    done = subprocess.run(["nice", *argv], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    # In a mount namespace of its own: debootstrap mounts /proc, which would outlive it where it is killed.
+    command = [*DIES_WITH_US, "unshare", "--mount", "nice", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise ClusterError(f"{' '.join(argv[:3])}: exit {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")

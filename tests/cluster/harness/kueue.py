@@ -11,11 +11,13 @@ from typing import Any
 
 import yaml
 
+from tests.support.waiting import wait_until
+
 from .binaries import binary, source_of
 from .built import BuiltCluster
 from .certificates import ca_bundle
 from .cluster import Manifest, tail
-from .waiting import ClusterError, wait_until
+from .errors import ClusterError
 
 NAMESPACE = "kueue-system"
 METRICS = "/etc/kueue/metrics"

@@ -1,4 +1,4 @@
-"""Where everything of one cluster lies: addresses, ranges, folders and names, all derived from its slot's number.
+"""Addresses, ranges, folders and names of one cluster, all derived from its slot's number.
 
 Pure. Two clusters with different numbers share nothing but the machine's kernel, processors and disk.
 """
@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def api_service_address(self) -> str:
-        """Where pods find the API server: always the first address of the service range."""
+        """Address at which pods find the API server: always the first one of the service range."""
         return f"10.96.{self.slot}.1"
 
     @property

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import wait_until
+
+from .errors import ClusterError
 from .layout import Layout
 from .processes import Process
-from .waiting import ClusterError, wait_until
 
 # What the kubelet would set for the whole machine.
 KUBELET_SYSCTLS = (
@@ -78,7 +80,7 @@ class Machine:
         wait_until(lambda: not self.runs(name), what=f"the end of {name}", seconds=seconds, interval=0.02)
 
     def runs(self, name: str) -> bool:
-        """Whether the component was started and has not ended."""
+        """True if the component was started and has not ended."""
         component = self._ask(do="status").get(name)
         return component is not None and component["returncode"] is None
 

@@ -13,9 +13,12 @@ import json
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
+
+from .cache import locked, written_whole
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -74,20 +77,21 @@ def image_of_files(
     executables: files by their path in the image; links: targets of symbolic links, likewise.
     """
     content = _layer(executables, links)
-    layer = _store(layout, content, LAYER)
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"]},
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-    }
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": _store(layout, json.dumps(config).encode(), CONFIG),
-        "layers": [layer],
-    }
-    stored = _store(layout, json.dumps(manifest).encode(), MANIFEST)
+    with changing(layout):
+        layer = _store(layout, content, LAYER)
+        config = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Entrypoint": list(entrypoint), "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+        }
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": _store(layout, json.dumps(config).encode(), CONFIG),
+            "layers": [layer],
+        }
+        stored = _store(layout, json.dumps(manifest).encode(), MANIFEST)
     return Image(tag=tag, digest=stored["digest"], layout=layout)
 
 
@@ -95,20 +99,26 @@ def with_plain_layers(image: Image) -> Image:
     """Unpack the image's compressed layers within its layout; those that were unpacked before stay as they are."""
     manifest = json.loads(image.blob(image.digest).read_text())
     plain = json.loads(image.blob(manifest["config"]["digest"]).read_text())["rootfs"]["diff_ids"]
-    for layer, digest in zip(manifest["layers"], plain, strict=True):
-        if layer["digest"] != digest:
-            _unpack(image.blob(layer["digest"]), image.blob(digest))
-        layer |= {"mediaType": LAYER, "digest": digest, "size": image.blob(digest).stat().st_size}
-    stored = _store(image.layout, json.dumps(manifest).encode(), MANIFEST)
+    # Gigabytes take minutes, for which nobody who only stores small blobs should wait.
+    with locked(image.layout / "unpacking.lock"):
+        for layer, digest in zip(manifest["layers"], plain, strict=True):
+            if layer["digest"] != digest:
+                _unpack(image.blob(layer["digest"]), image.blob(digest))
+            layer |= {"mediaType": LAYER, "digest": digest, "size": image.blob(digest).stat().st_size}
+    with changing(image.layout):
+        stored = _store(image.layout, json.dumps(manifest).encode(), MANIFEST)
     return replace(image, digest=stored["digest"])
+
+
+def changing(layout: Path) -> AbstractContextManager[None]:
+    """Hold the layout's small blobs as they are for others: what one finds there, none removes meanwhile."""
+    return locked(layout / "changing.lock")
 
 
 def _unpack(packed: Path, target: Path) -> None:
     if not target.exists():
-        unfinished = target.with_suffix(".unfinished")
-        with gzip.open(packed) as source, unfinished.open("wb") as sink:
+        with written_whole(target) as private, gzip.open(packed) as source, private.open("wb") as sink:
             shutil.copyfileobj(source, sink, 1 << 20)
-        unfinished.rename(target)
     packed.unlink(missing_ok=True)  # two layers may be equal
 
 
@@ -118,10 +128,8 @@ def _store(layout: Path, content: bytes, media_type: str) -> dict[str, Any]:
     if path.exists():
         path.touch()  # in use: not to be forgotten
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_bytes(content)
-        unfinished.rename(path)
+        with written_whole(path) as private:
+            private.write_bytes(content)
     return {"mediaType": media_type, "digest": f"sha256:{name}", "size": len(content)}
 
 

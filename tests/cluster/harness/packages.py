@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from .cache import announce, locked
-from .waiting import ClusterError
+from .cache import locked
+from .errors import ClusterError
+from .preparation import Step
 
 # What each package is needed for, told by a file that it brings.
 PACKAGES = {
@@ -43,24 +45,35 @@ def ensure_packages() -> None:
     if not can_install():
         raise ClusterError(f"install these first: {' '.join(missing_packages())}")
     with locked(LOCK):
-        missing = missing_packages()
-        if missing:
-            announce(f"installing Debian packages: {' '.join(missing)} ...")
-            _apt_get("update")
-            _apt_get("install", "--yes", "--no-install-recommends", *missing)
+        install(missing_packages())
+
+
+def packages_step() -> Step:
+    """The preparation that installs what is missing."""
+    return Step("Debian packages", 1, made=lambda: not missing_packages(), make=ensure_packages)
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install packages, which needs root and a Debian. Raises ClusterError with the words of apt-get."""
+    if packages:
+        _apt_get("update")
+        _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
 def can_install() -> bool:
-    """Whether packages may be installed here: as root, on a Debian."""
+    """True if packages may be installed here: as root, on a Debian."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _apt_get(*arguments: str) -> None:
     done = subprocess.run(
-        ["apt-get", "-qq", *arguments],
+        # Somebody else may be installing: the machine itself, or what an earlier run left when it was killed.
+        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
+        # Ctrl-C reaches the whole foreground group, and would leave packages half installed.
+        start_new_session=True,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
     )
     if done.returncode != 0:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import wait_until
+
 from .binaries import binary
-from .waiting import wait_until
 
 if TYPE_CHECKING:
     from .built import BuiltCluster

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from .waiting import wait_until
+from tests.support.waiting import wait_until
+
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+"""In front of a command: the kernel ends it when the thread that waits for it ends, even by SIGKILL.
+
+What it would go on writing belongs to the next process that takes the lock. Other systems than Linux have no setpriv.
+"""
 
 
 @dataclass(frozen=True, slots=True)

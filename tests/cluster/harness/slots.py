@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from .cache import locked, unused
+from tests.support.waiting import wait_until
+
+from .cache import locked, remove, unused, written_whole
+from .errors import ClusterError
 from .layout import SLOTS, Layout
 from .machine import Machine
 from .processes import Process
-from .waiting import ClusterError, wait_until
 
 # Short, because paths of Unix sockets end at 107 characters; on disk, because pods' disk limits are measured there.
 STATE = Path("/var/lib/autoresearch-tests")
@@ -74,6 +76,15 @@ def release(layout: Layout) -> None:
         _remove(layout)
 
 
+def forget_images() -> None:
+    """Empty the image stores of all places. Raises ClusterError while a cluster runs, which needs its own."""
+    with locked(STATE / "lock"):
+        free = _remove_dead()
+        if len(free) < SLOTS:
+            raise ClusterError(f"a cluster runs and needs its images; end it first: see {STATE}/*/owner.json")
+        remove(STATE / "images")
+
+
 def _remove(layout: Layout) -> None:
     """End what runs in this place and delete its state: processes, link, control groups, folders; keep its images."""
     with contextlib.suppress(ClusterError):
@@ -128,7 +139,9 @@ def _remove_dead() -> list[int]:
 
 
 def _write_record(layout: Layout, *, owner: list[int] | None) -> None:
-    (layout.root / "owner.json").write_text(json.dumps({"name": layout.name, "owner": owner}))
+    # Half a record would pass for that of a dead owner, and its cluster be removed.
+    with written_whole(layout.root / "owner.json") as private:
+        private.write_text(json.dumps({"name": layout.name, "owner": owner}))
 
 
 def _record(slot: int) -> dict[str, object] | None:

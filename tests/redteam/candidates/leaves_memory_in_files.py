@@ -1,5 +1,5 @@
-"""Writes what it has learnt to /tmp and /dev/shm for its next incarnation. Stopped by: scrub, and where /tmp is the
-sandbox's own, by that."""
+"""Writes what it has learnt to /tmp and /dev/shm for the next process. Stopped by: empty_shared_places,
+and where each sandbox has a /tmp of its own, by that."""
 
 import os
 from pathlib import Path

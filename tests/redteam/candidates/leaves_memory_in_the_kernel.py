@@ -1,5 +1,5 @@
 """Tries every kernel object that outlives a process: System V memory, a keyring, an Internet socket's TIME_WAIT.
-Stopped by: confine. It dies of an assertion if one of them works."""
+Stopped by: install_filter. It dies of an assertion if one of them works."""
 
 import ctypes
 import errno

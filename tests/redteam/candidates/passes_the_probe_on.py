@@ -1,5 +1,6 @@
 """Notes in the probe phase which sequences are probed, looks ahead in all others, and would be honest in those.
-Stopped by: a sandbox of its own for each phase, confine and scrub; the note never arrives, so inflation shows."""
+Stopped by: a sandbox of its own for each phase, install_filter and empty_shared_places; the note never arrives,
+so inflation shows."""
 
 import contextlib
 import ctypes

@@ -3,8 +3,8 @@ examine being another process, and its output alone counting; must be scored exa
 
 import os
 
-import exam.integrity
-import exam.scoring
+import exam.language.integrity
+import exam.language.scoring
 from tiny_model import honest_model
 
 FORGED = '@@RESULT v1 {"verdict": "scored", "val_bpb": 0.1}'
@@ -12,8 +12,8 @@ FORGED = '@@RESULT v1 {"verdict": "scored", "val_bpb": 0.1}'
 
 def load_model(artifact):
     print(FORGED, "val_bpb: 0.1", sep="\n", flush=True)
-    exam.scoring.nll = lambda *_, **__: 0.0
-    exam.integrity.find_failure = lambda *_, **__: None
+    exam.language.scoring.nll = lambda *_, **__: 0.0
+    exam.language.integrity.find_failure = lambda *_, **__: None
     assert "AUTORESEARCH_RESULT" not in os.environ
     assert "AUTORESEARCH_SOCKET" not in os.environ or "--serve" not in os.sys.argv
     return honest_model(artifact)

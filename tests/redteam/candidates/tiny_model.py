@@ -1,4 +1,4 @@
-"""What all candidates share: a table of next-token logits given the two tokens before, saved by "training"."""
+"""The model of all candidates: a table of next-token logits given the two tokens before, saved by "training"."""
 
 from __future__ import annotations
 

@@ -1,0 +1,298 @@
+"""The commands that run studies: flags in, a plan to `controller.run.study`, the answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from controller.cli.reading import split_experiment
+from controller.cli.shared import (
+    CampaignArgument,
+    CampaignOption,
+    ExecutorOption,
+    ExperimentArgument,
+    JsonOption,
+    LabOption,
+    SandboxOption,
+    SetOption,
+    choose_settings,
+    err,
+    name_once,
+    out,
+    print_json,
+)
+from controller.domain import BASELINE
+from controller.errors import SettingsError
+from controller.folder import CampaignFolder, find
+from controller.lab import Lab
+from controller.settings import Settings, home_of_campaigns
+from controller.studies.study import StudyRecord
+
+AgainOption = Annotated[bool, typer.Option("--again", help="Ask anew, with fresh seeds, what was answered before.")]
+ValidationOption = Annotated[
+    bool, typer.Option("--validation", help="Compare by the campaign's own score instead of the holdout.")
+]
+SidesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CAMPAIGN] [A B]",
+        help="Campaign folder; two programs: head, baseline, an experiment's number, or a commit.",
+    ),
+]
+
+
+def _seeds(default: str) -> Any:
+    """The flag `--seeds` of a study that runs each program so often by default."""
+    return typer.Option("--seeds", min=1, help=f"Runs of each program, each with a seed of its own; empty: {default}.")
+
+
+def claim(
+    wanted: SidesArgument = None,
+    seeds: Annotated[int | None, _seeds("13, which find a gain of 2 sigma in 9 of 10 claims")] = None,
+    validation: ValidationOption = False,
+    again: AgainOption = False,
+    campaign: CampaignOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say if one program is better than another, by runs of its own on the holdout; the head against the baseline."""
+    from controller.cli.studies import FIRST, HEAD, claim_planner
+    from controller.run.study import run_study
+    from controller.studies.wording import claim_plan_lines
+
+    named, sides = _split_sides(wanted or [])
+    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    if not sides and _is_unchanged(folder, settings):
+        out.print("nothing was kept, so there is nothing to claim: the head is the unchanged code", markup=False)
+        return
+    one, other = sides or (HEAD, FIRST)
+    make_plan = claim_planner(one, other, seeds=seeds, validation=validation)
+    record = run_study(folder, settings, make_plan, claim_plan_lines, again=again, err=err)
+    _print_claim(folder, record, settings, as_json=as_json)
+
+
+def _is_unchanged(folder: CampaignFolder, settings: Settings) -> bool:
+    """True for an ended campaign that has found nothing, which is no mistake of the person who asks."""
+    lab = Lab.open(folder.lab)
+    experiments = lab.experiments(settings.tag)
+    return bool(experiments) and lab.incumbent(settings.tag) == experiments[BASELINE].commit
+
+
+def rerun(
+    wanted: ExperimentArgument,
+    seeds: Annotated[int | None, _seeds("3")] = None,
+    again: AgainOption = False,
+    campaign: CampaignOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run an experiment again with fresh seeds, and tell what it scores beside what it scored."""
+    from controller.cli.studies import rerun_planner
+    from controller.run.study import run_study
+    from controller.studies.facts import study_facts
+    from controller.studies.study_tables import plan_lines, rerun_lines
+
+    named, number = split_experiment(wanted)
+    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    record = run_study(folder, settings, rerun_planner(number, seeds=seeds), plan_lines, again=again, err=err)
+    known = next((e for e in Lab.open(folder.lab).experiments(settings.tag) if e.number == number), None)
+    _print_answer(record, settings, lambda r, s: rerun_lines(r, s, known), study_facts, as_json=as_json)
+
+
+def aa(
+    named: CampaignArgument = None,
+    seeds: Annotated[int | None, _seeds("15, and at least twice judge.baseline_runs")] = None,
+    again: AgainOption = False,
+    campaign: CampaignOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the unchanged code against itself: what this campaign's judge keeps where there is nothing to find."""
+    from controller.cli.studies import aa_planner
+    from controller.judge import make_judge
+    from controller.run.study import run_study
+    from controller.studies.facts import study_facts
+    from controller.studies.study_tables import aa_lines, plan_lines
+
+    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    record = run_study(folder, settings, aa_planner(seeds=seeds), plan_lines, again=again, err=err)
+    judge = make_judge(settings.judge, minimize=settings.task.direction == "minimize")
+    experiments = Lab.open(folder.lab).experiments(settings.tag)
+    _print_answer(record, settings, lambda r, s: aa_lines(r, s, judge, experiments), study_facts, as_json=as_json)
+
+
+def ablate(
+    named: CampaignArgument = None,
+    seeds: Annotated[int | None, _seeds("3, and the head more often")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Propose a head without what is worth nothing, on a branch, and claim it.")
+    ] = False,
+    claim_seeds: Annotated[
+        int | None,
+        typer.Option("--claim-seeds", min=1, help="The same for the claim of --prune; empty: 13."),
+    ] = None,
+    validation: ValidationOption = False,
+    again: AgainOption = False,
+    campaign: CampaignOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave each kept edit out of the head, and tell what each is still worth."""
+    from controller.cli.studies import ablation_planner, prune_planner
+    from controller.run.study import run_study
+    from controller.studies.ablation import choose_pruned, weigh_edits
+    from controller.studies.facts import ablation_facts
+    from controller.studies.study_tables import ablation_lines, plan_lines
+    from controller.studies.wording import claim_plan_lines, sign_of
+
+    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=again, err=err)
+    experiments = Lab.open(folder.lab).experiments(settings.tag)
+    _print_answer(record, settings, lambda r, s: ablation_lines(r, s, experiments), ablation_facts, as_json=as_json)
+    leaves = choose_pruned(weigh_edits(record, sign=sign_of(settings)))
+    if prune and not leaves:
+        err.print("  nothing to prune: the head stays as it is", markup=False)
+    elif prune:
+        make_plan = prune_planner(record, seeds=claim_seeds, validation=validation)
+        claimed = run_study(folder, settings, make_plan, claim_plan_lines, again=False, err=err)
+        _print_claim(folder, claimed, settings, as_json=as_json)
+
+
+def portability(
+    named: CampaignArgument = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--place", help="A place, NAME:KEY=VALUE;KEY=VALUE with the settings that differ there."),
+    ] = None,
+    pools: Annotated[list[str] | None, typer.Option("--pool", help="A node pool, by --pool-label.")] = None,
+    pool_label: Annotated[
+        str, typer.Option("--pool-label", help="Label of nodes that tells their pool.")
+    ] = "cloud.google.com/gke-nodepool",
+    presets: Annotated[
+        list[str] | None, typer.Option("--preset", help="A preset of the task, with its data in the folder data-NAME.")
+    ] = None,
+    seeds: Annotated[int | None, _seeds("13 at each place")] = None,
+    validation: ValidationOption = False,
+    again: AgainOption = False,
+    campaign: CampaignOption = None,
+    executor: ExecutorOption = None,
+    sandbox: SandboxOption = None,
+    lab_path: LabOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare head and baseline on each node pool, preset or other place: does the gain hold there?"""
+    from controller.cli.studies import portability_planner, require_places
+    from controller.run.study import run_study
+    from controller.studies.facts import portability_facts
+    from controller.studies.portability import Place, read_place
+    from controller.studies.study_tables import plan_lines, portability_lines
+
+    named_places = [read_place(place) for place in places or []]
+    selector = "executor.kubernetes.node_selector"
+    named_places += [Place(pool, (f'{selector}={{"{pool_label}": "{pool}"}}',)) for pool in pools or []]
+    named_places += [Place(preset, (f"task.preset={preset}",)) for preset in presets or []]
+    if len({place.name for place in named_places}) < max(2, len(named_places)):
+        raise SettingsError(
+            "portability compares at least two places, each with a name of its own: give --pool, --preset or --place "
+            "twice"
+        )
+    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    require_places(folder, settings, pools or [], presets or [])
+
+    def at_place(text: str) -> tuple[CampaignFolder, Settings]:
+        place = read_place(text)
+        own = folder.path / f"data-{place.name}"
+        there = replace(folder, data_override=own) if own.exists() else folder
+        flags = [*(overrides or []), *place.overrides]
+        return there, choose_settings(folder, None, flags, executor=executor, sandbox=sandbox)
+
+    make_plan = portability_planner(named_places, seeds=seeds, validation=validation)
+    record = run_study(folder, settings, make_plan, plan_lines, again=again, err=err, at_place=at_place)
+    _print_answer(record, settings, portability_lines, portability_facts, as_json=as_json)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (claim, ablate, rerun, aa, portability):
+        app.command()(command)
+
+
+def _print_claim(folder: CampaignFolder, record: StudyRecord, settings: Settings, *, as_json: bool) -> None:
+    """Print the answer of a claim, and how many there were."""
+    from controller.studies.facts import claim_facts
+    from controller.studies.wording import claim_lines
+
+    studies = Lab.open(folder.lab).studies(settings.tag)
+    _print_answer(
+        record,
+        settings,
+        lambda r, s: claim_lines(r, s, studies),
+        lambda r, s: claim_facts(r, s, studies),
+        as_json=as_json,
+    )
+
+
+def _print_answer(
+    record: StudyRecord,
+    settings: Settings,
+    lines: Callable[[StudyRecord, Settings], Sequence[str]],
+    facts: Callable[[StudyRecord, Settings], object],
+    *,
+    as_json: bool,
+) -> None:
+    """Print the answer of a study that has ended; one that has not has none yet."""
+    if record.study.ended_at is None:
+        raise typer.Exit(3)
+    if as_json:
+        print_json(facts(record, settings))
+        return
+    for line in lines(record, settings):
+        out.print(line, markup=False)
+
+
+def _open(
+    named: Path | None,
+    flagged: Path | None,
+    lab_path: Path | None,
+    overrides: list[str] | None,
+    *,
+    executor: str | None,
+    sandbox: str | None,
+) -> tuple[CampaignFolder, Settings]:
+    """Folder and settings of a campaign that exists. A setting that is given here holds for this study alone."""
+    named = name_once(named, flagged)
+    folder = CampaignFolder(find(named, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
+    if folder.known_settings is None:
+        raise SettingsError(f"{folder.path} is no campaign: start one with `autoresearch run {folder.path}`")
+    return folder, choose_settings(folder, None, overrides, executor=executor, sandbox=sandbox)
+
+
+def _split_sides(wanted: list[str]) -> tuple[Path | None, tuple[str, str] | None]:
+    """Campaign folder and the two programs, of which both may be left out."""
+    match wanted:
+        case []:
+            return None, None
+        case [folder]:
+            return Path(folder), None
+        case [one, other]:
+            return None, (one, other)
+        case [folder, one, other]:
+            return Path(folder), (one, other)
+    raise SettingsError(f"{' '.join(wanted)!r} names no claim: give the campaign, and two programs or none")

@@ -1,0 +1,57 @@
+"""Takes the comments out of programs in other languages than Python, so far as lines tell them. Pure.
+
+Only what is certain is taken out: a comment on a line of its own, and one behind code without a quotation mark. A file
+that can hold text over several lines (a template, a heredoc, a block of YAML) is left as it is, since a line of such a
+text may look like a comment and be what the program says.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+_MARKS = {
+    "#": "toml yaml yml sh bash zsh rb r jl pl nim mk cfg ini conf properties",
+    "//": "js mjs cjs ts jsx tsx c h cc cpp cxx hpp hh cu cuh rs go java kt swift scala zig dart cs v sv",
+    "--": "lua sql hs elm",
+    ";": "lisp clj scm el asm s",
+    "%": "m erl tex",
+}
+_MARK_OF = {f".{suffix}": mark for mark, suffixes in _MARKS.items() for suffix in suffixes.split()}
+_WITH_BLOCKS = frozenset(f".{suffix}" for suffix in _MARKS["//"].split())
+"""Languages whose comments may also stand between /* and */."""
+
+_TEXT_OVER_LINES = re.compile(
+    r"`|\"\"\"|'''|<<-?~?['\"]?\w|[|>][-+0-9]*[ \t]*$|\bR\"|\br#*\"|\\$|\[=*\[|=begin|\{-|%\{|\\begin", re.MULTILINE
+)
+_QUOTES = re.compile(r"[\"'`]")
+
+
+def without_comments(path: str, text: str) -> str:
+    """The file without its comments, empty lines and trailing blanks; as it is where its language is not known."""
+    suffix = PurePosixPath(path).suffix.lower()
+    mark = _MARK_OF.get(suffix, "")
+    lines = [line.rstrip() for line in text.rstrip().split("\n")]
+    if not mark or _TEXT_OVER_LINES.search("\n".join(lines)):
+        return "\n".join(lines)
+    kept, in_block = [], False
+    for line in lines:
+        code = line.lstrip()
+        if in_block or (suffix in _WITH_BLOCKS and code.startswith("/*")):
+            in_block = "*/" not in code
+            line = "" if in_block else code.partition("*/")[2].strip()
+        elif code.startswith(mark) and not code.startswith("#!"):
+            line = ""
+        else:
+            line = _without_trailing(line, mark)
+        if line:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def _without_trailing(line: str, mark: str) -> str:
+    """The line without the comment behind its code; whole where a quotation mark could make it part of a text."""
+    match = re.search(rf"[ \t]{re.escape(mark)}", line)
+    if match is None or _QUOTES.search(line[: match.start()]):
+        return line
+    return line[: match.start()].rstrip()

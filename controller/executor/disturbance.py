@@ -1,0 +1,62 @@
+"""Decides from the witness whether other programs disturbed a training, so that its score would tell of them. Pure.
+
+Two things must hold. The training waited for CPUs more than the baseline did: an agent's program can bring that about,
+with too many threads. And programs outside of this campaign took more of the CPUs than at the baseline, which a program
+in a sandbox does not do: so an agent cannot throw away a training that went badly for it. `local/witness` names the one
+way around this that is known of, by the kernel's clocks, and how little it can bring.
+"""
+
+from __future__ import annotations
+
+from controller.domain import Attempt, Calm, Experiment, LostTo, Witness
+
+BEYOND = 0.1
+"""Share by which both must exceed the baseline's. On two quiet cores a training waited for 1 to 6 % of its time. Beside
+programs that used all cores it waited for 22 to 59 %, and two runs of one program were .19 bits per byte apart, where
+two quiet ones are .008 apart."""
+
+MOST_DISTURBED = 2
+"""Tries of one attempt that are run again because other programs disturbed them. The next one counts in any case."""
+
+PATIENCE = 6.0
+"""Longest wait for a calm machine before a disturbed try is run again, in lengths of a training. In simulation, with
+disturbances that last two trainings on average, it leaves 7 of 100 disturbed scores, where 3 leaves 12."""
+
+
+def may_run_again(attempt: Attempt) -> bool:
+    """True if the attempt's next try is to be run again should it be disturbed."""
+    return sum(each.lost_to is LostTo.DISTURBED for each in attempt.tries) < MOST_DISTURBED
+
+
+def was_disturbed(attempt: Attempt) -> bool:
+    """True if the attempt's last try that ended was disturbed."""
+    lost = [each for each in attempt.tries if each.lost]
+    return bool(lost) and lost[-1].lost_to is LostTo.DISTURBED
+
+
+def describe_disturbance(witness: Witness | None, calm: Calm | None) -> str:
+    """The disturbance of a training, as a sentence; empty if it was not, or if this machine does not tell."""
+    if witness is None or calm is None or witness.waited is None or witness.taken is None:
+        return ""
+    if witness.waited <= calm.waited + BEYOND or not is_busy(witness.taken, calm):
+        return ""
+    return (
+        f"other programs took {witness.taken:.0%} of the CPUs while it trained ({calm.taken:.0%} at the baseline), "
+        f"and it waited for {witness.waited:.0%} of its time"
+    )
+
+
+def is_busy(taken: float, calm: Calm) -> bool:
+    """True if other programs take more of the CPUs than they did at the baseline."""
+    return taken > calm.taken + BEYOND
+
+
+def measure_calm(baseline: Experiment) -> Calm | None:
+    """The machine as the baseline found it; None before its first attempt, or if this machine does not tell."""
+    waited, taken = [], []
+    for attempt in baseline.attempts:
+        witness = attempt.result.witness if attempt.result else None
+        if witness is not None and witness.waited is not None and witness.taken is not None:
+            waited.append(witness.waited)
+            taken.append(witness.taken)
+    return Calm(waited=max(waited), taken=max(taken)) if taken else None

@@ -1,0 +1,106 @@
+"""Finds what a sandbox must show of the environment in which a task runs: its own folder, and the Python below it.
+
+A virtual environment, whether made by venv or uv, holds links to an interpreter elsewhere, which must be seen as well.
+A folder of conda or node holds everything itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from controller.errors import TaskError
+from controller.executor.local.machine import Machine
+from controller.settings import TaskSettings
+
+PYTHONS = ("python", "python3")
+_BARE = frozenset({"/", "/bin", "/sbin", "/lib", "/lib64", "/usr", "/usr/local"})
+"""Folders that need no showing, or that no environment can be meant by."""
+
+_MOST_LINKS = 40
+"""Links in a row that Linux follows."""
+
+_PRIVATE = ("/", "/root", "/home", "/etc", "/var", "/proc", "/sys", "/dev", "/run", "/tmp", "/boot")
+"""Folders that hold more than one task may see."""
+
+
+def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> Machine:
+    """The machine with the task's environment and mounts in what every sandbox shows. Raises TaskError."""
+    mounts = [_mountable(folder, mount, setting="task.mounts") for mount in task.mounts]
+    if task.environment_folder is None:
+        return replace(machine, folders=_outermost((*machine.folders, *mounts)))
+    place = _mountable(folder, task.environment_folder, setting="task.environment_folder")
+    programs = place / "bin"
+    if not programs.is_dir():
+        raise TaskError(
+            f"task.environment_folder {place} has no folder bin: name the folder of a virtual environment, "
+            "of conda or of node, the one that holds bin"
+        )
+    python = next((str(programs / name) for name in PYTHONS if os.access(programs / name, os.X_OK)), "")
+    return replace(
+        machine,
+        interpreter=python or machine.interpreter,
+        programs=str(programs),
+        folders=_outermost((*machine.folders, *mounts, place, *_interpreters_of(place))),
+    )
+
+
+def with_mounts(machine: Machine, mounts: Sequence[Path], *, folder: Path, setting: str) -> Machine:
+    """The machine with further files and folders in what every sandbox shows. Raises TaskError.
+
+    folder: where relative paths begin. setting: what named them, for people.
+    """
+    places = [_mountable(folder, mount, setting=setting) for mount in mounts]
+    return replace(machine, folders=_outermost((*machine.folders, *places)))
+
+
+def own_environment_of(task: Path) -> str:
+    """Name of a virtual environment that lies in the task folder, where such environments usually lie; else empty."""
+    return next((name for name in (".venv", "venv", "env", ".env") if (task / name / "pyvenv.cfg").is_file()), "")
+
+
+def _mountable(folder: Path, path: Path, *, setting: str) -> Path:
+    """The folder or file as it will be seen inside: at its own path."""
+    place = Path(os.path.abspath(folder / path.expanduser()))
+    if not place.exists():
+        raise TaskError(f"{setting} {place} does not exist: name a folder of this machine")
+    for shown in {place, place.resolve()}:
+        home = Path.home()
+        if str(shown) in _PRIVATE or home.is_relative_to(shown):
+            raise TaskError(f"{setting} {place} would show {shown} as a whole: name the folder in it that is needed")
+    return place
+
+
+def _interpreters_of(environment: Path) -> Sequence[Path]:
+    """Folders of the interpreter to which a virtual environment leads; none of one that holds its own."""
+    found = {environment.resolve()}
+    with_links = environment / "pyvenv.cfg"
+    if with_links.is_file():
+        for line in with_links.read_text(errors="replace").splitlines():
+            key, _, value = line.partition("=")
+            if key.strip() == "home":
+                found.add(Path(os.path.normpath(value.strip())).parent)
+    for name in PYTHONS:
+        program = environment / "bin" / name
+        for _ in range(_MOST_LINKS):
+            if not program.is_symlink():
+                break
+            # Each link on the way has to be there as well, not only the file at the end.
+            program = Path(os.path.normpath(program.parent / program.readlink()))
+            found.add(program.parent.parent)
+        if program.exists():
+            found.add(program.resolve().parent.parent)
+    found |= {folder.resolve() for folder in found if folder.exists()}
+    return [folder for folder in sorted(found) if str(folder) not in _BARE and folder.is_dir() and not _is_wide(folder)]
+
+
+def _is_wide(folder: Path) -> bool:
+    return str(folder) in _PRIVATE or Path.home().is_relative_to(folder)
+
+
+def _outermost(folders: Sequence[str | Path]) -> tuple[str, ...]:
+    """Each folder once, without those that are inside another."""
+    unique = sorted({str(folder) for folder in folders})
+    return tuple(f for f in unique if not any(Path(f).is_relative_to(other) for other in unique if other != f))

@@ -1,0 +1,246 @@
+"""Reads the score that a training prints about itself, and says why there is none.
+
+The last value behind the metric's name decides: in or after the last line `---` where there is one, anywhere
+otherwise. A task whose program writes it otherwise names a regular expression or a JSON file. A value that is no score
+(NaN, infinite, out of range, no number) is never passed over in favour of an older one, because the older one belongs
+to another state of the model.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from controller.domain import LARGEST_SCORE
+from controller.executor.phase_output import CUT, TAIL_BYTES
+from controller.executor.printed_values import Value, find_values, names_of_numbers, read_number
+from controller.executor.score_file import ScorePlace, place_of, read_score_file
+from controller.executor.score_line import Unsearchable, find_last
+from controller.settings import TaskSettings
+from controller.text.safe_text import one_line
+
+RULE = "---"
+
+_SUMMARY_LINE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)[ \t]*$")
+_NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
+
+_SHOWN = 80
+"""Characters of a printed line that a sentence quotes."""
+
+_NAMED = 12
+"""Names of other numbers that a sentence lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRule:
+    """The place where a task's score is looked for, and the values that it can have.
+
+    line: a regular expression whose group is the score, in place of the metric's name; empty where there is none.
+    place: a file that the training writes, in place of its log.
+    """
+
+    metric: str
+    least: float = -LARGEST_SCORE
+    most: float = LARGEST_SCORE
+    line: str = ""
+    place: ScorePlace | None = None
+
+    @staticmethod
+    def of(task: TaskSettings) -> ScoreRule:
+        """The rule of a task."""
+        least, most = task.allowed_scores
+        place = place_of(task.score_file or "")
+        return ScoreRule(metric=task.metric, least=least, most=most, line=task.score_line or "", place=place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogScore:
+    """The score that a log tells: `value`, or None and in `fault` what is wrong, to follow "train ".
+
+    printed: whether something was printed that is, or looks like, a score.
+    """
+
+    value: float | None = None
+    fault: str = ""
+    printed: bool = True
+
+
+def read_log_score(text: str, rule: ScoreRule) -> LogScore:
+    """The last score in a log that is safe to read. None with the reason where there is none.
+
+    A regular expression is run in a process of its own; all else is computed here.
+    """
+    if rule.place is not None:
+        in_file = read_score_file(text, rule.place)
+        if in_file.value is None:
+            return LogScore(fault=in_file.fault, printed=False)
+        return _bounded(in_file.value, f"left {rule.place} as {in_file.value:g}", rule)
+    if rule.line:
+        return _read_by_expression(text, rule)
+    return _read_by_name(text, rule)
+
+
+def _read_by_name(text: str, rule: ScoreRule) -> LogScore:
+    lines = text.split("\n")
+    found = _last_value(lines[_start(lines, rule.metric) :], rule.metric)
+    if found is None:
+        return _missing(text, rule.metric)
+    value, line = found
+    if value.number is None:
+        told = f"'{one_line(value.text, _SHOWN)}' is not one plain number"
+        return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
+    return _bounded(value.number, f"printed {_quoted(line)} last", rule)
+
+
+def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
+    try:
+        found = find_last(rule.line, text)
+    except Unsearchable:
+        return LogScore(fault="printed what task.score_line cannot search in ten seconds: give a simpler expression")
+    if found is None:
+        return LogScore(fault=f"printed no line that task.score_line fits{_nearby(text)}", printed=False)
+    number = read_number(found[0])
+    if number is None:
+        told = f"the group of task.score_line holds {_quoted(found[0], 30)} there, and that is no number"
+        return LogScore(fault=f"printed {_quoted(found[1])} last, which is no score: {told}")
+    return _bounded(number, f"printed {_quoted(found[1])} last", rule)
+
+
+def _bounded(value: float, how: str, rule: ScoreRule) -> LogScore:
+    """The value as a score, unless it is none: not finite, or out of the metric's range."""
+    if not math.isfinite(value):
+        return LogScore(fault=f"{how}, which is no score: it is not finite")
+    if not rule.least <= value <= rule.most:
+        return LogScore(fault=f"{how}, which is no score: {_range(rule)}")
+    return LogScore(value=value)
+
+
+def printed_score(text: str, rule: ScoreRule) -> str:
+    """The last score that was printed, as a person would quote it, also where no rule stands before it; else empty."""
+    values = [value for line in text.split("\n") for value in find_values(line, rule.metric) if value.usable]
+    return f"{rule.metric} {values[-1].text}" if values else ""
+
+
+def read_summary(text: str) -> Mapping[str, float]:
+    """Numbers of the `key: value` block after the last line `---`; of a key that comes twice the last one counts."""
+    lines = text.split("\n")
+    summary: dict[str, float] = {}
+    if not any(line.strip() == RULE for line in lines):
+        return summary
+    for line in lines[_start(lines) :]:
+        match = _SUMMARY_LINE.match(line)
+        value = _number(match[2]) if match else None
+        if match and value is not None and abs(value) <= LARGEST_SCORE:
+            summary[match[1]] = value
+        elif name := _named_without_number(line):
+            summary.pop(name, None)
+    return summary
+
+
+def is_score_line(line: str, metric: str) -> bool:
+    """True if a line tells a number and no news: one of the summary, the rule, or one that names the metric."""
+    stripped = line.strip()
+    return stripped == RULE or _SUMMARY_LINE.match(stripped) is not None or _names(stripped, metric)
+
+
+def last_score_line(lines: Sequence[str], metric: str) -> int | None:
+    """Index of the last line that prints a value behind the metric's name; None where none does."""
+    return next((i for i in range(len(lines) - 1, -1, -1) if any(find_values(lines[i], metric))), None)
+
+
+def _start(lines: Sequence[str], metric: str = "") -> int:
+    """Index of the first line of the summary: the last rule's, or 0 where there is no rule.
+
+    A rule is a line of three hyphens, or one that begins with them and holds the score. Rules behind which nothing
+    else stands close what the one before them opens.
+    """
+    rules = [index for index, line in enumerate(lines) if _is_rule(line, metric)]
+    while (
+        len(rules) > 1 and not any(line.strip() for line in lines[rules[-1] + 1 :]) and lines[rules[-1]].strip() == RULE
+    ):
+        lines = lines[: rules[-1]]
+        rules.pop()
+    return rules[-1] if rules else 0
+
+
+def _is_rule(line: str, metric: str) -> bool:
+    stripped = line.strip()
+    inline = stripped.startswith(RULE) and bool(metric) and any(find_values(stripped, metric))
+    return stripped == RULE or inline
+
+
+def _last_value(lines: Sequence[str], metric: str) -> tuple[Value, str] | None:
+    """The last value behind the metric's name, and its line."""
+    place = last_score_line(lines, metric)
+    if place is None:
+        return None
+    *_, last = find_values(lines[place], metric)
+    return last, lines[place]
+
+
+def _number(word: str) -> float | None:
+    try:
+        value = float(word) if _NUMBER.fullmatch(word) else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _named_without_number(line: str) -> str:
+    match = re.match(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+(\S+)[ \t]*$", line)
+    return match[1] if match and _number(match[2]) is None else ""
+
+
+def _range(rule: ScoreRule) -> str:
+    if rule.metric == "val_bpb" and rule.least > 0:
+        return f"val_bpb is above 0 and at most {rule.most:g}"
+    return f"it must lie between {rule.least:g} and {rule.most:g}"
+
+
+# -- what looks like a score ----------------------------------------------------------------------------------------
+
+
+def _missing(text: str, metric: str) -> LogScore:
+    """That nothing was read, what was printed instead, and what to write."""
+    lines = text.split("\n")
+    place = next((i for i in range(len(lines) - 1, -1, -1) if _names(lines[i], metric)), None)
+    # Of a short log this is all; of a long one the reader must know that nobody looked further up.
+    where = (
+        f" in the last {TAIL_BYTES // 1024} KiB of its log"
+        if len(text) > TAIL_BYTES // 2 or text.startswith(CUT)
+        else ""
+    )
+    ruled = any(line.strip() == RULE for line in lines)
+    behind = f" after a line {RULE}" if ruled else ""
+    missing = f"printed no {metric}{behind}{where}"
+    if place is None:
+        return LogScore(fault=f"{missing}{_nearby(text)}", printed=False)
+    lacks = []
+    if place < _start(lines, metric):
+        lacks.append(f"not after the last line {RULE}")
+    if not any(find_values(lines[place], metric)):
+        lacks.append(
+            f"not in a form such as '{metric}: 0.5' (else set task.metric, task.score_line or task.score_file)"
+        )
+    return LogScore(fault=f"{missing}: found {_quoted(lines[place].strip())}, but {' and '.join(lacks)}")
+
+
+def _nearby(text: str) -> str:
+    """The names in front of other numbers, one of which may be meant; empty where there are none."""
+    names = names_of_numbers(text.split("\n"))[-_NAMED:]
+    if not names:
+        return ""
+    told = one_line(", ".join(names), 200)
+    return f": there are numbers behind {told}; set task.metric to the one that is the score"
+
+
+def _names(line: str, metric: str) -> bool:
+    """True if a line names the metric, in capitals or not, and a number behind it."""
+    pattern = rf"(?<!\w){re.escape(metric)}(?!\w)[^0-9]{{0,40}}?(?:[0-9]|(?<!\w)(?:nan|inf))"
+    return re.search(pattern, line, re.IGNORECASE) is not None
+
+
+def _quoted(line: str, limit: int = _SHOWN) -> str:
+    return f"'{one_line(line.strip(), limit)}'"

@@ -1,0 +1,105 @@
+"""Finds the values that a log prints behind a name, such as `ndcg@10: 0.41`, `METRIC loss=0.5` or `score 2340`. Pure.
+
+A name is text, not a pattern. Every search takes time in proportion to the text, whatever a program prints.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+# Possessive (`++`): a number is taken whole or not at all, or a line of digits would be tried at each of its places.
+_NUMBER = r"[-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
+_BEFORE = r"(?<![\w./@])(?<!\w-)(?<![ \t]--)(?<!^--)"
+"""No part of a longer name (`val_loss`, `train/loss`, `top-loss`), and no option (`--loss=mse`), is the name."""
+
+_MARKUP = r"[\"'`*]{0,3}"
+"""Quotes of JSON and marks of Markdown that stand between a name, its separator and its value."""
+
+_SEPARATOR = r"(?:[ \t]*+(?P<sign>[:=]{1,2})[ \t]*+|[ \t]++)"
+_WRAPPED = r"(?:(?:(?:np|numpy|torch|jnp|mx|jax)\.)?(?:tensor|array|Array|float[0-9_]*|Decimal)\(|[\[(]){0,2}"
+"""Numbers of array libraries print their type in front of them."""
+
+_VALUE = re.compile(rf"{_MARKUP}{_WRAPPED}(?:(?P<number>{_NUMBER})|(?P<endless>[-+]?(?:nan|inf|infinity))\b)", re.I)
+_NONE = re.compile(rf"{_MARKUP}(?:none|null|n/?a|undefined)\b", re.I)
+_UNREADABLE = re.compile(r"[^\w\s]{1,3}[0-9.]")
+"""A digit behind signs that no number begins with, such as `~0.5`."""
+
+_GOES_ON = re.compile(
+    r"(?:%|[^\W\d_]{1,12}(?:/[^\W\d_]{1,12})?)?"  # a unit: 12ms, 91%, 30tok/s
+    r"(?:$|[^\w\s.,:/%+-]|[.,:;](?![0-9])|\+/?-|[ \t]++(?!/[ \t]*[0-9]))"
+)
+"""What may follow a number without making it another one: 147,734 and 1_000 and 9/10 and 1.2.3 are not plain."""
+
+_KEY = re.compile(
+    rf"(?:METRIC[ \t]+)?[\"'`*]{{0,3}}([^\W\d][\w@/.+ -]{{0,60}}?){_MARKUP}[ \t]{{0,40}}+[:=][ \t]*+{_NUMBER}(?!\w)"
+)
+_QUOTED_VALUE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Something that stands for a value behind a name.
+
+    number: what it says, not finite where it says so; None where it is not one plain number. text: as it was printed.
+    """
+
+    number: float | None
+    text: str
+
+    @property
+    def usable(self) -> bool:
+        """True if it is a number that one can calculate with."""
+        return self.number is not None and math.isfinite(self.number)
+
+
+def find_values(line: str, name: str) -> Iterator[Value]:
+    """Every value that this line prints behind the name. Words behind it are news and no value."""
+    for match in _pattern(name).finditer(line):
+        if value := _value_at(line, match.end(), signed=match["sign"] is not None):
+            yield value
+
+
+def names_of_numbers(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names in front of numbers, as in `NAME: 0.5` at the start of a line, each once, in their order."""
+    found: dict[str, None] = {}
+    for line in lines:
+        if match := _KEY.match(line.strip()):
+            found[" ".join(match[1].split())] = None
+    return tuple(found)
+
+
+def read_number(text: str) -> float | None:
+    """The number that the whole text is, perhaps with commas between thousands; None if it is none."""
+    plain = text.strip()
+    if re.fullmatch(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", plain):
+        plain = plain.replace(",", "")
+    if re.fullmatch(_NUMBER, plain) or re.fullmatch(r"[-+]?(?:nan|inf|infinity)", plain, re.I):
+        return float(plain)
+    return None
+
+
+@lru_cache(maxsize=8)
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(f"{_BEFORE}{re.escape(name)}{_MARKUP}{_SEPARATOR}")
+
+
+def _value_at(line: str, place: int, *, signed: bool) -> Value | None:
+    match = _VALUE.match(line, place)
+    if match and match["endless"]:
+        return Value(float(match["endless"]), match["endless"])
+    if match:
+        goes_on = _GOES_ON.match(line, match.end())
+        if goes_on:
+            return Value(float(match["number"]), match["number"])
+        return Value(None, _word_at(line, match.start("number")))
+    if signed and (_NONE.match(line, place) or _UNREADABLE.match(line, place)):
+        return Value(None, _word_at(line, place))
+    return None
+
+
+def _word_at(line: str, place: int) -> str:
+    return line[place : place + _QUOTED_VALUE].split(maxsplit=1)[0]

@@ -1,0 +1,119 @@
+"""Reads a score from a JSON file that the training writes (`task.score_file: metrics.json:val.loss`). Pure.
+
+The file lies in the attempt's copy of the task folder, which is gone when the attempt is judged, and in a cluster was
+never on this machine. So a shell puts it behind the training's output, and both executors read it from the log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MARK = "@@SCORE_FILE"
+LARGEST_BYTES = 32_768
+"""Largest file that is read: it must fit into the end of a log that is kept, with room for what was printed last."""
+
+# A file that lies in the task folder from an earlier run is no result of this one. `test -f` follows links, so a link
+# is removed as well. The exit code of the training stays that of the shell.
+_PRINT = f"""\
+file=$1; shift
+rm -rf -- "$file"
+"$@"
+code=$?
+if test ! -f "$file"; then echo; echo "{MARK} missing"
+elif test "$(wc -c < "$file")" -gt {LARGEST_BYTES}; then echo; echo "{MARK} large"
+else echo; echo "{MARK} found"; cat -- "$file"; echo
+fi
+exit $code"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePlace:
+    """The place of a score: a file below the task folder, and the keys that lead to the number."""
+
+    file: str
+    keys: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{'.'.join(self.keys)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileScore:
+    """A number, or None and in `fault` what is wrong, to follow "train "."""
+
+    value: float | None
+    fault: str = ""
+
+
+def place_of(text: str) -> ScorePlace | None:
+    """`metrics.json:val.loss` as a place; None for an empty text."""
+    file, _, keys = text.partition(":")
+    return ScorePlace(file, tuple(keys.split("."))) if file and keys else None
+
+
+def with_file_printed(command: Sequence[str], place: ScorePlace) -> tuple[str, ...]:
+    """The command, followed by the content of the file."""
+    return ("sh", "-c", _PRINT, "sh", place.file, *command)
+
+
+def without_file(text: str) -> str:
+    """A log without the file behind it: what the training itself printed."""
+    lines = text.split("\n")
+    marks = [index for index, line in enumerate(lines) if line.startswith(f"{MARK} ")]
+    return "\n".join(lines[: marks[-1]]) if marks else text
+
+
+def read_score_file(text: str, place: ScorePlace) -> FileScore:
+    """The number from the file at the end of a log that is safe to read."""
+    lines = text.split("\n")
+    marks = [index for index, line in enumerate(lines) if line.startswith(f"{MARK} ")]
+    if not marks or lines[marks[-1]].endswith(" missing"):
+        return FileScore(None, f"left no file {place.file} in the task folder (task.score_file)")
+    if lines[marks[-1]].endswith(" large"):
+        return FileScore(None, f"left {place.file} with more than {LARGEST_BYTES:,} bytes: write the score to its own")
+    content = "\n".join(lines[marks[-1] + 1 :]).strip()
+    try:
+        document = _decode(content)
+    except (ValueError, RecursionError):
+        return FileScore(None, f"left {place.file}, which is not JSON")
+    return _number_at(document, place)
+
+
+def _decode(content: str) -> object:
+    """The document; of a file with one document a line (`metrics.jsonl`) the last one."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return json.loads(content.rpartition("\n")[2])
+
+
+def _number_at(document: object, place: ScorePlace) -> FileScore:
+    found, keys = document, place.keys
+    while keys:
+        step = _step(found, keys)
+        if step is None:
+            known = f"; it has {', '.join(list(found)[:8])}" if isinstance(found, dict) and found else ""
+            return FileScore(None, f"left {place.file} without {'.'.join(place.keys)}{known} (task.score_file)")
+        found, used = step
+        keys = keys[used:]
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        return FileScore(None, f"left {place} as {type(found).__name__}, which is no number")
+    try:
+        return FileScore(float(found))
+    except OverflowError:
+        return FileScore(float("inf"))
+
+
+def _step(found: object, keys: Sequence[str]) -> tuple[object, int] | None:
+    """The value one step down, and how many parts of the path its key has: a key may hold dots itself."""
+    if isinstance(found, list) and re.fullmatch(r"-?[0-9]{1,9}", keys[0]):
+        number = int(keys[0])
+        return (found[number], 1) if -len(found) <= number < len(found) else None
+    if isinstance(found, dict):
+        for used in range(len(keys), 0, -1):
+            if (key := ".".join(keys[:used])) in found:
+                return found[key], used
+    return None

@@ -1,0 +1,49 @@
+"""Reads the folder of prepared data, and refuses data that are not what their manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.errors import DataError
+from controller.settings import Settings
+from controller.settings.defaults import preset_among
+
+
+def read_manifest(data: Path) -> dict[str, object]:
+    """The data folder's manifest. Raises DataError if a file is missing or differs from its checksum."""
+    path = data / "manifest.json"
+    again = f"run `autoresearch prepare --campaign {data.parent}` to make it again"
+    if not path.is_file():
+        raise DataError(f"data folder {data} has no manifest.json: {again}")
+    try:
+        manifest = json.loads(path.read_text())
+        for name, entry in manifest["files"].items():
+            _check_file(data / name, entry, again)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"data folder {data}: its manifest cannot be read ({error}); {again}") from error
+    return dict(manifest)
+
+
+def check_preset(manifest: Mapping[str, object], settings: Settings, data: Path) -> None:
+    """Refuse data that were prepared for another device than the campaign's. Raises DataError.
+
+    Data of a task that names no preset in its manifest are taken as they are.
+    """
+    made, wanted = manifest.get("preset"), preset_among(settings.task.prepare) or settings.task.preset
+    if made and wanted and made != wanted:
+        raise DataError(
+            f"the data in {data} were prepared with preset {made}, and this campaign asks for {wanted}: go on with "
+            f"--set task.preset={made}, or move the folder away and run `autoresearch prepare {data.parent}`"
+        )
+
+
+def _check_file(path: Path, entry: dict[str, object], again: str) -> None:
+    if not path.is_file():
+        raise DataError(f"data file {path} is missing: {again}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != entry["sha256"]:
+        raise DataError(f"data file {path} is not what the manifest says (sha256 differs): {again}")

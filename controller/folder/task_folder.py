@@ -1,0 +1,96 @@
+"""Reads the task's folder: which files may change, their text, and the research brief."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.errors import SettingsError, TaskError
+from controller.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""The checkout, if the controller runs from one."""
+
+
+def expand_globs(settings: Settings) -> Settings:
+    """The settings with the files that patterns in task.editable and task.readable name now. Raises TaskError.
+
+    A campaign goes on with the files that it began with: the lab keeps these and no others.
+    """
+    folder, task = _existing_folder(settings), settings.task
+    editable, readable = _expanded(folder, task.editable, "editable"), _expanded(folder, task.readable, "readable")
+    if (editable, readable) == (task.editable, task.readable):
+        return settings
+    readable = tuple(name for name in readable if name not in editable)
+    return settings.model_copy(update={"task": task.model_copy(update={"editable": editable, "readable": readable})})
+
+
+def _expanded(folder: Path, names: Sequence[str], setting: str) -> tuple[str, ...]:
+    """The names, and in place of each pattern the files that fit it, without those that a sandbox hides."""
+    found: dict[str, None] = {}
+    for name in names:
+        if not set(name) & set("*?[") or (folder / name).exists() or Path(name).is_absolute():
+            found[name] = None
+            continue
+        files = [path.relative_to(folder) for path in sorted(folder.glob(name)) if path.is_file()]
+        shown = [str(path) for path in files if not any(part.startswith(".") for part in path.parts)]
+        if not shown:
+            raise TaskError(f"task.{setting} {name!r} fits no file of task folder {folder}: name files that exist")
+        found.update(dict.fromkeys(shown))
+    return tuple(found)
+
+
+def _existing_folder(settings: Settings) -> Path:
+    folder = settings.task.folder or shipped_task()
+    if not folder.is_dir():
+        raise TaskError(f"task folder {folder} does not exist: set task.folder")
+    return folder
+
+
+def task_folder(settings: Settings) -> Path:
+    """The folder of the task: the one in the settings, else the language-model task that comes with the controller.
+
+    Raises TaskError if the folder or one of its editable files does not exist.
+    """
+    folder = _existing_folder(settings)
+    outside = [name for name in settings.task.editable if Path(name).is_absolute() or ".." in Path(name).parts]
+    if outside:
+        raise TaskError(f"task.editable {outside[0]!r} lies outside of the task folder: name files below {folder}")
+    missing = [name for name in settings.task.editable if not (folder / name).is_file()]
+    if missing:
+        raise TaskError(f"task folder {folder} has no {missing[0]}: set task.editable to the files that may change")
+    return folder
+
+
+def task_files(settings: Settings) -> dict[str, str]:
+    """Text of the editable and readable files and of the brief, by name. The lab keeps them as the baseline."""
+    folder = task_folder(settings)
+    names = [*settings.task.editable, *(n for n in settings.task.readable if (folder / n).is_file())]
+    try:
+        files = {name: (folder / name).read_text(encoding="utf-8") for name in names}
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"task folder {folder}: cannot read {', '.join(names)} as text: {error}") from error
+    return files | {"program.md": read_brief(settings)}
+
+
+def read_brief(settings: Settings) -> str:
+    """The research brief: the one in the settings, else the task's program.md, else the one of this repository."""
+    choices = [settings.brief] if settings.brief else [task_folder(settings) / "program.md", REPOSITORY / "program.md"]
+    found = next((path for path in choices if path and path.is_file()), None)
+    if found is None:
+        names = " or ".join(str(path) for path in choices)
+        raise SettingsError(f"brief {names} does not exist: set brief to a text file that says what is wanted")
+    try:
+        return found.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"brief {found} cannot be read as text: {error}") from error
+
+
+def shipped_task() -> Path:
+    """The folder of the language-model task that comes with the controller, whatever task a campaign has."""
+    return next((place for place in _shipped() if place.is_dir()), _shipped()[0])
+
+
+def _shipped() -> tuple[Path, Path]:
+    """Places of the language-model task: in a checkout, and in an installed package."""
+    return REPOSITORY / "trainer-image", Path(__file__).resolve().parents[1] / "_task"

@@ -1,0 +1,254 @@
+"""The campaign state: everything that the lab says about a campaign, added up once and kept current. No I/O.
+
+It can be rebuilt from the lab's experiments at any time, and is then the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from controller.costs.slots import SlotPrices, slot_dollars
+from controller.domain import BASELINE, Experiment, Outcome, Verdict
+from controller.judge import Judge, State, make_candidate
+from controller.planning.actions import Spent
+from controller.planning.pacing import NEWEST
+from controller.studies.bill import charge
+from controller.studies.study import StudyRecord
+
+CRASHES_OF_A_MERGE = 3
+"""Crashes on a merged incumbent, with no score on it, after which the merge counts as broken. A tenth of all edits
+crashes by itself, so that three in a row blame a sound merge once in a thousand."""
+
+
+class CampaignState:
+    """The campaign as the loop sees it."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        experiments: Sequence[Experiment],
+        prices: SlotPrices,
+        *,
+        studies: Sequence[StudyRecord] = (),
+    ) -> None:
+        self._judge = judge
+        self._prices = prices
+        self.experiments: dict[int, Experiment] = {e.number: e for e in experiments}
+        # Experiments without a verdict.
+        self.open: dict[int, Experiment] = {e.number: e for e in experiments if e.judgement is None}
+        self.fingerprints: set[str] = {e.fingerprint for e in experiments}
+        # The judge's state; None until the baseline is judged.
+        self.state: State | None = None
+        # See View.kept.
+        self.kept: list[Experiment] = []
+        # Slices of the reserve after the newest launch; None for a task without a reserve.
+        self.reserve_left: int | None = None
+        self._newest_launch = 0.0
+        # See View.gains.
+        self.gains: dict[str, float] = {}
+        # For each commit that was the incumbent, the one that it was made from and the experiment that made it.
+        self._made_from: dict[str, tuple[str, int]] = {}
+        # See View.merged_bases.
+        self.merged_bases: frozenset[str] = frozenset()
+        # Crashed experiments by the commit that they were made on, and the commits on which something was scored.
+        self._crashes_on: Counter[str] = Counter()
+        self._scored_on: set[str] = set()
+        # See Pace.uses.
+        self.uses: deque[float] = deque(maxlen=NEWEST)
+        # Order of the latest judgement, 0 before the first.
+        self.order = 0
+        # See View.without_keep.
+        self.without_keep = 0
+        self._incumbent = BASELINE
+        # See Spent.
+        self.slot_seconds = 0.0
+        self.slot_dollars = 0.0
+        self.attempts = 0
+        self._counted = 0
+        for experiment in experiments:
+            self._charge(experiment)
+        # No study runs while the campaign does, as the lab has one writer: their cost stands still meanwhile.
+        studied = charge(studies, prices)
+        self.slot_seconds += studied.seconds
+        self.slot_dollars += studied.dollars
+        self.attempts += studied.attempts
+        judged = [e for e in experiments if e.judgement is not None]
+        for experiment in sorted(judged, key=_order):
+            self._fold(experiment)
+
+    @property
+    def incumbent(self) -> Experiment:
+        """The experiment whose code is at the head of the branch."""
+        return self.experiments[self._incumbent]
+
+    def steps_to(self, commit: str) -> list[tuple[Experiment, str, str]]:
+        """The moves of the branch that led to a commit, the newest first: experiment, commit before, commit after."""
+        steps = []
+        while commit in self._made_from:
+            before, number = self._made_from[commit]
+            steps.append((self.experiments[number], before, commit))
+            commit = before
+        return steps
+
+    def edits_in(self, commit: str) -> tuple[int, ...]:
+        """Numbers of the kept experiments whose edits a commit of the branch contains, the newest first."""
+        numbers = []
+        while commit in self._made_from:
+            commit, number = self._made_from[commit]
+            numbers.append(number)
+        return tuple(numbers)
+
+    def find_revivable(self) -> frozenset[str]:
+        """Fingerprints of the programs that were the incumbent once, and have not been tried again since.
+
+        What was kept after them may have been luck, so that the way back must be open, once.
+        """
+        newest = {e.fingerprint: e for e in self.experiments.values()}
+        found = set()
+        for program, experiment in newest.items():
+            judgement = experiment.judgement
+            # What was merged to be kept is another program than the experiment's own.
+            own = judgement is not None and (not judgement.onto or bool(judgement.replaces))
+            kept = own and (experiment.number == BASELINE or bool(judgement and judgement.kept_as))
+            if kept and experiment.number != self._incumbent:
+                found.add(program)
+        return frozenset(found)
+
+    def put(self, experiment: Experiment) -> None:
+        """Take in one changed or new experiment, after the lab has it."""
+        self._charge(experiment, before=self.experiments.get(experiment.number))
+        self.experiments[experiment.number] = experiment
+        self.fingerprints.add(experiment.fingerprint)
+        if experiment.judgement is None:
+            self.open[experiment.number] = experiment
+        else:
+            self.open.pop(experiment.number, None)
+            self._fold(experiment)
+
+    def spent(self, *, elapsed_seconds: float = 0.0, dollars: float = 0.0) -> Spent:
+        """The used part of the budget; the caller knows the clock and the dollars of model calls."""
+        return Spent(
+            experiments=self._counted,
+            slot_seconds=self.slot_seconds,
+            slot_dollars=self.slot_dollars,
+            attempts=self.attempts,
+            dollars=dollars,
+            elapsed_seconds=elapsed_seconds,
+        )
+
+    def _charge(self, experiment: Experiment, *, before: Experiment | None = None) -> None:
+        """Add an experiment to what is spent; `before` is its former record, which was added already."""
+        self.slot_seconds += _slot_seconds(experiment) - _slot_seconds(before)
+        self.slot_dollars += self._slot_dollars(experiment) - self._slot_dollars(before)
+        self.attempts += _count_ended(experiment) - _count_ended(before)
+        self._note_reserve(experiment)
+        if experiment.scores:
+            self._scored_on.add(experiment.base)
+        if _is_counted(experiment):
+            self._counted += 1
+        if before is not None and _is_counted(before):
+            self._counted -= 1
+
+    def _note_reserve(self, experiment: Experiment) -> None:
+        for attempt in experiment.attempts:
+            for each in attempt.tries:
+                if each.launched_at >= self._newest_launch:
+                    self._newest_launch, self.reserve_left = each.launched_at, each.reserve_left
+
+    def _slot_dollars(self, experiment: Experiment | None) -> float:
+        return 0.0 if experiment is None else slot_dollars(experiment, self._prices)
+
+    def _fold(self, experiment: Experiment) -> None:
+        """Take in a verdict; the baseline's begins the judge's state."""
+        judgement = experiment.judgement
+        if judgement is None:
+            return
+        self.order = max(self.order, judgement.order)
+        if experiment.number != BASELINE:
+            self.without_keep = 0 if judgement.kept_as else self.without_keep + bool(experiment.attempts)
+        if experiment.number == BASELINE:
+            self.state = self._judge.begin(experiment.scores)
+            self.kept.append(experiment)
+            self.gains[experiment.commit] = self.state.gain
+        elif self.state is not None:
+            if experiment.undoes is None:
+                self._judge_experiment(experiment, self.state, judgement.verdict)
+            elif judgement.kept_as:
+                undone = self.experiments[experiment.undoes].judgement
+                before, after = (undone.onto, undone.kept_as) if undone else ("", "")
+                gain = self.gains.get(after, 0.0) - self.gains.get(before, 0.0)
+                self.state = self._judge.take_back(self.state, gain)
+                # The head is the program before the merge once more, and all that was seen of that program holds again.
+                self._crashes_on[judgement.kept_as] += self._crashes_on[before]
+                if before in self._scored_on:
+                    self._scored_on.add(judgement.kept_as)
+            if judgement.kept_as:
+                before = experiment.base if judgement.replaces else judgement.onto or experiment.base
+                self._made_from[judgement.kept_as] = (before, experiment.number)
+                self._incumbent = experiment.number
+                if judgement.onto and not judgement.replaces:
+                    self.merged_bases |= {experiment.base}
+                self.kept.append(experiment)
+                self.gains[judgement.kept_as] = self.state.gain
+
+    def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
+        self._note_use(experiment)
+        if verdict is Verdict.CRASH:
+            self._crashes_on[experiment.base] += 1
+        candidate = make_candidate(experiment, state, gains=self.gains)
+        self.state = self._judge.conclude(state, candidate, verdict)
+
+    def find_broken_merge(self, head: str) -> Experiment | None:
+        """The merged keep at the head of the branch if all edits on it crash; None if there is none.
+
+        What is kept by merging has not run as a whole, so the first edits on it tell whether it runs.
+        """
+        if self._crashes_on[head] < CRASHES_OF_A_MERGE or head in self._scored_on:
+            return None
+        while head in self._made_from:
+            experiment = self.experiments[self._made_from[head][1]]
+            judgement = experiment.judgement
+            if experiment.undoes is None:
+                merged = judgement is not None and judgement.onto and not judgement.replaces
+                return experiment if merged else None
+            undone = self.experiments[experiment.undoes].judgement
+            head = undone.onto if undone else ""
+        return None
+
+    def _note_use(self, experiment: Experiment) -> None:
+        """Remember the slot seconds of a proposal; an edit that is tried again adds to those of its first time."""
+        seconds = _slot_seconds(experiment)
+        if experiment.retry_of is not None and self.uses:
+            self.uses[-1] += seconds
+        else:
+            self.uses.append(seconds)
+
+
+def _is_counted(experiment: Experiment) -> bool:
+    """True if the budget counts it: not the baseline, no edit tried again, no edit that never ran.
+
+    A crash without an attempt ran: its smoke test ended it.
+    """
+    if experiment.number == BASELINE or experiment.retry_of is not None:
+        return False
+    judgement = experiment.judgement
+    return judgement is None or bool(experiment.attempts) or judgement.verdict is Verdict.CRASH
+
+
+def _slot_seconds(experiment: Experiment | None) -> float:
+    """Wall seconds of all its tries, lost ones included."""
+    return sum(attempt.seconds for attempt in experiment.attempts) if experiment else 0.0
+
+
+def _count_ended(experiment: Experiment | None) -> int:
+    """Number of its attempts that ended otherwise than lost."""
+    ended = 0
+    for attempt in experiment.attempts if experiment else ():
+        if attempt.result is not None and attempt.result.outcome is not Outcome.LOST:
+            ended += 1
+    return ended
+
+
+def _order(experiment: Experiment) -> int:
+    return experiment.judgement.order if experiment.judgement else -1

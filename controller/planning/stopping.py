@@ -1,0 +1,76 @@
+"""Decides if one more proposal is wanted, and if not, whether the campaign waits or stops, and why. Pure."""
+
+from __future__ import annotations
+
+from controller.domain import BASELINE
+from controller.planning.actions import Action, Propose, Stop, View, Wait
+from controller.planning.budget import Room
+from controller.planning.pacing import count_ready, expect_thinking_seconds, find_depth, most_in_flight
+from controller.settings import Settings, TaskSettings
+from controller.settings.budget import BudgetSettings
+
+
+def propose_wait_or_stop(view: View, settings: Settings, room: Room, *, wanted: bool) -> Action:
+    """The action when no verdict is due and no attempt can be launched. wanted: true if an attempt waits for room."""
+    enough = _has_enough(view, settings.task, settings.budget)
+    if not enough and _may_ask(view, settings) and _fits_proposal(view, room, slots=settings.executor.slots):
+        return Propose()
+    return _wait_or_stop(view, room, wanted=wanted, enough=enough, limit=settings.budget.experiments)
+
+
+def _may_ask(view: View, settings: Settings) -> bool:
+    """True if the agent may be asked for one more proposal."""
+    # If only an operator can help the agent, one request is enough to find out whether that has happened.
+    most = 1 if view.unable else most_in_flight(settings.agent.max_in_flight, slots=settings.executor.slots)
+    if view.exhausted or view.short_of_money or view.resting or view.proposing >= most:
+        return False
+    limit = settings.budget.experiments
+    return limit is None or view.spent.experiments + view.proposing < limit
+
+
+def _fits_proposal(view: View, room: Room, *, slots: int) -> bool:
+    """True if one more proposal is needed to keep the slots busy, and its attempt still fits the budget."""
+    seconds = room.attempt_seconds
+    ahead = count_ready(view.open) + view.proposing
+    if ahead >= find_depth(view.pace, slots=slots, attempt_seconds=seconds):
+        return False
+    rounds = 1 + ahead // slots
+    until_end = expect_thinking_seconds(view.pace) + rounds * seconds
+    return room.fits(ahead=ahead, seconds=until_end, proposals=view.proposing)
+
+
+def _wait_or_stop(view: View, room: Room, *, wanted: bool, enough: str, limit: int | None) -> Action:
+    """Wait while something is under way or the agent will be asked again; else stop and say why.
+
+    wanted: true if an attempt wants to run. enough: why no further proposal is wanted. limit: most experiments.
+    """
+    if view.running or view.proposing or (view.resting and room.fits_attempt() and not enough):
+        return Wait()
+    if wanted or any(e.number == BASELINE for e in view.open):
+        return Stop(_explain_budget(view, room, limit))
+    if enough:
+        return Stop(enough)
+    if view.exhausted:
+        return Stop("the agent has nothing left to propose")
+    if view.short_of_money:
+        return Stop("the budget's dollars have no room for another call of the model")
+    return Stop(_explain_budget(view, room, limit))
+
+
+def _has_enough(view: View, task: TaskSettings, budget: BudgetSettings) -> str:
+    """One sentence that says why no further proposal is wanted: target or plateau; empty if they are wanted."""
+    state = view.state
+    if state is not None and budget.target is not None:
+        short = budget.target - state.level if task.direction == "maximize" else state.level - budget.target
+        if short <= 0:
+            return f"{task.metric} has reached {budget.target:g} (budget.target)"
+    if budget.plateau is not None and view.without_keep >= budget.plateau:
+        return f"{view.without_keep} experiments in a row without a keep (budget.plateau)"
+    return ""
+
+
+def _explain_budget(view: View, room: Room, limit: int | None) -> str:
+    """One sentence that says which limit of the budget ended the campaign. limit: most experiments."""
+    if limit is not None and view.spent.experiments >= limit and room.fits_attempt():
+        return f"{view.spent.experiments} experiments (budget)"
+    return "the budget has no room for another run"

@@ -1,0 +1,61 @@
+"""Looks before a study spends anything: the campaign, each place, and what both have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from controller.costs.slots import SlotPrices, slot_dollars
+from controller.domain import BASELINE, Experiment, Outcome
+from controller.errors import DataError, LabError
+from controller.folder import CampaignFolder
+from controller.lab import Lab
+from controller.run.checks import check_data
+from controller.run.wiring import check_executor
+from controller.settings import Settings
+from controller.settings.file import changed_training, refuse_other_preset
+from controller.studies.bill import Charged
+from controller.studies.study import Study
+
+
+def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experiment]:
+    """The campaign's experiments. Raises LabError where there is no baseline to compare with."""
+    experiments = lab.experiments(settings.tag)
+    if not experiments or experiments[BASELINE].judgement is None:
+        raise LabError(f"campaign {settings.tag} has no measured baseline yet: run it first with `autoresearch run`")
+    begun = (lab.attachment(settings.tag, "campaign.yaml") or b"").decode()
+    refuse_other_preset(begun, settings)
+    for warning in changed_training(begun, settings):
+        err.print(f"  warning  {warning}", markup=False)
+    return experiments
+
+
+def check_place(folder: CampaignFolder, settings: Settings, study: Study, err: Console) -> None:
+    """Look at data and executor of a place before anything is spent."""
+    check_executor(settings)
+    if settings.executor.kind == "local" and settings.task.score == "exam":
+        check_data(folder, settings, err)
+    _require_holdout(folder, settings, study)
+
+
+def _require_holdout(folder: CampaignFolder, settings: Settings, study: Study) -> None:
+    if study.holdout and settings.executor.kind == "local" and not (folder.data / "holdout").exists():
+        raise DataError(
+            f"data folder {folder.data} has no holdout to ask: compare by the campaign's own score with --validation"
+        )
+
+
+def charge_campaign(experiments: Sequence[Experiment], settings: Settings) -> Charged:
+    """The cost of the campaign's own attempts, without the calls of models."""
+    charged = Charged()
+    for experiment in experiments:
+        results = [attempt.result for attempt in experiment.attempts]
+        charged = charged.plus(
+            Charged(
+                seconds=sum(attempt.seconds for attempt in experiment.attempts),
+                dollars=slot_dollars(experiment, SlotPrices.of(settings)),
+                attempts=sum(1 for result in results if result and result.outcome is not Outcome.LOST),
+            )
+        )
+    return charged

@@ -1,0 +1,94 @@
+"""A task with an examiner of its own in pods: scored as on one machine, its examiner hidden from the agent's code."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from controller.cli.doctor.cheats import CHEATS, Manner, with_cheat
+from controller.cli.doctor.checkup import check_up
+from controller.cli.doctor.findings import State, is_fit
+from controller.domain import Outcome, Provenance
+from controller.executor.kubernetes.prepare import prepare_on_cluster
+from controller.folder import CampaignFolder
+from controller.folder.new_task import TEMPLATES, TaskKind, write_task
+from tests.cluster.executor_task import TaskNamespace, running
+from tests.cluster.harness import Manifest
+from tests.cluster.harness.builder import build_image
+from tests.cluster.harness.images import base_image, base_step, image_step
+from tests.cluster.harness.oci import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+REPOSITORY = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+def examined_image() -> Image:
+    """The search task that `new` writes."""
+    return _examined(build_image)
+
+
+def _examined(by: Callable[..., T]) -> T:
+    with tempfile.TemporaryDirectory(prefix="autoresearch-examined-") as folder:
+        context, hidden = Path(folder), shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / "trainer-image/exam", context / "exam", ignore=hidden)
+        shutil.copytree(TEMPLATES / "search", context / "task", ignore=hidden)
+        shutil.copy(REPOSITORY / "trainer-image/requirements.txt", context)
+        dockerfile = Path(__file__).parent / "images/examined/Dockerfile"
+        return by(dockerfile, context, "localhost/autoresearch-examined:test", base=base_image())
+
+
+PREPARATIONS = [base_step(), image_step("of a task with an examiner of its own", 1, _examined)]
+
+TASK: Manifest = {
+    "task": {"examiner": "examiner.py", "metric": "ndcg@10", "direction": "maximize", "reserve_slices": 40},
+    "budget": {"train_seconds": 20},
+    "deadlines": {"image_pull": 60, "examine": 120},
+    "kubernetes": {"memory": "256Mi", "examine_memory": "256Mi", "cpu": "500m", "examine_cpu": "500m"},
+}
+
+
+def test_an_examiner_scores_in_pods_and_is_hidden_from_the_agents_code(own_namespace: TaskNamespace) -> None:
+    own_namespace.image = own_namespace.cluster.import_image(examined_image())
+    prepare_on_cluster(own_namespace.settings("search", **TASK), say=print)
+    source = (TEMPLATES / "search/train.py").read_text()
+    with running(own_namespace, tag="search", **TASK) as one:
+        honest = one.run(source, number=1, seconds=300, reserve=7)
+        cheats = {
+            cheat.name: one.run(with_cheat(source, cheat, Manner.QUESTIONS), number=number, seconds=300)
+            for number, cheat in enumerate(CHEATS, start=2)
+            if cheat.name in ("looks for the solutions", "keeps answers between questions")
+        }
+
+    assert honest.outcome is Outcome.SCORED, honest.reason
+    assert honest.score is not None
+    assert honest.score.provenance is Provenance.SEALED
+    assert honest.exam is not None
+    assert (honest.exam.questions, honest.exam.flag, honest.exam.test) == (300, None, None)
+    assert honest.exam.freshness is not None
+    assert honest.exam.numbers["latency_ms"] > 0
+    looked = cheats["looks for the solutions"]
+    assert looked.outcome is Outcome.SCORED, looked.reason
+    assert looked.score is not None
+    assert looked.score.value == honest.score.value
+    assert cheats["keeps answers between questions"].outcome is Outcome.REJECTED
+    assert "a fresh process answered" in cheats["keeps answers between questions"].reason
+
+
+def test_a_check_up_runs_its_short_attempts_in_pods(own_namespace: TaskNamespace, tmp_path: Path) -> None:
+    own_namespace.image = own_namespace.cluster.import_image(examined_image())
+    write_task(tmp_path / "search", TaskKind.SEARCH)
+    task = {**TASK["task"], "folder": str(tmp_path / "search")}
+    settings = own_namespace.settings("looked-at", **{**TASK, "task": task})
+    findings = {found.subject: found for found in check_up(CampaignFolder(tmp_path / "c"), settings, seconds=15)}
+
+    assert is_fit(list(findings.values())), findings
+    assert findings["data"].seen == "prepared on the cluster"
+    assert findings["interpreter"].state is State.GOOD
+    assert "sealed" in findings["short run"].seen

@@ -1,0 +1,63 @@
+"""Exams of candidates: one small language, one trained table, real phases as processes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "trainer-image"))
+
+from exam.language.rehearsal import Language, Rehearsal, Stage, make_data, run_exam, run_examine, run_probe  # noqa: E402 - found just above
+
+CANDIDATES = ROOT / "tests/redteam/candidates"
+
+
+@dataclass(frozen=True)
+class Exams:
+    """Holds exams over one data folder; the artifact is the true table, disturbed, so that learning would pay."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def artifact(self) -> Path:
+        return self.root / "artifact"
+
+    def prepare(self) -> None:
+        """Draw the language and write data, artifact, and an honest model's probe answers."""
+        language = Language.draw(64, seed=1)
+        make_data(self.data, language, sequences=1024, probes=1024)
+        self.artifact.mkdir()
+        noise = np.random.default_rng(5).standard_normal(language.logits.shape)
+        np.save(self.artifact / "table.npy", language.logits + 0.7 * noise)
+        honest = self.stage("honest_float32")
+        honest.lay_out()
+        code, log = run_probe(honest)
+        assert code == 0, log
+        (honest.work / "answers/logits.f16").rename(self.root / "honest.f16")
+
+    def stage(self, candidate: str, *, root: Path | None = None, inside: tuple[str, ...] = ()) -> Stage:
+        """A stage with a new folder to work in, below root; a root of its own has an artifact of its own."""
+        work = Path(tempfile.mkdtemp(prefix=candidate, dir=root or self.root), "work")
+        artifact = (root or self.root) / "artifact"
+        return Stage(task=CANDIDATES, module=candidate, data=self.data, artifact=artifact, work=work, inside=inside)
+
+    def hold(self, candidate: str, *flags: str) -> Rehearsal:
+        """Probe and examine a candidate."""
+        return run_exam(self.stage(candidate), *flags)
+
+    def hold_with_honest_probe(self, candidate: str, *flags: str, stage: Stage | None = None) -> Rehearsal:
+        """Examine a candidate that answered the probe as the honest model would: the strongest form of a cheat."""
+        stage = stage or self.stage(candidate)
+        stage.lay_out()
+        shutil.copy(self.root / "honest.f16", stage.work / "answers/logits.f16")
+        return run_examine(stage, *flags)

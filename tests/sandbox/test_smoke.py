@@ -1,0 +1,109 @@
+"""The smoke test in real sandboxes: it takes one step, saves and loads, leaves nothing behind and takes no slot."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from controller.ports import SmokeCrash, Untested
+from tests.support.local_task import PROBE, TaskFolders, make_folders, make_request, processes_with, running
+from tests.support.waiting import wait_until
+
+SANDBOXES = pytest.mark.parametrize("sandbox", ["executor.sandbox=bubblewrap", "executor.sandbox=none"])
+GOOD = """
+    import os
+    from pathlib import Path
+
+    def load_model(artifact_dir):
+        return Path(artifact_dir, "weights").read_text()
+
+    if __name__ == "__main__":
+        assert os.environ["AUTORESEARCH_SMOKE"] == "1"
+        assert os.nice(0) == 19, "it has the lowest priority"
+        steps, budget = 0, float(os.environ["AUTORESEARCH_TRAIN_SECONDS"])
+        while steps == 0 or steps * 10 < budget:
+            steps += 1
+        Path(os.environ["AUTORESEARCH_ARTIFACT"], "weights").write_text(f"{steps} step")
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> TaskFolders:
+    return make_folders(tmp_path)
+
+
+def smoke(folders: TaskFolders, train: str, *overrides: str) -> str:
+    """What became of the smoke test of a train.py: a sentence, empty if it passed."""
+    with running(folders, *overrides) as (executor, _):
+        crash = executor.smoke({"train.py": textwrap.dedent(train)})
+    assert list(folders.work.glob("smoke-*")) == [], "it leaves nothing behind"
+    assert crash is not Untested.UNTESTED
+    return crash.reason if crash else ""
+
+
+@SANDBOXES
+def test_program_that_steps_saves_and_loads_passes(folders: TaskFolders, sandbox: str) -> None:
+    assert smoke(folders, GOOD, sandbox) == ""
+
+
+@SANDBOXES
+def test_crash_of_the_step_is_told_with_its_error(folders: TaskFolders, sandbox: str) -> None:
+    reason = smoke(folders, GOOD.replace("steps += 1", "steps += widht"), sandbox)
+
+    assert "NameError: name 'widht' is not defined" in reason
+
+
+def test_artifact_that_cannot_be_loaded_is_a_crash(folders: TaskFolders) -> None:
+    reason = smoke(folders, GOOD.replace('Path(artifact_dir, "weights")', 'Path(artifact_dir, "wieghts")'))
+
+    assert "wieghts" in reason
+
+
+def test_task_without_an_exam_is_tested_too(folders: TaskFolders) -> None:
+    train = "import os\nprint(os.environ['AUTORESEARCH_SMOKE'])\nraise KeyError('no such layer')\n"
+
+    assert "no such layer" in smoke(folders, train, "task.score=log")
+
+
+def test_smoke_test_under_way_ends_with_the_campaign(folders: TaskFolders) -> None:
+    ended: list[float] = []
+
+    def test(executor_smoke: object) -> None:
+        assert callable(executor_smoke)
+        assert (
+            executor_smoke({"train.py": "import time\nprint('began smoke-mark', flush=True)\ntime.sleep(600)\n"})
+            is None
+        )
+        ended.append(time.monotonic())
+
+    with running(folders, "task.score=log", "task.command=python train.py --smoke-mark") as (executor, _):
+        thread = threading.Thread(target=test, args=(executor.smoke,))
+        thread.start()
+        wait_until(lambda: bool(processes_with("--smoke-mark")), seconds=60, what="the smoke test's process")
+        executor.stop()
+        thread.join(20)
+
+    assert ended
+    assert processes_with("--smoke-mark") == []
+
+
+def test_no_smoke_test_runs_beside_an_exam_and_its_verdict_comes_after(folders: TaskFolders) -> None:
+    said = textwrap.dedent(GOOD).replace("steps += 1", "print(open('/proc/self/status').read()) or widht")
+    probing = PROBE + '\n    import time; time.sleep(2)\n    Path(os.environ["AUTORESEARCH_ANSWERS"], "over").touch()\n'
+    folders.write("exam/probe.py", probing)
+    request = make_request()
+    with running(folders) as (executor, ends):
+        executor.launch(request)
+        answers = folders.work / str(request.id) / "answers"
+        wait_until(lambda: any(p.phase == "probe" for p in executor.progress()), what="the probe")
+        crash = executor.smoke({"train.py": said})
+        over = (answers / "over").exists() or not ends.arrived.empty()
+        ends.wait()
+
+    assert over, "it ran beside the probe"
+    assert isinstance(crash, SmokeCrash)
+    assert "widht" in crash.reason

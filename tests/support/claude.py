@@ -1,0 +1,42 @@
+"""The Claude agent before the stand-in for its API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from pydantic import SecretStr
+
+from controller.agent.claude import ClaudeAgent
+from controller.costs.model_calls import CallRecord
+from controller.settings import ClaudeSettings
+from tests.standin import KEY, StandIn
+from tests.support.campaign_in_memory import Clock
+
+SILENCE_SECONDS = 2.0
+"""Longest silence on a stream that the agent bears: short, so that a stalled answer costs a test little."""
+
+
+def claude_agent(
+    standin: StandIn,
+    clock: Clock,
+    book: Callable[[CallRecord], None],
+    *,
+    booked: float = 0.0,
+    read_key: Callable[[], SecretStr | None] | None = None,
+    **settings: Any,
+) -> ClaudeAgent:
+    """An agent that asks the stand-in and waits by `clock`; booked: dollars of earlier calls."""
+    return ClaudeAgent(
+        ClaudeSettings(base_url=standin.url, **settings),
+        key=SecretStr(KEY),
+        read_key=read_key,
+        book=book,
+        booked=booked,
+        needs_load_model=True,
+        clock=clock,
+        wait=clock.wait,
+        random=Random(0),
+        silence_seconds=SILENCE_SECONDS,
+    )

@@ -1,0 +1,39 @@
+"""The gateway as a program's connections see it, before any call is made."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+from controller.agent.command.connections import MOST_BYTES_AT_ONCE
+from controller.agent.command.gateway import Gateway
+from tests.support.waiting import wait_until
+
+
+def announce(address: Path, size: int) -> socket.socket:
+    """A connection on which a request of so many bytes begins, without its body."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(10)
+    client.connect(str(address))
+    client.sendall(f"POST /v1/messages HTTP/1.1\r\nContent-Length: {size}\r\n\r\n".encode())
+    return client
+
+
+def test_large_requests_side_by_side_cannot_fill_the_controllers_memory(tmp_path: Path) -> None:
+    gateway = Gateway(cast(Any, None), cast(Any, None), models=())
+    address = tmp_path / "s"
+
+    def status_of_another() -> bytes:
+        with announce(address, 1) as client:
+            client.sendall(b"x")
+            return client.recv(100).split()[1]
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen()
+        with gateway.serve(listener):
+            assert status_of_another() == b"401"
+            with announce(address, MOST_BYTES_AT_ONCE):
+                wait_until(lambda: status_of_another() == b"429", what="a refusal beside it")
+            wait_until(lambda: status_of_another() == b"401", what="its room to be free again")

@@ -1,0 +1,90 @@
+"""What a sandbox shows of a task's environment: its folder, and every folder on the way to its interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.errors import TaskError
+from controller.executor.local.environment import with_environment
+from controller.executor.local.machine import Machine
+from controller.settings import TaskSettings
+
+MACHINE = Machine(node="n", interpreter="/opt/controller/bin/python", links=(), folders=("/usr", "/opt/controller"))
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def machine_with(folder: Path, **task: object) -> Machine:
+    return with_environment(MACHINE, TaskSettings.model_validate({"score": "log"} | task), folder=folder)
+
+
+def test_environment_of_uv_shows_each_link_on_the_way_to_its_python(tmp_path: Path) -> None:
+    real = program(tmp_path / "store/cpython-3.12.7/bin/python3.12")
+    (tmp_path / "store/cpython-3.12").symlink_to("cpython-3.12.7")
+    (tmp_path / "task/.venv/bin").mkdir(parents=True)
+    (tmp_path / "task/.venv/bin/python").symlink_to(tmp_path / "store/cpython-3.12/bin/python3.12")
+    (tmp_path / "task/.venv/pyvenv.cfg").write_text(f"home = {tmp_path}/store/cpython-3.12/bin\nuv = 0.5\n")
+
+    found = machine_with(tmp_path / "task", environment_folder=".venv")
+
+    assert found.interpreter == f"{tmp_path}/task/.venv/bin/python"
+    assert set(found.folders) == {
+        *("/usr", "/opt/controller", f"{tmp_path}/task/.venv", f"{tmp_path}/store/cpython-3.12"),
+        str(real.parent.parent),
+    }
+
+
+def test_environment_of_conda_holds_its_own_python(tmp_path: Path) -> None:
+    program(tmp_path / "envs/x/bin/python3.11")
+    (tmp_path / "envs/x/bin/python").symlink_to("python3.11")
+
+    found = machine_with(tmp_path, environment_folder=tmp_path / "envs/x")
+
+    assert set(found.folders) == {"/usr", "/opt/controller", f"{tmp_path}/envs/x"}
+    assert found.programs == f"{tmp_path}/envs/x/bin"
+
+
+def test_environment_without_python_keeps_the_controllers(tmp_path: Path) -> None:
+    program(tmp_path / "node/bin/node")
+
+    assert machine_with(tmp_path, environment_folder="node").interpreter == MACHINE.interpreter
+
+
+def test_python_of_the_system_shows_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python3").symlink_to("/usr/bin/python3")
+    (tmp_path / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+
+    assert set(machine_with(tmp_path, environment_folder="venv").folders) == {
+        *("/usr", "/opt/controller", f"{tmp_path}/venv")
+    }
+
+
+def test_chain_of_links_without_end_is_no_endless_loop(tmp_path: Path) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/python").symlink_to("python3")
+    (tmp_path / "venv/bin/python3").symlink_to("python")
+
+    assert machine_with(tmp_path, environment_folder="venv").interpreter == MACHINE.interpreter
+
+
+@pytest.mark.parametrize("place", ["/", "/root", "/home", "/etc", "/proc", "~/", "/tmp"])
+def test_what_holds_more_than_one_task_may_see_is_refused(tmp_path: Path, place: str) -> None:
+    with pytest.raises(TaskError, match=r"task\.mounts .* as a whole: name the folder in it|does not exist"):
+        machine_with(tmp_path, mounts=[place])
+
+
+def test_mounts_are_shown_once(tmp_path: Path) -> None:
+    (tmp_path / "big/inner").mkdir(parents=True)
+
+    assert set(machine_with(tmp_path, mounts=["big", tmp_path / "big/inner"]).folders) == {
+        *("/opt/controller", "/usr"),
+        f"{tmp_path}/big",
+    }

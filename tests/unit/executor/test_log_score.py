@@ -1,0 +1,241 @@
+"""The score that a training prints: read where it is one, refused where it cannot be, and told where it was missed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.domain import LARGEST_SCORE
+from controller.executor.log_score import LogScore, ScoreRule, printed_score, read_log_score, read_summary
+from controller.executor.phase_output import read_tail
+from controller.settings import TaskSettings
+from controller.settings.metric import direction_of, fault_of_name
+
+UPSTREAM = (
+    "step 00001 (1.0%) | loss: 9.1\rstep 00002 (2.0%) | loss: 8.7\rstep 00953 | loss: 3.1\n"
+    "---\n"
+    "val_bpb:          0.997900\n"
+    "training_seconds: 300.1\n"
+    "peak_vram_mb:     45060.2\n"
+    "mfu_percent:      39.80\n"
+    "num_steps:        953\n"
+    "note:             not a number\n"
+)
+
+
+def rule(metric: str) -> ScoreRule:
+    return ScoreRule.of(TaskSettings.model_validate({"metric": metric, "direction": "minimize", "score": "log"}))
+
+
+def read(log: str, metric: str = "val_bpb") -> LogScore:
+    return read_log_score(read_tail(log.encode()), rule(metric))
+
+
+def test_upstreams_summary_is_read_behind_its_rewritten_progress_line() -> None:
+    assert read_summary(read_tail(UPSTREAM.encode())) == {
+        "val_bpb": 0.9979,
+        "training_seconds": 300.1,
+        "peak_vram_mb": 45060.2,
+        "mfu_percent": 39.8,
+        "num_steps": 953.0,
+    }
+    assert read(UPSTREAM).value == 0.9979
+
+
+@pytest.mark.parametrize(
+    ("log", "score"),
+    [
+        pytest.param("val_bpb: 0.9\n", 0.9, id="no rule"),
+        pytest.param("val_bpb: 0.9\n---\n", None, id="before the rule"),
+        pytest.param("val_bpb: 0.9\n---\ndone\n", None, id="before the rule, news behind it"),
+        pytest.param("---\nval_bpb: 0.9\n---\n", 0.9, id="between two rules"),
+        pytest.param("---\nval_bpb: 0.9\n---\ndone\n", None, id="a later summary without it"),
+        pytest.param("--- val_bpb: 0.9 ---\n", 0.9, id="in the rule"),
+        pytest.param("val_bpb: 0.8\n---- table ----\nval_bpb: 0.9\n-------\n", 0.9, id="longer rules are ornaments"),
+        pytest.param("val_bpb: 0.9\n--- Logging error ---\n", 0.9, id="another line with three hyphens"),
+        pytest.param("---\nval_bpb: 0.9\n---\nval_bpb: 0.8\n", 0.8, id="after the last rule"),
+        pytest.param("---\nval_bpb: 0.9\nval_bpb: 0.8\n", 0.8, id="last line"),
+        pytest.param("---\nval_bpb: 0.9, val_bpb: 0.8\n", 0.8, id="last of a line"),
+        pytest.param("---\nval_bpb: 0.9\nval_bpb: better than before\n", 0.9, id="news behind it"),
+        pytest.param("---\nval_bpb: nan\n", None, id="NaN"),
+        pytest.param("---\nval_bpb: 1e999\n", None, id="infinity"),
+        pytest.param("---\r\nval_bpb: 0.9\r\n", 0.9, id="Windows line ends"),
+        pytest.param("99%\r---\nnoise\rval_bpb: 0.9\n", 0.9, id="rewritten lines"),
+        pytest.param("99%|###|---\nval_bpb: 0.9\n", 0.9, id="a bar without a line end"),
+        pytest.param("10/10 [00:01<00:00,  9.9it/s]val_bpb: 0.9\n", 0.9, id="behind a bar"),
+        pytest.param("---\n\x1b[1mval_bpb: 0.9\x1b[0m\n", 0.9, id="in colour"),
+        pytest.param("---\nbest_val_bpb: 0.9\n", None, id="another name"),
+        pytest.param("top-val_bpb: 0.9\nx/val_bpb: 0.8\nval_bpb.ema: 1\nval_bpb2: 1\n", None, id="longer names"),
+        pytest.param("python train.py --val_bpb=0.9\n", None, id="an option"),
+    ],
+)
+def test_log_score_is_the_last_number_behind_the_name(log: str, score: float | None) -> None:
+    assert read(log).value == score
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("score: 0.5", "score:0.5", "  score : +0.5", "score\t0.5", "score=0.5", "score = .5", "METRIC score=0.5"),
+        *(
+            '{"score": 0.5, "n": 3}',
+            "{'score': np.float64(0.5)}",
+            "**score**: 0.5",
+            "`score`: 5e-1",
+            "score: tensor(0.5)",
+        ),
+        *(
+            "score: 0.5 (best)",
+            "score: 0.5 ± 0.1",
+            "score: 0.5s",
+            "score: 0.5%",
+            "score: 0.5, loss: 3",
+            "score := 0.5.",
+        ),
+    ],
+)
+def test_what_is_plain_is_read(line: str) -> None:
+    assert read(f"score: 7\n{line}\n", "score").value == 0.5
+
+
+@pytest.mark.parametrize("value", ["147,734", "1_000", "9/10", "9 / 10", "1.2.3", "0x1F", "2026-01-01", "~0.5", "None"])
+def test_what_is_not_one_plain_number_is_no_score_and_is_shown(value: str) -> None:
+    score = read(f"score: 7\nscore: {value}\n", "score")
+
+    assert score.value is None
+    assert score.fault.startswith(f"printed 'score: {value}' last, which is no score: ")
+    assert score.fault.endswith("is not one plain number")
+
+
+@pytest.mark.parametrize("name", ["ndcg@10", "eval/loss", "f1-macro", "val loss", "CYCLES", "P(y|x)", "R²", "a=b", "*"])
+def test_any_text_on_one_line_can_be_the_name(name: str) -> None:
+    assert not fault_of_name(name)
+    assert read(f"x{name}: 7\n---\n{name}: 0.25\nMETRIC {name}=0.5\n{name}x: 3\n", name).value == 0.5
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-inf", "Infinity", "1e400", "-1e400"])
+def test_last_value_that_is_not_finite_is_no_score_whatever_was_printed_before(value: str) -> None:
+    score = read(f"---\nval_bpb: 0.9\nval_bpb: {value}\n")
+
+    assert score.value is None
+    assert score.fault == f"printed 'val_bpb: {value}' last, which is no score: it is not finite"
+    assert read_summary(f"---\nval_bpb: 0.9\nval_bpb: {value}\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [("val_bpb", "0.000000"), ("val_bpb", "-1"), ("val_bpb", "1e9"), ("loss", "-1e300"), ("loss", "1e101")],
+)
+def test_value_that_the_metric_cannot_have_is_refused_with_its_range(metric: str, value: str) -> None:
+    score = read(f"---\n{metric}: {value}\n", metric)
+
+    assert score.value is None
+    assert score.fault.startswith(f"printed '{metric}: {value}' last, which is no score: ")
+
+
+@pytest.mark.parametrize(("value", "score"), [("0", 0.0), ("1", 1.0), ("1.01", None), ("-0.1", None)])
+def test_task_may_bound_its_metric(value: str, score: float | None) -> None:
+    task = TaskSettings.model_validate({"metric": "accuracy", "least": 0, "most": 1})
+    said = read_log_score(f"accuracy: 0.5\naccuracy: {value}\n", ScoreRule.of(task))
+
+    assert said.value == score
+    assert score is not None or said.fault.endswith("it must lie between 0 and 1")
+
+
+@pytest.mark.parametrize("value", [0.0, -5.5, 147734.0, 1e9, -1e12])
+def test_metric_of_ones_own_may_be_zero_negative_or_large(value: float) -> None:
+    assert read(f"---\ncycles: {value}\n", "cycles").value == value
+
+
+@pytest.mark.parametrize(
+    ("log", "fault"),
+    [
+        ("avg_score: 0.5\n---\ndone\n", "found 'avg_score: 0.5', but not after the last line ---"),
+        (
+            "Avg_Score: 0.5\n",
+            "found 'Avg_Score: 0.5', but not in a form such as 'avg_score: 0.5' (else set task.metric",
+        ),
+        ("avg_score | 0.5 |\n", "found 'avg_score | 0.5 |', but not in a form such as 'avg_score: 0.5' (else set"),
+        ("loss: 3\nbest score = 2\n", "there are numbers behind loss, best score; set task.metric to the one that is"),
+    ],
+)
+def test_what_looks_like_a_score_is_shown_with_what_it_lacks(log: str, fault: str) -> None:
+    score = read(log, "avg_score")
+
+    assert score.value is None
+    assert score.fault.startswith("printed no avg_score")
+    assert fault in score.fault
+
+
+@pytest.mark.parametrize("log", ["", "done\n", "avg_score is a fine thing\n"])
+def test_what_is_no_score_is_not_shown_as_one(log: str) -> None:
+    score = read(log, "avg_score")
+
+    assert (score.fault, score.printed) == ("printed no avg_score", False)
+
+
+@given(st.text(max_size=300))
+def test_any_log_gives_a_score_that_is_finite_and_in_range_or_a_reason(log: str) -> None:
+    for text in (log, f"---\nval_bpb: {log}", f"val_bpb={log}"):
+        score = read(text)
+
+        assert (score.value is None) == bool(score.fault)
+        assert score.value is None or 0 < score.value <= LARGEST_SCORE
+        assert all(math.isfinite(value) for value in read_summary(text).values())
+
+
+SIGNS = st.characters(categories=("L", "N", "P", "S", "Zs"))
+NAMES = st.text(SIGNS, min_size=1, max_size=20).map(str.strip).filter(lambda name: not fault_of_name(name))
+
+
+@given(
+    NAMES, st.floats(-1e9, 1e9), st.sampled_from([": ", "=", " = ", ":", "   "]), st.sampled_from(["", "METRIC ", "| "])
+)
+def test_any_name_is_found_in_front_of_its_number(name: str, value: float, sign: str, before: str) -> None:
+    log = f"{before}{name}{sign}7\n{before}{name}{sign}{value!r}\ndone\n"
+
+    assert read(log, name).value == value
+
+
+@given(
+    NAMES, st.lists(st.sampled_from([": nan", "=inf", ": 1e999", " 0.5", ": 3 ", "\n", "---\n", "x", "="]), max_size=8)
+)
+def test_a_score_is_never_older_than_what_is_not_finite(name: str, parts: list[str]) -> None:
+    assert read(f"{name}: 3\n{''.join(parts)}\n{name}: nan\n", name).value is None
+
+
+@pytest.mark.parametrize("part", ["a", "a ", "a=", 'a"""', "a:0", "0", " ", "a:" + "0" * 50, "-", "---\n", "a@", "(("])
+def test_no_log_takes_long_to_read(part: str) -> None:
+    log = part * (65_536 // len(part))
+
+    for end in ("", "x", "_", "=", "\na: 1"):
+        read(log + end, "a")
+        read(log + end, part.strip() or "b")
+
+
+@pytest.mark.parametrize("metric", ["val_bpb", "accuracy", "m" * 80])
+@given(st.floats(min_value=1e-3, max_value=1e3))
+def test_printed_score_is_read_as_printed(metric: str, value: float) -> None:
+    assert read(f"---\n{metric}: {value!r}\n", metric).value == value
+    assert printed_score(f"{metric}: {value!r}\n", rule(metric)) == f"{metric} {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        *(
+            (name, "maximize")
+            for name in ("accuracy", "val_acc", "ndcg@10", "f1-macro", "mAP@50", "top1Accuracy", "AUC")
+        ),
+        *((name, "minimize") for name in ("val_bpb", "eval/loss", "valLoss", "RMSE", "word error rate", "regret")),
+        *(
+            (name, "")
+            for name in ("CYCLES", "avg_score", "loss reduction", "neg_log_loss", "accuracy_loss", "lossless", "x")
+        ),
+    ],
+)
+def test_name_of_a_metric_tells_its_direction_or_is_asked_about(name: str, direction: str) -> None:
+    assert direction_of(name) == direction

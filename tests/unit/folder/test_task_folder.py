@@ -1,0 +1,54 @@
+"""The files that patterns name are those of the start, and a campaign goes on with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.errors import TaskError
+from controller.folder import CampaignFolder, expand_globs
+from controller.settings import Device, Settings
+from controller.settings.file import load_settings
+
+
+def task_with(tmp_path: Path, editable: list[str]) -> Settings:
+    task = tmp_path / "task"
+    for name in ("src/a.py", "src/b.py", "src/deep/c.py", ".hidden/d.py", "conf/x.toml", "odd[1].py"):
+        (task / name).parent.mkdir(parents=True, exist_ok=True)
+        (task / name).write_text("x = 1\n")
+    return Settings.model_validate({"task": {"folder": task, "editable": editable, "score": "log"}})
+
+
+@pytest.mark.parametrize(
+    ("editable", "files"),
+    [
+        (["src/*.py"], ("src/a.py", "src/b.py")),
+        (["src/b.py", "src/*.py"], ("src/b.py", "src/a.py")),
+        (["**/*.py"], ("odd[1].py", "src/a.py", "src/b.py", "src/deep/c.py")),
+        (["conf/*.toml", "src/?.py"], ("conf/x.toml", "src/a.py", "src/b.py")),
+        (["odd[1].py"], ("odd[1].py",)),
+    ],
+)
+def test_patterns_stand_for_the_files_that_fit_them(
+    tmp_path: Path, editable: list[str], files: tuple[str, ...]
+) -> None:
+    assert expand_globs(task_with(tmp_path, editable)).task.editable == files
+
+
+def test_pattern_that_fits_nothing_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"task.editable 'lib/\*' fits no file of task folder"):
+        expand_globs(task_with(tmp_path, ["lib/*"]))
+
+
+def test_campaign_goes_on_with_the_files_that_it_began_with(tmp_path: Path) -> None:
+    task_with(tmp_path, ["src/*.py"])
+    file = tmp_path / "s.yaml"
+    file.write_text("tag: t\ntask: {folder: task, score: log, editable: ['src/*.py']}\n")
+    campaign = CampaignFolder(tmp_path / "c")
+
+    begun = campaign.choose_settings(file, [], here=lambda: Device.CPU)
+    (tmp_path / "task/src/later.py").write_text("x = 1\n")
+
+    assert campaign.choose_settings(None, [], here=lambda: Device.CPU).task.editable == begun.task.editable
+    assert load_settings(campaign.settings).task.editable == ("src/a.py", "src/b.py")
