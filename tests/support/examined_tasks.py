@@ -93,6 +93,8 @@ class ExaminedTask:
         (work / "examine" / "reserve").symlink_to(self.root / "data/reserve/000")
         kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
         told = kept | {"PYTHONPATH": str(KIT), "PYTHONUNBUFFERED": "1", "AUTORESEARCH_SOCKET": str(work / "socket")}
+        # Python takes a compiled file for current by its source's size and second: the next exam may come within one.
+        told["PYTHONDONTWRITEBYTECODE"] = "1"
         asked = told | {
             "AUTORESEARCH_DATA": str(work / "examine"),
             "AUTORESEARCH_RESULT": str(work / "result"),
