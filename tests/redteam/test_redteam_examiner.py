@@ -128,7 +128,9 @@ def test_bytes_before_their_question_are_rejected(task: ExaminedTask) -> None:
 
 def test_answers_that_depend_on_earlier_questions_are_rejected(task: ExaminedTask) -> None:
     # The question before, as the two rounds would have one and the same first question once in 48 exams.
-    source = RAW + "\nseen = [0]\ndef cheat(number, question):\n    seen.append(question)\n    return question + seen[-2]\n"
+    source = (
+        RAW + "\nseen = [0]\ndef cheat(number, question):\n    seen.append(question)\n    return question + seen[-2]\n"
+    )
     result = task.hold(source).result
     assert (result["verdict"], result["test"]) == ("rejected", "repeat")
     assert "a fresh process answered" in result["explanation"]
