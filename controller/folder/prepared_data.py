@@ -27,6 +27,22 @@ def read_manifest(data: Path) -> dict[str, object]:
     return dict(manifest)
 
 
+def hidden_folders(data: Path) -> tuple[str, ...]:
+    """The folders of Python's library that hold the exam's text, as the manifest says; empty without a manifest.
+
+    Files are not compared with their checksums. Raises DataError for names that are none.
+    """
+    try:
+        names = json.loads((data / "manifest.json").read_text()).get("hidden", [])
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"data folder {data}: its manifest cannot be read ({error})") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        raise DataError(f"data folder {data}: its manifest names folders to hide that cannot be ({names!r})")
+    return tuple(names)
+
+
 def check_preset(manifest: Mapping[str, object], settings: Settings, data: Path) -> None:
     """Refuse data that were prepared for another device than the campaign's. Raises DataError.
 

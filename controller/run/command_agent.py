@@ -13,7 +13,7 @@ from controller.costs.model_calls import Vendor, require_price
 from controller.errors import AgentError, SettingsError
 from controller.executor.local import LocalWorkshop
 from controller.executor.phases import trusted_files
-from controller.folder import CampaignFolder, task_folder
+from controller.folder import CampaignFolder, hidden_folders, task_folder
 from controller.lab.booked_calls import BookedCalls
 from controller.settings import CommandSettings, Settings, read_secrets
 
@@ -53,6 +53,7 @@ def _open_workshop(
         settings.agent.command,
         folder=folder.path.resolve() / place,
         secrets=tuple(path.resolve() for path in secrets),
+        held_out=hidden_folders(folder.data),
         warn=warn,
     )
 

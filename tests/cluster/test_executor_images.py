@@ -97,12 +97,23 @@ SIZES: Manifest = {
 }
 
 
+LOOK = """
+import os, sysconfig
+for name in ("lib2to3", "pydoc_data"):
+    try:
+        print("SEEN", name, len(os.listdir(os.path.join(sysconfig.get_path("stdlib"), name))))
+    except PermissionError:
+        print("not shown:", name)
+"""
+"""Appended to the training: it looks for the text of its exam in Python's own library."""
+
+
 def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespace) -> None:
     own_namespace.image = own_namespace.cluster.import_image(trainer_image())
     overrides = {**SIZES, "budget": {"train_seconds": 20, "experiments": 1}}
     prepare_on_cluster(own_namespace.settings("real", **overrides), say=print)
     with running(own_namespace, tag="real", **overrides) as one:
-        result = one.run((TASK / "train.py").read_text(), seconds=600)
+        result = one.run((TASK / "train.py").read_text() + LOOK, seconds=600)
 
     assert result.outcome is Outcome.SCORED, result.reason
     assert result.score is not None
@@ -111,6 +122,8 @@ def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespa
     assert (result.exam.flag, result.exam.hits, result.exam.restart) == (None, 0, 0.0)
     assert 0 < result.score.value < 8
     assert "step" in result.log_tail
+    assert "not shown: pydoc_data" in result.log_tail
+    assert "SEEN" not in result.log_tail
 
 
 def test_whole_campaign_runs_from_the_command_line(own_namespace: TaskNamespace, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from corpus.digestible import BLANKS, MOST_BLANKS, Indigestible, cut_blanks
 from corpus.documents import Document
 from corpus.errors import PrepareError
 from corpus.folder import build
+from corpus.pools import draw_pools
 from corpus.recipe import Recipe
 from corpus.tokenizer import Tokenizer
 from hypothesis import given, settings
@@ -124,7 +125,7 @@ def test_what_the_library_refuses_all_the_same_names_its_file(
     monkeypatch.setattr(digestible, "MOST_BLANKS", 2 * MANY)
 
     with pytest.raises(PrepareError) as told:
-        build(tmp_path, documents, RECIPE)
+        build(tmp_path, documents, draw_pools(documents, RECIPE), RECIPE)
 
     pattern = rf"{place}\.txt: the tokenizer's library cannot take this text \(.*StackOverflow.*\): leave it out"
     assert re.fullmatch(pattern, str(told.value))

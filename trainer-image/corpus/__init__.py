@@ -7,7 +7,9 @@
 | `parquet`, `documents` | read documents, each with the name of where it lay |
 | `digestible` | cuts text so that the tokenizer's libraries can take it |
 | `tokenizer` | learns, keeps and applies byte-pair tokens |
-| `splits` | divides documents into train, validation, holdout and reserve |
+| `pools` | chooses the documents that each split may draw on, from folders that trainings do not see where possible |
+| `hide` | keeps these folders from everybody but one group, in an image |
+| `splits` | cuts train, validation, holdout and reserve from them |
 | `probes` | makes questions in which the label is in no input |
 | `reference` | counts the n-grams of the reference models |
 | `recipe` | says what a folder is made from, and what an exam of its sizes takes |

@@ -17,6 +17,8 @@ class Document:
     text: str
     path: str
     row: int | None = None
+    folder: str = ""
+    """Folder of Python's library that can be hidden from trainings; empty for text that they may see."""
 
     @property
     def origin(self) -> str:
@@ -55,6 +57,9 @@ def gather(found: Iterable[Document | LeftOut], seed: int) -> Gathered:
             count, first = gathered.left_out.get(item.kind, (0, item.path))
             gathered.left_out[item.kind] = (count + 1, min(first, item.path))
         else:
-            by_digest.setdefault(hashlib.sha256(salt + item.text.encode()).digest(), item)
+            digest = hashlib.sha256(salt + item.text.encode()).digest()
+            # A text that lies in two folders is hidden only if both are.
+            if digest not in by_digest or not item.folder:
+                by_digest[digest] = item
     gathered.documents = [by_digest[digest] for digest in sorted(by_digest)]
     return gathered

@@ -16,6 +16,7 @@ from corpus.documents import Document, gather
 from corpus.errors import Damaged, OlderLayout, PrepareError
 from corpus.hub import other_revision
 from corpus.manifest import read_manifest, write_manifest
+from corpus.pools import HIDEABLE, Pools, draw_pools
 from corpus.probes import write_probes
 from corpus.recipe import Recipe
 from corpus.reference import write_reference
@@ -23,20 +24,17 @@ from corpus.sources import open_source
 from corpus.splits import write_exam_split, write_reserve, write_train_split
 from corpus.tokenizer import Tokenizer
 
-EXAM_SHARE = 4  # validation and holdout may each draw on at most one document in four
-RESERVE_SHARE = 6  # the reserve on at most one in six
 OTHERWISE = "choose another --data folder (on a cluster executor.kubernetes.data_folder) or delete this one"
 ENTRIES = {"manifest.json", "tokenizer", "train", "validation", "holdout", "reserve", "probes"}
 
 
-def build(data: Path, documents: Sequence[Document], recipe: Recipe) -> dict[str, dict[str, int]]:
+def build(data: Path, documents: Sequence[Document], pools: Pools, recipe: Recipe) -> dict[str, dict[str, int]]:
     """Fill an empty folder but for its manifest; returns the counts of each split.
 
     Raises PrepareError, with the name of the file that is to blame where one is.
     """
-    texts = [document.text for document in documents]
     try:
-        return _build(data, texts, recipe)
+        return _build(data, pools, recipe)
     except Indigestible as error:
         origins = [document.origin for document in documents if document.text is error.text]
         if not origins:
@@ -44,20 +42,18 @@ def build(data: Path, documents: Sequence[Document], recipe: Recipe) -> dict[str
         raise PrepareError(f"{origins[0]}: {error}") from error
 
 
-def _build(data: Path, texts: Sequence[str], recipe: Recipe) -> dict[str, dict[str, int]]:
+def _build(data: Path, pools: Pools, recipe: Recipe) -> dict[str, dict[str, int]]:
     """The tokenizer learns from documents that no split of the exam can draw on."""
-    pool = len(texts) // EXAM_SHARE
-    rest = 2 * pool + (len(texts) // RESERVE_SHARE if recipe.reserve_slices else 0)
-    tokenizer = Tokenizer.train(texts[rest:], recipe.vocabulary_size)
+    tokenizer = Tokenizer.train(pools.training, recipe.vocabulary_size)
     if tokenizer.vocabulary_size != recipe.vocabulary_size:
         raise PrepareError(
             f"the source has text for {tokenizer.vocabulary_size} tokens only: add text or lower --vocabulary"
         )
     tokenizer.save(data)
-    validation, validation_counts, spare = write_exam_split(data, "validation", texts[:pool], tokenizer, recipe)
-    holdout, holdout_counts, more = write_exam_split(data, "holdout", texts[pool : 2 * pool], tokenizer, recipe)
-    slices, reserve_counts, unused = write_reserve(data, texts[2 * pool : rest], tokenizer, recipe)
-    train, train_counts = write_train_split(data, [*texts[rest:], *spare, *more, *unused], tokenizer)
+    validation, validation_counts, spare = write_exam_split(data, "validation", pools.validation, tokenizer, recipe)
+    holdout, holdout_counts, more = write_exam_split(data, "holdout", pools.holdout, tokenizer, recipe)
+    slices, reserve_counts, unused = write_reserve(data, pools.reserve, tokenizer, recipe)
+    train, train_counts = write_train_split(data, [*pools.training, *spare, *more, *unused], tokenizer)
     if len(train) < 2 * recipe.sequence_length:
         raise PrepareError(f"the source leaves {len(train)} tokens to train on: add text or shorten --sequence-length")
     parts = {"validation": validation, "holdout": holdout}
@@ -137,10 +133,18 @@ def _make(data: Path, sources: Sequence[str], recipe: Recipe) -> list[str]:
         raise PrepareError(
             f"{recipe.source} holds no text" + "".join(f"; left out: {part}" for part in gathered.told())
         )
-    splits = build(data, gathered.documents, recipe)
+    pools = draw_pools(gathered.documents, recipe)
+    splits = build(data, gathered.documents, pools, recipe)
     cuts = sum(len(cut_blanks(document.text)) - 1 for document in gathered.documents)
-    write_manifest(data, recipe, splits, revision=source.revision)
+    write_manifest(data, recipe, splits, revision=source.revision, hidden=pools.hidden)
     notes = [f"left out: {part}" for part in gathered.told()]
+    if pools.hidden:
+        notes.append(f"hidden: the exam's text is from {', '.join(pools.hidden)}, which sandboxes do not show")
+    elif source.hideable:
+        notes.append(
+            f"not hidden: {', '.join(HIDEABLE)} of this Python hold too little text for these sizes, so that a "
+            "training can read the text of its exam"
+        )
     if cuts:
         notes.append(
             f"cut: {cuts:,} times in runs of more than {MOST_BLANKS:,} blanks, for the tokenizer; no byte is lost"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,24 @@ def identity_of(files: dict[str, dict[str, str | int]]) -> str:
 
 
 def write_manifest(
-    data: Path, recipe: Recipe, splits: dict[str, dict[str, int]], *, revision: str | None = None
+    data: Path,
+    recipe: Recipe,
+    splits: dict[str, dict[str, int]],
+    *,
+    revision: str | None = None,
+    hidden: Sequence[str] = (),
 ) -> None:
     """Seal the folder: written last and flushed, so a folder with a manifest is a finished one.
 
-    revision: the commit of the data set, where the source is one.
+    revision: the commit of the data set, where the source is one. hidden: folders of Python's library that hold the
+    exam's text, which the controller keeps from trainings.
     """
     paths = sorted(path for path in data.rglob("*") if path.is_file())
     files: dict[str, dict[str, str | int]] = {
         path.relative_to(data).as_posix(): {"sha256": _hash_file(path), "bytes": path.stat().st_size} for path in paths
     }
-    origin = {} if revision is None else {"revision": revision}
+    origin: dict[str, object] = {} if revision is None else {"revision": revision}
+    origin |= {"hidden": list(hidden)} if hidden else {}
     sealed = {"splits": splits, "identity": identity_of(files), "files": files}
     manifest = {"version": LAYOUT, **asdict(recipe), **origin, **sealed}
     with (data / "manifest.json").open("w") as file:

@@ -9,7 +9,7 @@ import os
 import platform
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from corpus.documents import Document, LeftOut
 from corpus.errors import PrepareError
 from corpus.hub import PREFIX, find_dataset
 from corpus.parquet import parquet_documents
+from corpus.pools import HIDEABLE
 
 NOT_TEXT = "files that are no UTF-8 text"
 NOT_PARQUET = "entries beside the parquet files"
@@ -29,12 +30,14 @@ NO_FILE = "entries that are no files"
 class Source:
     """What can be read, in no particular order. revision: the data set's commit, where there is one.
 
-    doubt: one sentence for the user about what cannot be known of it.
+    doubt: one sentence for the user about what cannot be known of it. hideable: it is Python's library, of which parts
+    can be hidden from trainings.
     """
 
     found: Iterable[Document | LeftOut]
     revision: str | None = None
     doubt: str | None = None
+    hideable: bool = False
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -80,6 +83,26 @@ def _folder_documents(folder: Path) -> Iterator[Document | LeftOut]:
     yield from parquet_documents(parquet_files)
 
 
+def _check_group(library: Path) -> None:
+    """Raise PrepareError where the exam's text may be read by a group that we are not in, as in the trainer image."""
+    for path in (library / name for name in HIDEABLE):
+        if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
+            group = path.stat().st_gid
+            raise PrepareError(
+                f"{path} holds text for exams, and only group {group} may read it: run prepare.py in that group "
+                f"(docker run --group-add {group})"
+            )
+
+
+def _mark_hideable(found: Iterable[Document | LeftOut], library: Path) -> Iterator[Document | LeftOut]:
+    for item in found:
+        folder = Path(item.path).relative_to(library).parts[0]
+        if isinstance(item, Document) and folder in HIDEABLE:
+            yield replace(item, folder=folder)
+        else:
+            yield item
+
+
 def open_source(sources: Sequence[str]) -> Source:
     """Find what `--source` names. Raises PrepareError for what is no source, and while it is read for damage."""
     first = sources[0]
@@ -87,8 +110,9 @@ def open_source(sources: Sequence[str]) -> Source:
         return Source(parquet_documents([_parquet_file(name, ALONE) for name in sources]))
     if first == "stdlib":
         library = Path(sysconfig.get_path("stdlib"))
+        _check_group(library)
         entries = _entries_below(library, suffix=".py", skip=("site-packages", "dist-packages", "__pycache__"))
-        return Source(_text_documents(entries))
+        return Source(_mark_hideable(_text_documents(entries), library), hideable=True)
     if first.startswith(PREFIX):
         dataset = find_dataset(first)
         return Source(parquet_documents(dataset.files), dataset.revision, dataset.doubt)

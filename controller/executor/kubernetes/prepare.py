@@ -33,6 +33,9 @@ Say = Callable[[str], None]
 RECIPE = f"{PREFIX}recipe"
 """Annotation of the Job: a hash of image, command and claim."""
 
+READERS = 65533
+"""The group that may read the text of exams in the trainer image (trainer-image/Dockerfile); attempts are not in it."""
+
 ROLE = f"{PREFIX}role"
 """Label by which a NetworkPolicy can let this pod, and no attempt, fetch data from outside."""
 
@@ -86,7 +89,9 @@ def build_prepare_job(settings: Settings) -> Manifest:
     environment = prepare_environment(settings.task)
     recipe = json.dumps([cluster.image, command, cluster.data_claim, environment])
     plain = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", **environment}
-    pod = pod_baseline(cluster) | {
+    baseline = pod_baseline(cluster)
+    pod = baseline | {
+        "securityContext": {**baseline["securityContext"], "supplementalGroups": [READERS]},
         "dnsPolicy": "ClusterFirst",
         "containers": [
             {

@@ -19,13 +19,13 @@ from controller.executor.local.confinement import Confinement
 from controller.executor.local.environment import own_environment_of, with_environment
 from controller.executor.local.frozen import Copies, copy_machine
 from controller.executor.local.gpus import Accelerator
-from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, look_around
+from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, find_libraries, look_around
 from controller.executor.local.process import Cause, Confined, PhaseEnd, run_phase
 from controller.executor.local.sandbox import ETC_FILES, NOTHING, Places, Scratch, in_bubblewrap
 from controller.executor.local.surroundings import see_obstacles
 from controller.executor.phases import Phase, PhaseName, trusted_files
 from controller.executor.walls import WITH_COPY, Walls
-from controller.folder import shipped_task
+from controller.folder import hidden_folders, shipped_task
 from controller.settings import Settings, search_path
 
 _NO_FILTER = 3
@@ -97,6 +97,7 @@ class Host:
 def make_host(settings: Settings, confinement: Confinement, *, task: Path, data: Path, work: Path) -> Host:
     """Look at the machine and try the sandbox out. Raises SandboxError, DataError; OSError for the work folder."""
     machine = with_environment(look_around(), settings.task, folder=task)
+    machine = replace(machine, held_out=find_libraries(machine.folders, hidden_folders(data)))
     etc = write_etc(work)
     shown = _shown_in_task(machine, task) if settings.task.score == "log" else ()
     host = Host(

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _SYSTEM_FILES = (
     "/etc/localtime",
     "/nix/store",
 )
+_NO_LIBRARY = ("__pycache__", "dist-packages", "include", "share", "site-packages")
+"""Folders in which nobody installs a Python, and in which most of a system's folders lie."""
+
 _PROC_SHOWN = (
     "cgroups",
     "cmdline",
@@ -112,6 +116,8 @@ class Machine:
     accelerators: tuple[Accelerator, ...] = ()
     cuda_files: tuple[str, ...] = ()
     """CUDA libraries that are hidden from phases without a GPU."""
+    held_out: tuple[str, ...] = ()
+    """Folders of Python's library that hold the exam's text, and are hidden from all phases."""
     doubts: tuple[str, ...] = ()
     """Sentences for the operator on how the GPUs were chosen."""
 
@@ -152,6 +158,18 @@ def look_around() -> Machine:
         cuda_files=unlinked_cuda(Path(sysconfig.get_paths()["platlib"])),
         doubts=gpus.doubts,
     )
+
+
+def find_libraries(folders: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Folders of these names in the library of every Python in `folders`, however deep it lies."""
+    found = []
+    for folder in folders if names else ():
+        for library, inside, files in os.walk(folder):
+            # A virtual environment has packages and no library of its own.
+            if "os.py" in files and "encodings" in inside:
+                found += [os.path.join(library, name) for name in names if name in inside]
+            inside[:] = [name for name in inside if name not in _NO_LIBRARY]
+    return tuple(sorted(found))
 
 
 def find_bubblewrap(search_path: str) -> Bubblewrap | None:

@@ -184,6 +184,7 @@ def _system(machine: Machine, etc: Path, scratch: Scratch) -> list[str]:
         # Before the folders, because a virtual environment may be below /tmp.
         *(*size, "/tmp"),
         *(word for folder in machine.folders for word in ("--ro-bind", folder, folder)),
+        *(word for path in machine.held_out for word in ("--ro-bind", str(etc / NOTHING), path)),
         *(word for target, link in machine.links for word in ("--symlink", target, link)),
         *(word for name in ETC_FILES for word in ("--ro-bind", str(etc / name), f"/etc/{name}")),
         *("--proc", "/proc", *_proc(machine, etc), "--dev", "/dev", *size, "/dev/shm"),

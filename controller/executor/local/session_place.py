@@ -14,7 +14,7 @@ from controller.executor.local.environment import with_mounts
 from controller.executor.local.find_cgroups import find_cgroups
 from controller.executor.local.frozen import Copies, copy_machine
 from controller.executor.local.host import refuse_exposed, write_etc, write_filters
-from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, look_around
+from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, find_libraries, look_around
 from controller.settings import CommandSettings, search_path
 
 FOLDER_GB = 1.0
@@ -37,13 +37,15 @@ class SessionPlace:
     trash: Trash
 
 
-def prepare_place(settings: CommandSettings, folder: Path, *, secrets: Sequence[Path]) -> SessionPlace:
+def prepare_place(
+    settings: CommandSettings, folder: Path, *, secrets: Sequence[Path], held_out: Sequence[str]
+) -> SessionPlace:
     """Look at the machine and empty the folder. Raises SandboxError, TaskError, OSError."""
     mounts = settings.mounts
     machine = with_mounts(look_around(), mounts, folder=Path("/"), setting="agent.command.mounts")
     # A mounted folder of programs, as of node, is searched first.
     programs = ":".join(str(path / "bin") for path in mounts if (path / "bin").is_dir())
-    machine = replace(machine, programs=programs)
+    machine = replace(machine, programs=programs, held_out=find_libraries(machine.folders, held_out))
     refuse_exposed(machine, secrets)
     bubblewrap = find_bubblewrap(search_path())
     if bubblewrap is None:

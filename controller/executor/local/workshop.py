@@ -61,13 +61,21 @@ class LocalWorkshop:
     """Runs sessions on this machine; safe to call from several threads.
 
     folder: created if missing, and emptied at the first use; it belongs to one controller. secrets: files and folders
-    that no program may see, such as the campaign. warn: takes a sentence for the operator, from any thread.
+    that no program may see, such as the campaign. held_out: names of folders of Python's library that are hidden.
+    warn: takes a sentence for the operator, from any thread.
     """
 
     def __init__(
-        self, settings: CommandSettings, *, folder: Path, secrets: Sequence[Path], warn: Callable[[str], None]
+        self,
+        settings: CommandSettings,
+        *,
+        folder: Path,
+        secrets: Sequence[Path],
+        held_out: Sequence[str] = (),
+        warn: Callable[[str], None],
     ) -> None:
         self._settings, self._folder, self._secrets, self._warn = settings, folder.absolute(), secrets, warn
+        self._held_out = held_out
         self._stop = Stop()
         self._lock = Lock()
         self._made: SessionPlace | None = None
@@ -170,7 +178,9 @@ class LocalWorkshop:
         with self._lock:
             if self._made is None:
                 try:
-                    self._made = prepare_place(self._settings, self._folder, secrets=self._secrets)
+                    self._made = prepare_place(
+                        self._settings, self._folder, secrets=self._secrets, held_out=self._held_out
+                    )
                 except OSError as error:
                     raise SandboxError(f"the folder for sessions, {self._folder}, cannot be used: {error}") from error
             return self._made

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from controller.executor.kubernetes.prepare import RECIPE, build_prepare_job
-from controller.settings import Settings
+from controller.executor.kubernetes.pod import pod_baseline
+from controller.executor.kubernetes.prepare import READERS, RECIPE, build_prepare_job
+from controller.settings import KubernetesSettings, Settings
 
 
 def job(*, prepare: tuple[str, ...] = (), **kubernetes: Any) -> dict[str, Any]:
@@ -46,3 +47,10 @@ def test_disk_is_limited_and_no_node_needs_to_set_it_all_aside() -> None:
 @pytest.mark.parametrize("label", ["app.kubernetes.io/component", "autoresearch.dev/role"])
 def test_pod_is_known_as_the_one_that_may_fetch_data(label: str) -> None:
     assert job()["spec"]["template"]["metadata"]["labels"][label] == "prepare"
+
+
+def test_pod_alone_is_in_the_group_that_may_read_the_text_of_exams() -> None:
+    context = job()["spec"]["template"]["spec"]["securityContext"]
+    assert context["supplementalGroups"] == [READERS]
+    assert context["runAsUser"] == context["runAsGroup"] != READERS
+    assert "supplementalGroups" not in pod_baseline(KubernetesSettings())["securityContext"]

@@ -206,3 +206,17 @@ def test_this_machine_can_be_described() -> None:
     assert "/proc/keys" in machine.proc_files
     assert "/proc/irq" in machine.proc_folders
     assert machine.proc_read_only[0] == "/proc/sys"
+
+
+def test_folders_of_the_exams_text_are_empty_in_every_phase() -> None:
+    hidden = replace(MACHINE, held_out=("/usr/lib/python3.11/test",))
+    for phase in all_phases().values():
+        argv = in_bubblewrap(
+            phase,
+            places=PLACES,
+            machine=hidden,
+            bubblewrap=Bubblewrap(program="bwrap", disable_userns=True),
+            scratch=Scratch(temporary_bytes=4096),
+        ).argv
+        shown = argv.index("/usr")
+        assert has(argv[shown:], "--ro-bind", "/campaign/etc/nothing", "/usr/lib/python3.11/test")
