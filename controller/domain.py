@@ -584,6 +584,10 @@ class TryRequest:
     counts: bool = True
     """False if a training on a machine that is busier than `calm` is lost before its exam."""
 
+    late_counts: bool = True
+    """The same of a training that missed its time: the baseline is scored however busy the machine is, and not lost for
+    a machine that was too busy to train at all."""
+
     patience_s: float = 0.0
     """Longest wait for a machine as calm as `calm` before the training begins, in seconds."""
 

@@ -27,7 +27,14 @@ from controller.domain import (
     TryId,
     TryRequest,
 )
-from controller.executor.disturbance import PATIENCE, describe_disturbance, may_run_again, measure_calm, was_disturbed
+from controller.executor.disturbance import (
+    PATIENCE,
+    QUIET,
+    describe_disturbance,
+    may_run_again,
+    measure_calm,
+    was_disturbed,
+)
 from controller.lab.attachments import log_path
 from controller.notices import AttemptEnded, Launched, Observer, TryLost
 from controller.planning.actions import Launch
@@ -210,17 +217,21 @@ class Tries:
 
     def _mark_disturbed(self, result: Result) -> Result:
         """The result that ends an attempt, with a remark if the machine was busy, on which the next tries depend."""
+        normal = measure_calm(self._recorder.campaign_state.experiments[BASELINE])
+        if result.outcome is Outcome.TIMED_OUT and (why := describe_disturbance(result.witness, normal or QUIET)):
+            return replace(result, reason=f"{result.reason}; {why}")
         if result.outcome is not Outcome.SCORED:
             return result
-        why = describe_disturbance(result.witness, measure_calm(self._recorder.campaign_state.experiments[BASELINE]))
+        why = describe_disturbance(result.witness, normal)
         self._stays_busy = bool(why)
         return replace(result, disturbed=why)
 
     def _calm_for(self, experiment: Experiment) -> Calm | None:
         """The machine as the baseline found it; None where a busy one disturbs nothing, or is there to stay."""
-        if experiment.number == BASELINE or self._stays_busy:
+        if self._stays_busy:
             return None
-        return measure_calm(self._recorder.campaign_state.experiments[BASELINE])
+        normal = measure_calm(self._recorder.campaign_state.experiments[BASELINE])
+        return normal or (QUIET if experiment.number == BASELINE else None)
 
     def _attach_log(self, event: TryEnded) -> Result:
         """Attach the log's end to the campaign, and return the result without it: records stay small."""
@@ -232,6 +243,7 @@ class Tries:
     def _build_request(self, experiment: Experiment, number: int) -> TryRequest:
         attempt = next(a for a in experiment.attempts if a.number == number)
         newest, calm = attempt.tries[-1], self._calm_for(experiment)
+        final = calm is None or not may_run_again(attempt)
         return TryRequest(
             id=self._id(experiment, attempt, newest),
             commit=experiment.commit,
@@ -242,7 +254,8 @@ class Tries:
             holdout=self._holdout,
             baseline=measure_noise(self._recorder.campaign_state.experiments[BASELINE]),
             calm=calm,
-            counts=calm is None or not may_run_again(attempt),
+            counts=final or experiment.number == BASELINE,
+            late_counts=final,
             patience_s=PATIENCE * self._settings.budget.train_seconds if was_disturbed(attempt) else 0.0,
         )
 

@@ -15,6 +15,9 @@ BEYOND = 0.1
 programs that used all cores it waited for 22 to 59 %, and two runs of one program were .19 bits per byte apart, where
 two quiet ones are .008 apart."""
 
+QUIET = Calm(waited=0.06, taken=0.05)
+"""A quiet machine, for a baseline that has not told yet what is normal here."""
+
 MOST_DISTURBED = 2
 """Tries of one attempt that are run again because other programs disturbed them. The next one counts in any case."""
 
@@ -40,8 +43,9 @@ def describe_disturbance(witness: Witness | None, calm: Calm | None) -> str:
         return ""
     if witness.waited <= calm.waited + BEYOND or not is_busy(witness.taken, calm):
         return ""
+    normal = "" if calm == QUIET else f" ({calm.taken:.0%} at the baseline)"
     return (
-        f"other programs took {witness.taken:.0%} of the CPUs while it trained ({calm.taken:.0%} at the baseline), "
+        f"other programs took {witness.taken:.0%} of the CPUs while it trained{normal}, "
         f"and it waited for {witness.waited:.0%} of its time"
     )
 

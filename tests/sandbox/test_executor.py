@@ -17,6 +17,7 @@ import pytest
 
 from controller.domain import Calm, LostTo, Outcome, Provenance
 from controller.errors import DataError, SandboxError
+from controller.executor.disturbance import QUIET
 from controller.executor.local import LocalExecutor
 from controller.executor.local.cgroups import Limits
 from controller.executor.local.find_cgroups import find_cgroups
@@ -612,6 +613,8 @@ def test_training_beside_a_hog_is_lost_before_its_exam_and_one_that_counts_is_no
             folders, replace(make_request(spin), calm=Calm(waited=0.05, taken=0.02), counts=False), *LOG_SCORED
         )
         counts = run_one(folders, make_request(spin, number=2), *LOG_SCORED)
+        endless = replace(make_request("while True: pass", number=4), calm=QUIET, late_counts=False)
+        late = run_one(folders, endless, *LOG_SCORED, "budget.train_seconds=5", "deadlines.log_scored=1.2")
     finally:
         for each in hogs:
             each.kill()
@@ -625,6 +628,7 @@ def test_training_beside_a_hog_is_lost_before_its_exam_and_one_that_counts_is_no
     assert (lost.outcome, lost.lost_to, lost.score) == (Outcome.LOST, LostTo.DISTURBED, None)
     assert lost.reason.startswith("other programs took ")
     assert counts.outcome is Outcome.SCORED
+    assert (late.outcome, late.lost_to) == (Outcome.LOST, LostTo.DISTURBED), late
 
 
 @pytest.mark.parametrize("deleted", [False, True])

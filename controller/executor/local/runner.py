@@ -127,7 +127,8 @@ class TryRunner:
         # A crash is the program's own doing on any machine, and a deadline may be missed for lack of a CPU.
         if result is not None and result.outcome is not Outcome.TIMED_OUT:
             return ""
-        return "" if self._request.counts else describe_disturbance(self._witness, self._request.calm)
+        counts = self._request.counts if result is None else self._request.late_counts
+        return "" if counts else describe_disturbance(self._witness, self._request.calm)
 
     def _examine(self, candidate: Phase, examine: Phase) -> Result:
         over, broken = Stop(), Stop()

@@ -150,6 +150,29 @@ def test_disturbed_attempt_is_run_again_twice_then_counts_and_says_so(tmp_path: 
     assert [len(a.tries) for a in later] == [1] * len(later), "on a machine that stays busy nothing is run again"
 
 
+def test_baseline_that_a_busy_machine_makes_late_is_run_again(tmp_path: Path) -> None:
+    def late_at_first(request: TryRequest) -> Result:
+        if request.id.experiment == BASELINE and request.id.attempt == 1 and not request.late_counts:
+            assert request.counts, "a score of the baseline says what is normal here"
+            return Result(outcome=Outcome.LOST, lost_to=LostTo.DISTURBED, reason="other programs", seconds=1.0)
+        return replace(noisy(request), witness=CALM)
+
+    stop = run(tmp_path, InstantExecutor(late_at_first), "budget.experiments=1", "executor.max_tries=1")
+
+    baseline = Lab.open(tmp_path / "lab.git").experiments("t")[BASELINE]
+    assert not stop.failed
+    assert [t.lost_to for t in baseline.attempts[0].tries] == [LostTo.DISTURBED, LostTo.DISTURBED, None]
+
+
+def test_campaign_that_a_busy_machine_never_lets_begin_says_so(tmp_path: Path) -> None:
+    late = Result(outcome=Outcome.TIMED_OUT, reason="train overran its budget of 20 s", seconds=20.0, witness=BUSY)
+
+    stop = run(tmp_path, InstantExecutor(lambda _: late), "budget.experiments=1")
+
+    assert stop.failed
+    assert "overran its budget of 20 s; other programs took 50% of the CPUs while it trained, and it" in stop.reason
+
+
 def test_burst_costs_the_tries_that_it_hit_and_no_more(tmp_path: Path) -> None:
     def with_a_burst(request: TryRequest) -> Result:
         disturbed = request.id.experiment == 2 and request.id.attempt == 1 and request.id.number <= 2
