@@ -193,7 +193,7 @@ class Tries:
             self._recorder.record(experiment)
             self._observe(TryLost(experiment, event.id, result.reason))
         else:
-            result = self._mark_disturbed(result)
+            result = self._mark_disturbed(experiment, result)
             attempt = replace(attempt, tries=(*attempt.tries[:-1], last), result=result)
             experiment = _with_attempt(experiment, attempt)
             self._recorder.record(experiment)
@@ -215,23 +215,28 @@ class Tries:
         not_broken = result.interrupted or result.lost_to is LostTo.DISTURBED
         return not_broken or len(counted) < self._settings.executor.max_tries
 
-    def _mark_disturbed(self, result: Result) -> Result:
+    def _mark_disturbed(self, experiment: Experiment, result: Result) -> Result:
         """The result that ends an attempt, with a remark if the machine was busy, on which the next tries depend."""
-        normal = measure_calm(self._recorder.campaign_state.experiments[BASELINE])
-        if result.outcome is Outcome.TIMED_OUT and (why := describe_disturbance(result.witness, normal or QUIET)):
-            return replace(result, reason=f"{result.reason}; {why}")
+        if result.outcome is Outcome.TIMED_OUT:
+            # A baseline that is late tells nothing of what is normal.
+            calm = QUIET if experiment.number == BASELINE else self._normal()
+            why = describe_disturbance(result.witness, calm)
+            return replace(result, reason=f"{result.reason}; {why}") if why else result
         if result.outcome is not Outcome.SCORED:
             return result
-        why = describe_disturbance(result.witness, normal)
+        why = describe_disturbance(result.witness, self._normal())
         self._stays_busy = bool(why)
         return replace(result, disturbed=why)
 
+    def _normal(self) -> Calm | None:
+        """The machine as the baseline found it; None before its first score."""
+        return measure_calm(self._recorder.campaign_state.experiments[BASELINE])
+
     def _calm_for(self, experiment: Experiment) -> Calm | None:
-        """The machine as the baseline found it; None where a busy one disturbs nothing, or is there to stay."""
+        """The machine that a training is entitled to; None where a busy one disturbs nothing, or is there to stay."""
         if self._stays_busy:
             return None
-        normal = measure_calm(self._recorder.campaign_state.experiments[BASELINE])
-        return normal or (QUIET if experiment.number == BASELINE else None)
+        return QUIET if experiment.number == BASELINE else self._normal()
 
     def _attach_log(self, event: TryEnded) -> Result:
         """Attach the log's end to the campaign, and return the result without it: records stay small."""
