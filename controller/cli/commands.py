@@ -54,7 +54,7 @@ from controller.reports.activity import activity_details
 from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
 from controller.reports.terminal import experiment_blocks, experiments_table, yields_table
 from controller.settings import home_of_campaigns
-from controller.settings.file import in_plain_words
+from controller.settings.complaints import in_plain_words
 from controller.text.safe_text import one_line, safe_text, visible_code
 
 app = typer.Typer(

@@ -32,7 +32,9 @@ def _expanded(folder: Path, names: Sequence[str], setting: str) -> tuple[str, ..
         if not set(name) & set("*?[") or (folder / name).exists() or Path(name).is_absolute():
             found[name] = None
             continue
-        files = [path.relative_to(folder) for path in sorted(folder.glob(name)) if path.is_file()]
+        # For glob, two stars at the end are folders alone; whoever writes them means what is in these.
+        pattern = f"{name}/*" if name.endswith("**") else name
+        files = [path.relative_to(folder) for path in sorted(folder.glob(pattern)) if path.is_file()]
         shown = [str(path) for path in files if not any(part.startswith(".") for part in path.parts)]
         if not shown:
             raise TaskError(f"task.{setting} {name!r} fits no file of task folder {folder}: name files that exist")
@@ -56,21 +58,46 @@ def task_folder(settings: Settings) -> Path:
     outside = [name for name in settings.task.editable if Path(name).is_absolute() or ".." in Path(name).parts]
     if outside:
         raise TaskError(f"task.editable {outside[0]!r} lies outside of the task folder: name files below {folder}")
+    _refuse_examiner(folder, settings)
     missing = [name for name in settings.task.editable if not (folder / name).is_file()]
     if missing:
         raise TaskError(f"task folder {folder} has no {missing[0]}: set task.editable to the files that may change")
     return folder
 
 
+def _refuse_examiner(folder: Path, settings: Settings) -> None:
+    """Raises TaskError where what scores is among the files that an agent sees, by a pattern, a link or its folder."""
+    task = settings.task
+    if task.score != "exam":
+        return
+    examiner = (folder / (task.examiner_file or task.examiner.replace(".", "/"))).resolve()
+    shown = task.editable if not task.examiner_file else (*task.editable, *task.readable)
+    for name in shown:
+        if (folder / name).resolve().is_relative_to(examiner):
+            raise TaskError(
+                f"task.editable or task.readable takes in {name}, which belongs to the examiner {task.examiner}: an "
+                "examiner that the agent can change or knows is no exam; name the other files one by one"
+            )
+
+
 def task_files(settings: Settings) -> dict[str, str]:
     """Text of the editable and readable files and of the brief, by name. The lab keeps them as the baseline."""
     folder = task_folder(settings)
     names = [*settings.task.editable, *(n for n in settings.task.readable if (folder / n).is_file())]
+    return {name: _text_of(folder, name) for name in names} | {"program.md": read_brief(settings)}
+
+
+def _text_of(folder: Path, name: str) -> str:
+    """The text of a file of the task. Raises TaskError for one that is no text or cannot be read."""
     try:
-        files = {name: (folder / name).read_text(encoding="utf-8") for name in names}
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"task folder {folder}: cannot read {', '.join(names)} as text: {error}") from error
-    return files | {"program.md": read_brief(settings)}
+        return (folder / name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TaskError(
+            f"task folder {folder}: {name} is no UTF-8 text ({error.reason} at byte {error.start}), and agents edit "
+            "and read text alone: save it as UTF-8, or leave it out of task.editable and task.readable"
+        ) from error
+    except OSError as error:
+        raise TaskError(f"task folder {folder}: cannot read {name}: {error.strerror}; make it readable") from error
 
 
 def read_brief(settings: Settings) -> str:

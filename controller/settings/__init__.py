@@ -2,6 +2,7 @@
 
 defaults     what a campaign does unless it is told otherwise, by the device that trains; pure
 metric       checks how a task names its score, and knows what the name tells; pure
+places       checks where a task wants its data; pure
 section      what every group of settings is built from
 task         the settings of a task
 command      the settings of an agent that is a program
@@ -10,6 +11,8 @@ executor     the settings of what runs attempts
 schema       all settings, their units, ranges and defaults
 environment  the only place that reads the environment: keys, and what tells of the machine
 file         reads and writes a campaign's YAML file
+yaml_text    reads YAML, in which a key may stand once; pure
+complaints   says in plain words why a setting cannot be used; pure
 secrecy      tells what must not stand in settings, because it looks like a key; pure
 reference    generates docs/settings.md
 helm_values  the chart's values, described

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from controller.settings.defaults import Device, defaults_of
-from controller.settings.section import Bound, Positive, Price, Section
+from controller.settings.section import LONGEST_SECONDS, Bound, Positive, Price, Seconds, Section
 
 CPU = defaults_of(Device.CPU)
 """The defaults that follow the device; `file` puts a GPU's in their place."""
@@ -21,7 +21,7 @@ class BudgetSettings(Section):
     target and a plateau end a campaign before its limits do; experiments under way are judged first.
     """
 
-    train_seconds: float = Field(CPU.train_seconds, ge=5)
+    train_seconds: float = Field(CPU.train_seconds, ge=5, le=LONGEST_SECONDS)
     """Wall seconds of one training."""
 
     experiments: int | None = Field(CPU.experiments, ge=1)
@@ -66,20 +66,20 @@ class BudgetSettings(Section):
 class DeadlineSettings(Section):
     """When something is killed, in seconds, on top of what the budget grants."""
 
-    train_grace: Positive = 30
+    train_grace: Seconds = 30
     """From the end of the training budget to the kill."""
 
-    probe: Positive = 120
+    probe: Seconds = 120
     """The probe phase."""
 
-    examine: Positive = 960
+    examine: Seconds = 960
     """The exam, the candidate's two starts included; above the examiner's own 900."""
 
-    pending: Positive = 1800
+    pending: Seconds = 1800
     """Waiting for a place in the cluster."""
 
-    image_pull: Positive = 600
+    image_pull: Seconds = 600
     """Allowance for image pull, part of the pod's deadline."""
 
-    log_scored: Positive | None = None
+    log_scored: Seconds | None = None
     """A log-scored run; empty: twice the training budget."""

@@ -15,7 +15,7 @@ from controller.settings.section import Positive, Section
 class LimitSettings(Section):
     """The most that one phase may use."""
 
-    memory_gb: Positive = defaults_of(Device.CPU).memory_gb
+    memory_gb: float = Field(defaults_of(Device.CPU).memory_gb, ge=1 / 32, le=1e12)
     """Main memory, in GiB."""
 
     artifact_gb: Positive = 2.0
@@ -122,7 +122,7 @@ class KubernetesSettings(Section):
     prepare_disk: str = "50Gi"
     """Most disk that preparing data may use beside its volume."""
 
-    lease_seconds: float = Field(15, ge=3)
+    lease_seconds: float = Field(15, ge=3, le=3600)
     """After so long another controller may follow one that died."""
 
     follow: int = Field(8, ge=0)

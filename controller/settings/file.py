@@ -15,9 +15,15 @@ from pydantic import ValidationError
 
 from controller.errors import SettingsError
 from controller.settings import Settings
+from controller.settings.complaints import explain
 from controller.settings.defaults import LIMITS, Device, preset_among, with_defaults
+from controller.settings.section import without_empty_groups
+from controller.settings.yaml_text import Unreadable, line_of, read_yaml
 
 PATHS = (("brief",), ("task", "folder"), ("agent", "patches"), ("executor", "kubernetes", "kubeconfig"))
+
+
+_QUOTE = """a text with signs of YAML needs quotation marks of its own, --set 'task.metric="a: b"'"""
 
 
 def trains_on_cpu() -> Device:
@@ -35,11 +41,16 @@ def load_settings(
     text = _read(path) if path else ""
     where = str(path) if path else "flags"
     try:
-        document = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"settings {where}: not valid YAML: {_one_line(error)}") from error
+        document = read_yaml(text)
+    except Unreadable as error:
+        line = f" line {error.line}" if error.line else ""
+        raise SettingsError(f"settings {where}{line}: {error}") from error
+    if document is None:
+        document = {}
     if not isinstance(document, dict):
-        raise SettingsError(f"settings {where}: must be a mapping of settings, found {type(document).__name__}")
+        found = "a list" if isinstance(document, list) else f"the value {str(document)[:40]!r}"
+        raise SettingsError(f"settings {where}: must be lines such as `tag: mine`, found {found}")
+    document = without_empty_groups(document, Settings)
     if path:
         _anchor(document, base=path.resolve().parent)
     for override in overrides:
@@ -95,7 +106,7 @@ def changed_training(begun: str, settings: Settings) -> list[str]:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    document = yaml.safe_load(text)
+    document = yaml.safe_load(text)  # ours: what dump_settings wrote
     return document if isinstance(document, dict) else {}
 
 
@@ -137,36 +148,17 @@ def _anchor(document: dict[str, Any], *, base: Path) -> None:
 
 def _apply(document: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
-    if not equals or not key:
+    *parents, leaf = key.strip().split(".")
+    if not equals or not all((*parents, leaf)):
         raise SettingsError(f"--set {override}: must look like budget.experiments=20")
-    *parents, leaf = key.split(".")
     for parent in parents:
         document = document.setdefault(parent, {})
         if not isinstance(document, dict):
             raise SettingsError(f"--set {override}: {parent} is not a group of settings")
     try:
-        document[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {override}: the value is not valid YAML: {_one_line(error)}") from error
-
-
-def in_plain_words(complaint: str) -> str:
-    """What pydantic says of a wrong value, without its own vocabulary: `must be at least 5`."""
-    for technical, plain in _PLAIN_WORDS:
-        complaint = complaint.replace(technical, plain)
-    return complaint
-
-
-_PLAIN_WORDS = (
-    ("Value error, ", ""),
-    ("Input should be greater than or equal to", "must be at least"),
-    ("Input should be less than or equal to", "must be at most"),
-    ("Input should be", "must be"),
-    ("a valid tuple", "a list, or a text in quotation marks"),
-    (", unable to parse string as a number", ""),
-    (", unable to parse string as an integer", ""),
-)
-"""Technical words and plain ones in their place, in the order in which they are replaced."""
+        document[leaf] = read_yaml(value)
+    except Unreadable as error:
+        raise SettingsError(f"--set {override}: {error}; {_QUOTE}") from error
 
 
 def _validate(document: Mapping[str, Any], *, text: str, where: str, overrides: Sequence[str]) -> Settings:
@@ -177,47 +169,15 @@ def _validate(document: Mapping[str, Any], *, text: str, where: str, overrides: 
         location = [str(part) for part in first["loc"]]
         place = _flag_for(location, overrides)
         if not place:
-            line = _line_of(text, location)
+            line = line_of(text, location)
             place = f"settings {where} line {line}" if line else f"settings {where}"
-        raise SettingsError(f"{place}: {_explain(first, location)}") from error
+        raise SettingsError(f"{place}: {explain(first, location)}") from error
 
 
 def _flag_for(location: Sequence[str], overrides: Sequence[str]) -> str:
     """The last flag that set the value at `location`, or a group around it; empty where a file did."""
     for override in reversed(overrides):
-        key = override.partition("=")[0].split(".")
+        key = override.partition("=")[0].strip().split(".")
         if list(location[: len(key)]) == key:
             return f"--set {override}"
     return ""
-
-
-def _explain(problem: Any, location: Sequence[str]) -> str:
-    field = ".".join(location) or "settings"
-    if problem["type"] == "extra_forbidden":
-        return f"{field} is not a setting (docs/settings.md lists them)"
-    message = in_plain_words(problem["msg"])
-    given = problem.get("input")
-    shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool, type(None))) else ""
-    return f"{message}{shown}" if problem["type"] == "value_error" else f"{field} {message}{shown}"
-
-
-def _line_of(text: str, location: Sequence[str]) -> int | None:
-    """Line (from 1) of the deepest key of `location` that the YAML text holds."""
-    node = yaml.compose(text) if text else None
-    line = None
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == part), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-            node = node.value[int(part)]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

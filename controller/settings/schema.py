@@ -17,7 +17,7 @@ from controller.settings.budget import BudgetSettings, DeadlineSettings
 from controller.settings.command import CommandSettings
 from controller.settings.defaults import LIMITS
 from controller.settings.executor import ExecutorSettings
-from controller.settings.section import Positive, Section
+from controller.settings.section import Positive, Seconds, Section
 from controller.settings.task import TaskSettings
 
 
@@ -74,7 +74,7 @@ class ClaudeSettings(Section):
     calls_per_proposal: int = Field(24, ge=2, le=200)
     """Calls of the model after which a conversation without a submission is given up."""
 
-    seconds_per_proposal: Positive = 900
+    seconds_per_proposal: Seconds = 900
     """Seconds after which a conversation without a submission is given up."""
 
     plateau_after: int = Field(10, ge=2)

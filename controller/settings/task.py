@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from controller.settings.metric import allowed_scores, direction_of, fault_of_expression, fault_of_name, fault_of_place
+from controller.settings.places import fault_of_data_path
 from controller.settings.secrecy import fault_of_variables
 from controller.settings.section import Bound, Command, OneOrMore, Section, Variables
 
@@ -35,6 +36,10 @@ class GuardSettings(Section):
     def _bounds_something(self) -> GuardSettings:
         if all(bound is None for bound in (self.max, self.min, self.max_ratio, self.min_ratio)):
             raise ValueError("a guard needs a bound: max, min, max_ratio or min_ratio")
+        for least, most in (("min", "max"), ("min_ratio", "max_ratio")):
+            low, high = getattr(self, least), getattr(self, most)
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"a guard's {least} {low:g} is above its {most} {high:g}: no number is between them")
         return self
 
 
@@ -107,8 +112,8 @@ class TaskSettings(Section):
     prepare: tuple[str, ...] = ()
     """Extra arguments for prepare.py; they win over the preset."""
 
-    data_path: str = Field("/data", pattern=r"^/")
-    """Where data appears inside the sandbox."""
+    data_path: str = Field("/data", json_schema_extra={"pattern": "^/"})
+    """Where data appears inside the sandbox: a whole path, outside of the folders of the system."""
 
     environment_folder: Path | None = None
     """Folder of the virtual environment (venv, uv), of conda or of node in which the task runs on this machine, such as
@@ -175,6 +180,21 @@ class TaskSettings(Section):
             raise ValueError(fault)
         return name.strip()
 
+    @field_validator("editable", "readable")
+    @classmethod
+    def _names_are_written_one_way(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Each name once: `./train.py` is `train.py`, and git takes the second form alone."""
+        if any(PurePosixPath(name) == PurePosixPath() for name in names):
+            raise ValueError("task.editable and task.readable hold names of files: one is empty or '.', leave it out")
+        return tuple(dict.fromkeys(str(PurePosixPath(name)) for name in names))
+
+    @field_validator("data_path")
+    @classmethod
+    def _data_path_is_free(cls, place: str) -> str:
+        if fault := fault_of_data_path(place):
+            raise ValueError(f"task.data_path {fault}: give a path such as /data")
+        return place
+
     @field_validator("score_line")
     @classmethod
     def _score_line_has_one_group(cls, pattern: str | None) -> str | None:
@@ -219,6 +239,11 @@ class TaskSettings(Section):
         if self.score != "log" and (self.score_line or self.score_file):
             which = "score_line" if self.score_line else "score_file"
             raise ValueError(f"task.{which} tells where a log holds the score, and task.score is exam: set score: log")
+        if self.metric in self.guards:
+            raise ValueError(
+                f"task.guards.{self.metric} bounds the metric itself, which the judge compares: leave it out, or set "
+                "task.least and task.most to what it can be"
+            )
         least, most = self.allowed_scores
         if least >= most:
             raise ValueError(f"task.least {least:g} is not below task.most {most:g}: no score could lie between them")

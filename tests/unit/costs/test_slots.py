@@ -91,7 +91,7 @@ def test_no_node_costs_more_or_less_than_the_range(node: str, gpus: int) -> None
         pytest.param("{a100: .nan}", "budget.gpu_dollars_by_pool.a100 must be a finite number", id="no number"),
         pytest.param("{'': 1}", "'' names no node pool", id="no name"),
         pytest.param("{'a 100': 1}", "'a 100' names no node pool", id="a name no pool has"),
-        pytest.param("3.9", "budget.gpu_dollars_by_pool must be a valid", id="one price"),
+        pytest.param("3.9", "budget.gpu_dollars_by_pool must be a group of names", id="one price"),
     ],
 )
 def test_bad_price_is_one_sentence_with_its_line(tmp_path: Path, pools: str, complaint: str) -> None:

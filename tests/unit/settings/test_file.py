@@ -25,8 +25,29 @@ from controller.settings.file import dump_settings, load_settings
         pytest.param("agent: {kind: replay}\n", "line 1: agent replay needs agent.patches", id="replay of nothing"),
         pytest.param("budget: {experiments: null}\n", "budget needs at least one limit", id="no limit at all"),
         pytest.param("judge: {baseline_runs: 1}\n", "baseline_runs must be at least 2", id="no way to know sigma"),
-        pytest.param("- a\n", "must be a mapping of settings, found list", id="a list"),
-        pytest.param("a: [\n", "not valid YAML", id="no YAML"),
+        pytest.param("- a\n", "must be lines such as `tag: mine`, found a list", id="a list"),
+        pytest.param("a: [\n", "line 2: not valid YAML", id="no YAML"),
+        pytest.param("[" * 5000, "not valid YAML: it is nested too deeply", id="too deep"),
+        pytest.param("tag: 2026-02-31\n", "not valid YAML: day is out of range", id="a date that is none"),
+        pytest.param("tag: a\nlab: {}\ntag: b\n", "line 3: tag stands in line 1 already", id="a group twice"),
+        pytest.param("budget: {hours: 1, hours: 2}\n", "line 1: hours stands in line 1 already", id="a key twice"),
+        pytest.param("budget: {hours: .inf}\n", "line 1: budget.hours must be a finite number", id="no end"),
+        pytest.param(
+            "budget: {train_seconds: .nan}\n", "budget.train_seconds must be a finite number", id="not a number"
+        ),
+        pytest.param("budget: {train_seconds: 1.0e+300}\n", "budget.train_seconds must be at most 31536000", id="ages"),
+        pytest.param("deadlines: {train_grace: .inf}\n", "deadlines.train_grace must be a finite", id="endless grace"),
+        pytest.param("executor: {limits: {memory_gb: .inf}}\n", "memory_gb must be a finite number", id="all memory"),
+        pytest.param("executor: {limits: {memory_gb: 1.0e-9}}\n", "memory_gb must be at least 0.03125", id="a byte"),
+        pytest.param("budget: {experiments: yes}\n", "budget.experiments must be a number", id="yes for a number"),
+        pytest.param("tag: 12\n", "tag must be a text: put it into quotation marks (got 12)", id="a number for a text"),
+        pytest.param("task: {metric: a: b}\n", "line 1: not valid YAML", id="a colon in a text"),
+        pytest.param("judge: yes\n", "judge must be a group of settings", id="a value for a group"),
+        pytest.param("task: {folder: 5}\n", "task.folder must be a path", id="a number for a path"),
+        pytest.param("task: {command: []}\n", "task.command must not be empty", id="no command"),
+        pytest.param("budgte: {}\n", "budgte is not a setting (did you mean budget?", id="letters swapped"),
+        pytest.param("budget: {experiment: 3}\n", "did you mean budget.experiments?", id="a letter missing"),
+        pytest.param("train_seconds: 5\n", "did you mean budget.train_seconds?", id="in no group"),
     ],
 )
 def test_mistake_is_one_sentence_with_line_and_field(tmp_path: Path, text: str, complaint: str) -> None:
@@ -39,6 +60,27 @@ def test_mistake_is_one_sentence_with_line_and_field(tmp_path: Path, text: str, 
     assert complaint in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_group_whose_settings_are_all_commented_out_has_its_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text("tag: x\njudge:\n  # policy: greedy\nexecutor:\n  limits:\n    # memory_gb: 1\nbudget:\n")
+
+    settings = load_settings(file, ["judge.max_runs=2"])
+
+    assert settings.judge.policy == "ledger"
+    assert settings.judge.max_runs == 2
+    assert settings.executor.limits.memory_gb == load_settings(None).executor.limits.memory_gb
+
+
+def test_one_name_may_stand_in_two_groups_and_a_merged_group_may_be_overridden(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text("agent: {command: &sh {run: [sh], seconds: 5}}\nbudget: {experiments: 1}\n")
+    merged = tmp_path / "merged.yaml"
+    merged.write_text("task: {guards: {a: &a {max: 1}, b: {<<: *a, max: 2}}}\n")
+
+    assert load_settings(file).agent.command.seconds == 5
+    assert load_settings(merged).task.guards["b"].max == 2
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
@@ -74,7 +116,9 @@ def test_a_wrong_value_is_blamed_on_the_flag_that_gave_it(tmp_path: Path, flag: 
     assert str(caught.value) == f"--set {flag}: {complaint}"
 
 
-@pytest.mark.parametrize("flag", ["budget.experiments", "=3", "tag.x=3", "tag=[", "nothing=1"])
+@pytest.mark.parametrize(
+    "flag", ["budget.experiments", "=3", "tag.x=3", "tag=[", "nothing=1", ".=3", "budget..hours=3"]
+)
 def test_bad_flag_is_named(flag: str) -> None:
     with pytest.raises(SettingsError):
         load_settings(None, [flag] if flag != "tag.x=3" else ["tag=a", flag])

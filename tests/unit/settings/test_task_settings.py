@@ -41,12 +41,33 @@ def refusal(**task: Any) -> str:
             "task.examiner e.py is among the files that the agent",
         ),
         ({"examiner": "e.py", "readable": ["e.py"]}, "an examiner that the agent knows is no exam"),
+        ({"examiner": "e.py", "readable": ["./e.py"]}, "an examiner that the agent knows is no exam"),
+        ({"editable": ["train.py", ""]}, "one is empty or '.'"),
+        ({"editable": ["./"]}, "one is empty or '.'"),
+        ({"metric": "cost", "guards": {"cost": {"max": 1}}}, "task.guards.cost bounds the metric itself"),
+        ({"guards": {"x": {"min": 2, "max": 1}}}, "a guard's min 2 is above its max 1"),
+        ({"data_path": "data"}, "task.data_path 'data' is no whole path"),
+        ({"data_path": "/a/../usr"}, "is no whole path"),
+        ({"data_path": "/"}, "/ would hide everything else"),
+        ({"data_path": "/task/"}, "is a folder of the attempt itself"),
+        ({"data_path": "/usr/lib/x"}, "lies in /usr, which holds the system's own files"),
         ({"serve": "./server"}, "task.serve names what answers an examiner file"),
         ({"score": "exam", "examiner": "e.py", "editable": ["main.go"]}, "has no Python file whose load(artifact)"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_sentence(task: dict[str, Any], told: str) -> None:
     assert told in refusal(**task)
+
+
+def test_a_file_that_is_named_in_two_ways_is_one_file() -> None:
+    task = TaskSettings.model_validate({"editable": ["train.py", "./train.py", "src//a.py", "src/./a.py"]})
+
+    assert task.editable == ("train.py", "src/a.py")
+
+
+@pytest.mark.parametrize("place", ["/data", "/tmp/.cache/autoresearch", "/task/data", "/home/me/data", "/users"])
+def test_data_may_appear_where_nothing_else_is(place: str) -> None:
+    assert TaskSettings(data_path=place).data_path == place
 
 
 def test_direction_follows_the_name_unless_it_is_given_and_is_kept_in_the_file(tmp_path: Any) -> None:

@@ -1,0 +1,67 @@
+"""Reads YAML as an operator meant it: a key that stands twice is a mistake, and every fault is one sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class Unreadable(Exception):
+    """The text is no YAML, or says two things about one key. line: where, from 1; None if nobody knows."""
+
+    def __init__(self, told: str, line: int | None = None) -> None:
+        super().__init__(" ".join(told.split())[:300])
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which does not let the last of two equal keys win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of this node. Raises Unreadable where a key stands twice."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise Unreadable(f"{key.value} stands in line {lines[key.value]} already: keep one of the two", line)
+            lines[key.value] = line
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_yaml(text: str) -> Any:
+    """What the text says, as plain values; None for an empty text. Raises Unreadable."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        told = ", ".join(part for part in (error.context, error.problem) if part)
+        raise Unreadable(f"not valid YAML: {told}", mark.line + 1 if mark else None) from error
+    # Of a date such as 2026-02-31, or of a list as a key, PyYAML lets Python's own error pass.
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise Unreadable(f"not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise Unreadable("not valid YAML: it is nested too deeply") from error
+
+
+def line_of(text: str, location: Sequence[str]) -> int | None:
+    """Line (from 1) of the deepest key of `location` that the YAML text holds."""
+    node = yaml.compose(text) if text else None
+    line = None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
