@@ -221,6 +221,10 @@ def _missing(text: str, metric: str) -> LogScore:
     if place < _start(lines, metric):
         lacks.append(f"not after the last line {RULE}")
     if not any(find_values(lines[place], metric)):
+        if other := _other_capitals(lines[place], metric):
+            return LogScore(
+                fault=f"{missing}: found {_quoted(lines[place])}, and capitals count: set task.metric to {other}"
+            )
         lacks.append(
             f"not in a form such as '{metric}: 0.5' (else set task.metric, task.score_line or task.score_file)"
         )
@@ -234,6 +238,13 @@ def _nearby(text: str) -> str:
         return ""
     told = one_line(", ".join(names), 200)
     return f": there are numbers behind {told}; set task.metric to the one that is the score"
+
+
+def _other_capitals(line: str, metric: str) -> str:
+    """The metric's name as this line prints it in front of a value, in other capitals than asked for; else empty."""
+    found = re.search(re.escape(metric), line, re.IGNORECASE)
+    printed = found[0] if found else metric
+    return printed if printed != metric and any(find_values(line, printed)) else ""
 
 
 def _names(line: str, metric: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,10 @@ _BEFORE = r"(?<![\w./@])(?<!\w-)(?<![ \t]--)(?<!^--)"
 _MARKUP = r"[\"'`*]{0,3}"
 """Quotes of JSON and marks of Markdown that stand between a name, its separator and its value."""
 
-_SEPARATOR = r"(?:[ \t]*+(?P<sign>[:=]{1,2})[ \t]*+|[ \t]++)"
+_BLANK = "[ \\t\u00a0\u2007\u202f\u3000]"
+"""Blanks look alike on a terminal, also those at which no line is broken and the wide one."""
+
+_SEPARATOR = rf"(?:{_BLANK}*+(?P<sign>[:=\uff1a\uff1d]{{1,2}}){_BLANK}*+|{_BLANK}++)"
 _WRAPPED = r"(?:(?:(?:np|numpy|torch|jnp|mx|jax)\.)?(?:tensor|array|Array|float[0-9_]*|Decimal)\(|[\[(]){0,2}"
 """Numbers of array libraries print their type in front of them."""
 
@@ -29,10 +33,11 @@ _UNREADABLE = re.compile(r"[^\w\s]{1,3}[0-9.]")
 """A digit behind signs that no number begins with, such as `~0.5`."""
 
 _GOES_ON = re.compile(
+    r"(?![kKMGTB](?!\w)|[ \t][kKMGTB][ \t]*+$|'[0-9])"  # 950k and 1.2M have another scale each, and 1'234 is one number
     r"(?:%|[^\W\d_]{1,12}(?:/[^\W\d_]{1,12})?)?"  # a unit: 12ms, 91%, 30tok/s
     r"(?:$|[^\w\s.,:/%+-]|[.,:;](?![0-9])|\+/?-|[ \t]++(?!/[ \t]*[0-9]))"
 )
-"""What may follow a number without making it another one: 147,734 and 1_000 and 9/10 and 1.2.3 are not plain."""
+"""What may follow a number without making it another one: 147,734 and 1_000 and 9/10 and 1.2.3 and 5k are not plain."""
 
 _KEY = re.compile(
     rf"(?:METRIC[ \t]+)?[\"'`*]{{0,3}}([^\W\d][\w@/.+ -]{{0,60}}?){_MARKUP}[ \t]{{0,40}}+[:=][ \t]*+{_NUMBER}(?!\w)"
@@ -58,6 +63,7 @@ class Value:
 
 def find_values(line: str, name: str) -> Iterator[Value]:
     """Every value that this line prints behind the name. Words behind it are news and no value."""
+    line = line if line.isascii() else unicodedata.normalize("NFC", line)
     for match in _pattern(name).finditer(line):
         if value := _value_at(line, match.end(), signed=match["sign"] is not None):
             yield value
@@ -84,7 +90,8 @@ def read_number(text: str) -> float | None:
 
 @lru_cache(maxsize=8)
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(f"{_BEFORE}{re.escape(name)}{_MARKUP}{_SEPARATOR}")
+    words = (re.escape(word) for word in unicodedata.normalize("NFC", name).split(" ") if word)
+    return re.compile(f"{_BEFORE}{f'{_BLANK}++'.join(words)}{_MARKUP}{_SEPARATOR}")
 
 
 def _value_at(line: str, place: int, *, signed: bool) -> Value | None:

@@ -101,13 +101,44 @@ def test_what_is_plain_is_read(line: str) -> None:
     assert read(f"score: 7\n{line}\n", "score").value == 0.5
 
 
-@pytest.mark.parametrize("value", ["147,734", "1_000", "9/10", "9 / 10", "1.2.3", "0x1F", "2026-01-01", "~0.5", "None"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("147,734", "1_000", "9/10", "9 / 10", "1.2.3", "0x1F", "2026-01-01", "~0.5", "None"),
+        *("1'234", "950k", "1.2M", "1.2 M", "3B"),
+    ],
+)
 def test_what_is_not_one_plain_number_is_no_score_and_is_shown(value: str) -> None:
     score = read(f"score: 7\nscore: {value}\n", "score")
 
     assert score.value is None
     assert score.fault.startswith(f"printed 'score: {value}' last, which is no score: ")
     assert score.fault.endswith("is not one plain number")
+
+
+@pytest.mark.parametrize("value", ["0.5 k=3", "0.5 MB", "0.5ms", "0.5%", "0.5 Mean", "0.5 kept"])
+def test_words_and_units_behind_a_number_change_nothing(value: str) -> None:
+    assert read(f"score: {value}\n", "score").value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        pytest.param("val loss", "val   loss: 0.5", id="a column of blanks"),
+        pytest.param("val loss", "val\u00a0loss\u00a0: \u202f0.5", id="blanks at which no line is broken"),
+        pytest.param("gr\u00f6\u00dfe", "gro\u0308\u00dfe: 0.5", id="an accent of its own in the log"),
+        pytest.param("gro\u0308\u00dfe", "gr\u00f6\u00dfe: 0.5", id="an accent of its own in the settings"),
+        pytest.param("\u635f\u5931", "\u635f\u5931\uff1a0.5", id="a wide colon"),
+    ],
+)
+def test_what_reads_alike_is_alike(name: str, line: str) -> None:
+    assert read(f"{line}\n", name).value == 0.5
+
+
+def test_name_in_other_capitals_is_no_score_and_is_told() -> None:
+    assert read("Val_Loss: 0.5\n", "val_loss").fault == (
+        "printed no val_loss: found 'Val_Loss: 0.5', and capitals count: set task.metric to Val_Loss"
+    )
 
 
 @pytest.mark.parametrize("name", ["ndcg@10", "eval/loss", "f1-macro", "val loss", "CYCLES", "P(y|x)", "R²", "a=b", "*"])
@@ -156,7 +187,7 @@ def test_metric_of_ones_own_may_be_zero_negative_or_large(value: float) -> None:
         ("avg_score: 0.5\n---\ndone\n", "found 'avg_score: 0.5', but not after the last line ---"),
         (
             "Avg_Score: 0.5\n",
-            "found 'Avg_Score: 0.5', but not in a form such as 'avg_score: 0.5' (else set task.metric",
+            "found 'Avg_Score: 0.5', and capitals count: set task.metric to Avg_Score",
         ),
         ("avg_score | 0.5 |\n", "found 'avg_score | 0.5 |', but not in a form such as 'avg_score: 0.5' (else set"),
         ("loss: 3\nbest score = 2\n", "there are numbers behind loss, best score; set task.metric to the one that is"),
