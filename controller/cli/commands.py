@@ -56,6 +56,7 @@ from controller.reports.terminal import experiment_blocks, experiments_table, yi
 from controller.settings import home_of_campaigns
 from controller.settings.complaints import in_plain_words
 from controller.text.safe_text import one_line, safe_text, visible_code
+from controller.text.shell_words import shell_word
 
 app = typer.Typer(
     add_completion=False,
@@ -192,8 +193,8 @@ def status(
         out.print(yields_table(facts.proposers, "proposed by"))
     for remark in lab.waiting_remarks(settings.tag):
         out.print(f"you said and nobody has read yet: {one_line(remark.text)}", markup=False)
-    further = f"pid {activity.pid}" if activity.alive else f"go on with: autoresearch run {folder.path}"
-    out.print(f"lab {folder.lab} · {further}", markup=False)
+    further = f"pid {activity.pid}" if activity.alive else f"go on with: {folder.run_command}"
+    out.print(f"lab {shell_word(folder.lab)} · {further}", markup=False)
 
 
 @app.command()
@@ -281,7 +282,7 @@ def tell(wanted: WordsArgument, campaign: CampaignOption = None, lab_path: LabOp
     elif read_activity(folder, settings.tag).alive:
         out.print("told: the next proposals follow it", markup=False)
     else:
-        out.print(f"told: read when the campaign goes on, with autoresearch run {folder.path}", markup=False)
+        out.print(f"told: read when the campaign goes on, with {folder.run_command}", markup=False)
 
 
 @app.command()

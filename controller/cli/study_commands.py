@@ -280,7 +280,7 @@ def _open(
     named = name_once(named, flagged)
     folder = CampaignFolder(find(named, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
     if folder.known_settings is None:
-        raise SettingsError(f"{folder.path} is no campaign: start one with `autoresearch run {folder.path}`")
+        raise SettingsError(f"{folder.path} is no campaign: start one with `{folder.run_command}`")
     return folder, choose_settings(folder, None, overrides, executor=executor, sandbox=sandbox)
 
 

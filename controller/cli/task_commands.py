@@ -12,6 +12,7 @@ from controller.folder import CampaignFolder, find
 from controller.folder.new_task import TaskKind, write_task
 from controller.settings import home_of_campaigns
 from controller.text.safe_text import safe_text
+from controller.text.shell_words import shell_word
 
 
 def new(
@@ -20,7 +21,7 @@ def new(
 ) -> None:
     """Write a small task that runs as it is: settings, brief, program, examiner, data. Change it into your own."""
     files = write_task(folder, kind)
-    campaign, settings = folder / "campaign", folder / "settings.yaml"
+    campaign, settings = shell_word(folder / "campaign"), shell_word(folder / "settings.yaml")
     out.print(f"{folder}: {', '.join(files)}", markup=False)
     out.print(f"next  autoresearch doctor {campaign} --settings {settings}", markup=False)
     out.print(f"      autoresearch run {campaign} --settings {settings}", markup=False)

@@ -18,6 +18,7 @@ from controller.folder.task_folder import expand_globs, task_folder
 from controller.settings import Settings
 from controller.settings.defaults import Device
 from controller.settings.file import dump_settings, load_settings
+from controller.text.shell_words import shell_word
 
 SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 """Emptied at a restart, or by systemd-tmpfiles of what is older than ten days (/tmp) or thirty (/var/tmp)."""
@@ -54,6 +55,12 @@ class CampaignFolder:
     def work(self) -> Path:
         """The folder in which tries run."""
         return self.path / "work"
+
+    @property
+    def run_command(self) -> str:
+        """The command that goes on with this campaign, to copy into a shell."""
+        lab = f" --lab {shell_word(self.lab_override)}" if self.lab_override else ""
+        return f"autoresearch run {shell_word(self.path)}{lab}"
 
     @property
     def known_settings(self) -> Path | None:

@@ -16,6 +16,7 @@ from controller.reports import text
 from controller.reports.report import write_closing_report
 from controller.settings import Settings
 from controller.studies.study import StudyRecord
+from controller.text.shell_words import shell_word
 
 
 def print_results(
@@ -57,6 +58,6 @@ def write_and_name_report(
         studies=studies,
         say=lambda line: err.print(line, markup=False),
     )
-    chart = f"chart {page} · " if page else ""
-    further = "a larger budget goes on from here" if stays else f"go on with: autoresearch run {folder.path}"
-    out.print(f"{chart}lab {folder.lab} · {further}", markup=False)
+    chart = f"chart {shell_word(page)} · " if page else ""
+    further = "a larger budget goes on from here" if stays else f"go on with: {folder.run_command}"
+    out.print(f"{chart}lab {shell_word(folder.lab)} · {further}", markup=False)
