@@ -51,7 +51,7 @@ def build_request(
         max_lines=task.line_limit,
         minimize=task.direction == "minimize",
         sigma=state.sigma if state else None,
-        incumbent_level=state.level if state else None,
+        incumbent_level=state.told_level if state else None,
         refused=refused,
         pending=tuple(e.title for e in campaign_state.open.values() if e.number != BASELINE),
         smoke=smoke,

@@ -81,10 +81,10 @@ def failure_of(
                 else _exited(ending, text=text, task=task, train_seconds=train_seconds, walls=walls)
             )
         case EndedBy.DEADLINE:
-            printed = printed_score(text, ScoreRule.of(task)) if ending.phase is PhaseName.TRAIN else ""
             reason = overdue(ending.phase, seconds=ending.seconds, whose=ending.detail)
-            had = f", though it had printed {printed}" if printed else ""
-            return Result(outcome=Outcome.TIMED_OUT, reason=reason + had)
+            if ending.phase is PhaseName.TRAIN:
+                reason += _left_by_overdue(without_file(text), task, walls)
+            return Result(outcome=Outcome.TIMED_OUT, reason=reason)
         case EndedBy.MEMORY:
             return _crashed(memory_ran_out(ending.phase, walls.memory))
         case EndedBy.DISK:
@@ -174,6 +174,19 @@ def _exited(ending: PhaseEnding, *, text: str, task: TaskSettings, train_seconds
     return _crashed(
         _told(code, how, words=words, printed=printed_score(text, ScoreRule.of(task)), wall=wall, walls=walls)
     )
+
+
+def _left_by_overdue(text: str, task: TaskSettings, walls: Walls) -> str:
+    """The score that a training had printed before its deadline, or the error after which it did not end; or nothing.
+
+    A program whose main thread fails goes on as long as its other threads or workers do.
+    """
+    if printed := printed_score(text, ScoreRule.of(task)):
+        return f", though it had printed {printed}"
+    words, wall = _words(text, task.metric, code=0)
+    if not tells_failure(words, text, task.metric):
+        return ""
+    return "; ".join(filter(None, (f", after it had printed '{words}'", remedy(wall, walls) if wall else "")))
 
 
 def _words(text: str, metric: str, *, code: int) -> tuple[str, Wall | None]:

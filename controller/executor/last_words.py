@@ -29,6 +29,10 @@ STARTING = " [while starting a program]"
 _STARTS = re.compile(r"_execute_child|_fork_exec|os\.fork\(|posix_spawn|start_new_thread")
 _CHAIN = ("During handling of the above exception", "The above exception was the direct cause")
 _TRACEBACK = "Traceback (most recent call last)"
+_GROUP = "Exception Group Traceback (most recent call last):"
+_GROUP_EDGE = re.compile(r"^ *(?:\+-?)?(?:\+-+(?: \S+ )?-*$|[|+] )")
+"""The lines that Python draws around the exceptions of a group, up to the text of each."""
+
 _RANK = re.compile(r"^\[rank\d+\]: ?")
 """torchrun writes the rank in front of each line."""
 
@@ -62,7 +66,7 @@ def last_words(text: str, metric: str = "") -> str:
 
     text: a log that is safe to read. metric: the name of the score, whose lines are no words.
     """
-    lines = [_RANK.sub("", line) for line in lines_after_score(text, metric)]
+    lines = _own_lines(text, metric)
     return one_line(_exception(lines) or _panic(lines) or _last_line(lines[-_REACH:], metric), WORDS)
 
 
@@ -73,6 +77,15 @@ def lines_after_score(text: str, metric: str) -> list[str]:
     told = [line if line.lstrip(_OPENING).startswith(metric) else "" for line in lines]
     printed = last_score_line(told, metric) if metric else None
     return lines if printed is None else lines[printed + 1 :]
+
+
+def _own_lines(text: str, metric: str) -> list[str]:
+    """The lines behind the last score as the program wrote them, without what a launcher or a group draws before."""
+    lines = [_RANK.sub("", line) for line in lines_after_score(text, metric)]
+    if not any(_GROUP in line for line in lines):
+        return lines
+    bare = (_GROUP_EDGE.sub("", line) for line in lines)
+    return [line.replace(_GROUP, _TRACEBACK) for line in bare if line]
 
 
 def _exception(lines: Sequence[str]) -> str:
@@ -114,7 +127,7 @@ def _last_line(lines: Sequence[str], metric: str) -> str:
 
 def tells_failure(words: str, text: str, metric: str = "") -> bool:
     """True if last words say themselves what failed: then no line around them says it better."""
-    return bool(_exception(lines_after_score(text, metric)) or _FAILURE.search(words))
+    return bool(_exception(_own_lines(text, metric)) or _FAILURE.search(words))
 
 
 def evidence(text: str, metric: str = "") -> list[str]:
@@ -123,7 +136,7 @@ def evidence(text: str, metric: str = "") -> list[str]:
     Of Python's tracebacks these are the exceptions of the last chain alone: a warning that somebody printed before is
     no cause. Other languages spread an error over the last lines.
     """
-    lines = [_RANK.sub("", line) for line in lines_after_score(text, metric)]
+    lines = _own_lines(text, metric)
     words = _exception(lines)
     if words:
         start = max(i for i, line in enumerate(lines) if line.startswith(_TRACEBACK))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
-from math import fsum, sqrt
+from math import ceil, fsum, log10, sqrt
 from statistics import fmean
 from typing import Protocol
 
@@ -155,6 +155,11 @@ class State:
     def level_error(self) -> float:
         """Standard error of the level in the metric's unit."""
         return self.sigma * sqrt(self.level_variance)
+
+    @property
+    def told_level(self) -> float:
+        """The level without digits as small as the least sigma that is believed: they are left over from arithmetic."""
+        return round(self.level, -ceil(log10(self.floor))) + 0.0  # zero has no sign
 
     def in_sigmas(self, difference: float) -> float:
         """Convert a difference of scores to sigmas of one attempt."""

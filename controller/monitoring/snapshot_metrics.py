@@ -99,7 +99,7 @@ def _scores(snapshot: Snapshot) -> Iterable[Metric]:
     """Nothing before the first score: a gauge at 0 would read as a perfect one."""
     state, labels = snapshot.state, {"campaign": snapshot.settings.tag, "metric": snapshot.settings.task.metric}
     values = {
-        "incumbent_score": ("Estimated score of the incumbent.", state.level if state else None),
+        "incumbent_score": ("Estimated score of the incumbent.", state.told_level if state else None),
         "incumbent_score_error": ("Standard error of the incumbent's score.", state.level_error if state else None),
         "score_sigma": ("Standard deviation of one run.", state.sigma if state else None),
         "baseline_score": ("Mean score of the unchanged code.", snapshot.baseline),

@@ -61,7 +61,7 @@ def _has_enough(view: View, task: TaskSettings, budget: BudgetSettings) -> str:
     """One sentence that says why no further proposal is wanted: target or plateau; empty if they are wanted."""
     state = view.state
     if state is not None and budget.target is not None:
-        short = budget.target - state.level if task.direction == "maximize" else state.level - budget.target
+        short = budget.target - state.told_level if task.direction == "maximize" else state.told_level - budget.target
         if short <= 0:
             return f"{task.metric} has reached {budget.target:g} (budget.target)"
     if budget.plateau is not None and view.without_keep >= budget.plateau:

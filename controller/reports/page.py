@@ -116,7 +116,7 @@ def _yields(totals: Sequence[StrategyTotals], title: str) -> str:
         return ""
     rows = ""
     for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept else ""
+        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
         rows += f"<tr><th scope=row>{escape(each.strategy)}</th><td>{each.proposed}</td><td>{each.kept}</td>"
         rows += f"<td>{gained}</td><td>${each.dollars:.2f}</td></tr>"
     return f"<table><thead><tr><th scope=col>{title}</th>{TITLES}</tr></thead><tbody>{rows}</tbody></table>"

@@ -206,7 +206,7 @@ def summarise(snapshot: Snapshot, *, now: float) -> Summary:
         experiments=snapshot.proposed,
         verdicts={verdict.value: verdicts.get(verdict, 0) for verdict in Verdict},
         baseline=snapshot.baseline,
-        level=state.level if state else None,
+        level=state.told_level if state else None,
         level_error=state.level_error if state and not state.is_exact else None,
         sigma=state.noise if state else None,
         is_exact=bool(state and state.is_exact and state.freedom),

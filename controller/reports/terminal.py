@@ -285,6 +285,6 @@ def yields_table(totals: Sequence[StrategyTotals], title: str = "strategy") -> T
     for name in ("proposed", "kept", "gain kept", "cost"):
         result.add_column(name, justify="right", no_wrap=True)
     for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept else ""
+        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
         result.add_row(Text(each.strategy), str(each.proposed), str(each.kept), gained, f"${each.dollars:.2f}")
     return result

@@ -209,11 +209,11 @@ def witness_line(witness: Witness) -> str:
 def best_line(incumbent: Experiment, baseline: Experiment, state: State, metric: str) -> str:
     """The incumbent's level beside the baseline's; says that this is no claim."""
     if incumbent.number == BASELINE:
-        return f"best  the baseline, {score_text(state.level, state.noise)}: nothing was kept"
+        return f"best  the baseline, {score_text(state.told_level, state.noise)}: nothing was kept"
     kept_as = incumbent.judgement.kept_as[:7] if incumbent.judgement else ""
     error = None if state.is_exact else state.level_error
     return (
-        f"best  {kept_as}  {metric} {score_with_error(state.level, error, state.noise)}  "
+        f"best  {kept_as}  {metric} {score_with_error(state.told_level, error, state.noise)}  "
         f"(baseline {_mean_text(baseline, state.noise)}; "
         "estimated, not claimed: a claim needs runs of its own)"
     )

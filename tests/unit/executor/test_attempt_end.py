@@ -294,6 +294,55 @@ def test_deadline_tells_a_score_that_was_printed_before() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("step 1\nstep 2\n", ""),
+        (
+            traceback("RuntimeError: can't start new thread"),
+            ", after it had printed 'can't start new thread'; " + WALLS.processes,
+        ),
+        (traceback("ValueError: no batch left"), ", after it had printed 'no batch left'"),
+    ],
+)
+def test_deadline_tells_the_error_after_which_a_program_did_not_end(log: str, told: str) -> None:
+    late = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.DEADLINE, seconds=10.0)
+
+    result = attempt_end.failure_of(late, text=log, task=settings().task, train_seconds=5, walls=WALLS)
+
+    assert result is not None
+    assert result.reason == f"train was still running after 10 s and was killed at its deadline{told}"
+
+
+GROUP = """\
+  + Exception Group Traceback (most recent call last):
+  |   File "train.py", line 9, in <module>
+  | ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+"""
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        pytest.param(
+            "    | Traceback (most recent call last):\n"
+            '    |   File "train.py", line 3, in f\n'
+            "    | OSError: [Errno 30] Read-only file system: '/x'\n",
+            "OSError: [Errno 30] Read-only file system: '/x'",
+            id="exceptions that were raised",
+        ),
+        pytest.param(
+            "    | ValueError: a\n    +---------------- 2 ----------------\n    | KeyError: 'b'\n",
+            "ExceptionGroup: unhandled errors in a TaskGroup (2 sub-exceptions)",
+            id="exceptions that never were",
+        ),
+    ],
+)
+def test_last_words_of_a_group_of_exceptions_are_not_its_frame(rest: str, words: str) -> None:
+    assert last_words(f"begin\n{GROUP}{rest}    +------------------------------------\n") == words
+
+
 def test_supervisors_codes_mean_something_in_an_exam_alone() -> None:
     empty = "supervise: the artifact is empty: train.py saved nothing to AUTORESEARCH_ARTIFACT"
     handled = traceback("KeyError: 'caught'")

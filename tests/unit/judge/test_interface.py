@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from controller.domain import LARGEST_SCORE, Verdict
 from controller.errors import TaskError
 from controller.judge import Candidate, Decision, Judge, State
+from controller.text.figures import score_text
 from tests.support.judges import judge_of
 
 POLICIES = ("ledger", "gauss", "confirm", "greedy")
@@ -223,6 +224,27 @@ def test_identical_baseline_runs_are_no_division_by_zero(policy: str) -> None:
     assert decide(0.0, -1) is Decision.KEEP
     assert decide(0.0, 0) is Decision.DISCARD
     assert decide(0.0, 1) is Decision.DISCARD
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("score", [1.0, 0.625, 147734.0, 1e-12, 1e12, -3.0, 0.0, 1e100])
+def test_level_of_equal_runs_is_told_as_what_they_scored(policy: str, score: float) -> None:
+    judge = judge_of(policy)
+    state = judge.begin([score] * 3)
+
+    for _ in range(5):
+        state = judge.conclude(state, Candidate(scores=(score,), line_change=0), Verdict.DISCARD)
+
+    assert state.told_level == pytest.approx(score, rel=1e-12)
+    assert score_text(state.told_level) == score_text(score)
+
+
+@given(policy=policies, history=histories)
+@settings(deadline=None)
+def test_told_level_differs_by_a_few_of_the_least_sigma_at_most(policy: str, history: History) -> None:
+    state = after(judge_of(policy), history)
+
+    assert abs(state.told_level - state.level) <= 5.01 * state.floor
 
 
 @pytest.mark.parametrize("policy", POLICIES)
