@@ -71,6 +71,19 @@ def portability_planner(places: Sequence[portability.Place], *, seeds: int | Non
     return make_plan
 
 
+def require_different_places(folder: CampaignFolder, places: Sequence[portability.Place]) -> None:
+    """Raises SettingsError where two places have the same settings and the same data: there is nothing to compare."""
+    seen: dict[tuple[tuple[str, ...], bool, str], str] = {}
+    for place in places:
+        own = (folder.path / f"data-{place.name}").exists()
+        other = seen.setdefault((place.overrides, own, place.name if own else ""), place.name)
+        if other != place.name:
+            raise SettingsError(
+                f"places {other} and {place.name} have the same settings and the same data, so that they are one: give "
+                f"each what differs there, as in --place '{place.name}:executor.limits.cpus=1'"
+            )
+
+
 def require_places(folder: CampaignFolder, settings: Settings, pools: Sequence[str], presets: Sequence[str]) -> None:
     """Refuse places that would be one and the same: their names alone would differ. Raises SettingsError."""
     if settings.executor.kind != "local":

@@ -198,7 +198,7 @@ def portability(
     as_json: JsonOption = False,
 ) -> None:
     """Compare head and baseline on each node pool, preset or other place: does the gain hold there?"""
-    from controller.cli.studies import portability_planner, require_places
+    from controller.cli.studies import portability_planner, require_different_places, require_places
     from controller.run.study import run_study
     from controller.studies.facts import portability_facts
     from controller.studies.portability import Place, read_place
@@ -215,6 +215,7 @@ def portability(
         )
     folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
     require_places(folder, settings, pools or [], presets or [])
+    require_different_places(folder, named_places)
 
     def at_place(text: str) -> tuple[CampaignFolder, Settings]:
         place = read_place(text)
@@ -291,6 +292,10 @@ def _split_sides(wanted: list[str]) -> tuple[Path | None, tuple[str, str] | None
             return None, None
         case [folder]:
             return Path(folder), None
+        case [one, _] if Path(one).is_dir():
+            raise SettingsError(
+                f"{one} and one program are named: a claim compares two, as in `autoresearch claim DIR 7 3`"
+            )
         case [one, other]:
             return None, (one, other)
         case [folder, one, other]:

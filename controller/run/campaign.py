@@ -43,7 +43,7 @@ from controller.run.wiring import (
     warnings_of_place,
 )
 from controller.settings import Settings
-from controller.settings.file import changed_training, refuse_other_preset
+from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
@@ -76,6 +76,8 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
     with lab.lock(now=since, patience=patience):
         begun = (lab.attachment(settings.tag, "campaign.yaml") or b"").decode()
         refuse_other_preset(begun, settings)
+        if begun and any(experiment.scores for experiment in lab.experiments(settings.tag)):
+            refuse_other_score(begun, settings)
         device = training_device(settings)
         out.print(f"\n{text.headline(settings)}", markup=False)
         out.print(text.budget_line(settings, device), markup=False)

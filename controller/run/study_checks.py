@@ -14,7 +14,7 @@ from controller.lab import Lab
 from controller.run.checks import check_data
 from controller.run.wiring import check_executor
 from controller.settings import Settings
-from controller.settings.file import changed_training, refuse_other_preset
+from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
 from controller.studies.bill import Charged
 from controller.studies.study import Study
 
@@ -26,6 +26,7 @@ def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experim
         raise LabError(f"campaign {settings.tag} has no measured baseline yet: run it first with `autoresearch run`")
     begun = (lab.attachment(settings.tag, "campaign.yaml") or b"").decode()
     refuse_other_preset(begun, settings)
+    refuse_other_score(begun, settings)
     for warning in changed_training(begun, settings):
         err.print(f"  warning  {warning}", markup=False)
     return experiments

@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from controller.errors import SettingsError
-from controller.settings import Settings
+from controller.settings import Settings, TaskSettings
 from controller.settings.complaints import explain
 from controller.settings.defaults import LIMITS, Device, preset_among, with_defaults
 from controller.settings.section import without_empty_groups
@@ -94,15 +94,42 @@ def refuse_other_preset(begun: str, settings: Settings) -> None:
         )
 
 
+def refuse_other_score(begun: str, settings: Settings) -> None:
+    """Refuse to go on with a lab whose scores are of another metric, or are better the other way. Raises SettingsError.
+
+    begun: the settings that the campaign's first score was measured with; empty where there is none.
+    """
+    task = _group(_parsed(begun), "task")
+    for name in ("metric", "direction", "score"):
+        then, now = task.get(name, TaskSettings.model_fields[name].default), getattr(settings.task, name)
+        if begun and then != now:
+            raise SettingsError(
+                f"campaign {settings.tag} began with task.{name} {then}, and its settings now say {now}: scores of the "
+                f"two cannot be compared; go back to {then}, or begin another with --set tag=..."
+            )
+
+
 def changed_training(begun: str, settings: Settings) -> list[str]:
-    """A sentence where trainings are given another time than the ones that the campaign began with."""
+    """A sentence for everything by which trainings or their scores differ from those that the campaign began with."""
+    task = _group(_parsed(begun), "task")
+    changed = [
+        f"campaign {settings.tag} began with another task.{name}, and goes on with this one: if it changes what a "
+        "score means, choose another tag"
+        for name in ("command", "score_line", "score_file", "examiner")
+        if begun and _plain(task.get(name, TaskSettings.model_fields[name].default)) != getattr(settings.task, name)
+    ]
     then, now = _group(_parsed(begun), "budget").get("train_seconds"), settings.budget.train_seconds
     if then is None or float(then) == now:
-        return []
+        return changed
     return [
+        *changed,
         f"campaign {settings.tag} began with {float(then):g} s a run, and goes on with {now:g} s: scores of the two "
-        f"cannot be compared; go back to budget.train_seconds={float(then):g}, or choose another tag"
+        f"cannot be compared; go back to budget.train_seconds={float(then):g}, or choose another tag",
     ]
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

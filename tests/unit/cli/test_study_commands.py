@@ -58,6 +58,13 @@ def refusal(*arguments: str) -> AutoresearchError:
             ["portability", "DEMO", "--preset", "cpu", "--preset", "gpu"], SettingsError, "has no data", id="no data"
         ),
         pytest.param(["portability", "DEMO", "--place", "a100"], SettingsError, "at least two", id="one plain place"),
+        pytest.param(
+            ["portability", "DEMO", "--place", "a", "--place", "b"],
+            SettingsError,
+            "so that they are one",
+            id="twice one",
+        ),
+        pytest.param(["claim", "DEMO", "head"], SettingsError, "a claim compares two", id="one program"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_before_anything_is_written(

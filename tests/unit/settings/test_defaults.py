@@ -16,7 +16,13 @@ from controller.folder import CampaignFolder, check_preset
 from controller.reports.text import budget_line
 from controller.settings import Device, Settings
 from controller.settings.defaults import LIMITS, cluster_device, preset_among, with_defaults
-from controller.settings.file import changed_training, dump_settings, load_settings, refuse_other_preset
+from controller.settings.file import (
+    changed_training,
+    dump_settings,
+    load_settings,
+    refuse_other_preset,
+    refuse_other_score,
+)
 
 DEVICES = st.sampled_from(list(Device))
 
@@ -173,6 +179,28 @@ def test_lab_that_began_with_another_preset_is_refused_and_another_time_is_told(
     assert changed_training(began, load()) == []
     [told] = changed_training(began, load(here=Device.GPU))
     assert "began with 20 s a run, and goes on with 300 s" in told
+
+
+def test_lab_whose_scores_are_of_another_metric_is_refused_with_a_way_back() -> None:
+    began = dump_settings(load("task={score: log, metric: loss}"))
+
+    with pytest.raises(SettingsError, match=r"began with task.metric loss, .* now say accuracy: .* go back to loss"):
+        refuse_other_score(began, load("task={score: log, metric: accuracy}"))
+    with pytest.raises(SettingsError, match=r"began with task\.direction minimize, and its settings now say maximize"):
+        refuse_other_score(began, load("task={score: log, metric: loss, direction: maximize}"))
+    with pytest.raises(SettingsError, match=r"began with task\.score log, and its settings now say exam"):
+        refuse_other_score(began, load("task={metric: loss}"))
+    refuse_other_score(began, load("task={score: log, metric: loss, most: 3}"))
+    refuse_other_score("", load("task={metric: accuracy}"))
+    refuse_other_score("tag: demo\n", load())
+
+
+def test_another_command_or_place_of_the_score_is_told() -> None:
+    began = dump_settings(load("task={score: log, metric: loss, command: [python, a.py]}"))
+
+    assert changed_training(began, load("task={score: log, metric: loss, command: python a.py}")) == []
+    [told] = changed_training(began, load("task={score: log, metric: loss, command: python b.py}"))
+    assert "began with another task.command, and goes on with this one" in told
 
 
 # -- what it will cost ------------------------------------------------------------------------------------------------
