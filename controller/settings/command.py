@@ -25,7 +25,8 @@ class CommandSettings(Section):
     """Name under which its experiments are recorded; empty: the name of its file."""
 
     seconds: float = Field(900, ge=1, le=86_400)
-    """Seconds after which it is killed, and the proposal is given up."""
+    """Seconds after which it is killed, and the proposal is given up; those for which it is frozen beside an exam do
+    not count."""
 
     memory_gb: Positive = 4.0
     """Main memory that it may use, in GiB."""

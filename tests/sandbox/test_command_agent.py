@@ -122,7 +122,8 @@ def test_nothing_of_a_session_stays_and_other_files_are_not_taken(tmp_path: Path
 
     assert isinstance(answer, Proposal)
     assert set(answer.files) == {"train.py"}
-    assert {path.name for path in (tmp_path / "campaign/sessions").iterdir()} <= {"etc", "filters", "frozen", "trash"}
+    kept = {"etc", "filters", "frozen", "trash", "cgroups.json"}
+    assert {path.name for path in (tmp_path / "campaign/sessions").iterdir()} <= kept
     assert not warned
 
 

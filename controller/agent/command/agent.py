@@ -185,5 +185,11 @@ def _name_model(calls: tuple[CallRecord, ...]) -> str:
 
 def _write_transcript(notes: list[dict[str, object]], end: SessionEnd) -> str:
     """The calls, and the end of what the program printed, as JSON lines."""
-    last = {"cause": end.cause.value, "code": end.code, "seconds": round(end.seconds, 3), "output": end.output}
+    last = {
+        "cause": end.cause.value,
+        "code": end.code,
+        "seconds": round(end.seconds, 3),
+        "still_seconds": round(end.still_seconds, 3),
+        "output": end.output,
+    }
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in (*notes, last))
