@@ -49,7 +49,8 @@ class CommandSettings(Section):
     """Models that it may ask; empty: every model whose price is known."""
 
     dollars: Positive = 3.0
-    """Most dollars that the model's calls for one proposal may cost; a call that may not fit is answered with 402."""
+    """Most dollars that the model's calls for one proposal may cost. A call that might cost more than is left gets
+    fewer output tokens, or the answer 402."""
 
     calls: int = Field(200, ge=1, le=10_000)
     """Most calls of a model for one proposal."""

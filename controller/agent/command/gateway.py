@@ -19,7 +19,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from controller.agent.command.connections import Connections
-from controller.agent.command.meter import Meter, OpenCall
+from controller.agent.command.meter import Meter, OpenCall, Unpaid
 from controller.agent.command.outlet import Outlet
 from controller.agent.command.reading import Reading
 from controller.agent.command.surfaces import (
@@ -38,8 +38,6 @@ from controller.errors import AutoresearchError, SettingsError
 SETTLE_SECONDS = 0.8
 """Longest wait for calls under way to be booked, once they were hung up on. One that is still looking for the vendor
 cannot be hung up on: it stays booked at its most until it gives up by itself."""
-
-SPENT = "the money for this proposal is used up: finish with what there is"
 
 CROWDED = "too many large requests at a time: wait for the answers"
 
@@ -166,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
             call = read_call(surface, body)
             gateway.require_model(call)
             with self.server.call(), gateway.meter.open_call(call, give_up=lambda: gateway.closing) as opened:
-                if opened is None:
-                    return self._refuse(402, SPENT)
+                if isinstance(opened, Unpaid):
+                    return self._refuse(402, opened.reason)
                 return self._pass_on(opened)
         except Unacceptable as error:
             return self._refuse(400, str(error))
