@@ -155,6 +155,26 @@ def test_calls_are_passed_on_with_the_real_key_and_booked_before_and_after(tmp_p
     assert len(standin.answered) == 1
 
 
+@pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
+@pytest.mark.parametrize("header", ["x-api-key", "authorization"])
+def test_key_is_put_where_the_version_of_the_api_wants_it(tmp_path: Path, version: str, header: str) -> None:
+    asks = f"""
+        import json, os, urllib.request
+        key = os.environ["ANTHROPIC_API_KEY"]
+        body = {{"model": "claude-opus-5-5", "max_tokens": 50, "messages": [{{"role": "user", "content": "hello"}}]}}
+        urllib.request.urlopen(urllib.request.Request(
+            os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages?beta=true", json.dumps(body).encode(),
+            {{"content-type": "application/json", "anthropic-version": "{version}",
+              "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14",
+              "{header}": key if "{header}" == "x-api-key" else "Bearer " + key}}))
+    """
+    with StandIn(lambda _: say("wider")) as standin:
+        answer = command_agent(tmp_path, asks, PROPOSES, standin=standin).propose(REQUEST)
+
+    assert isinstance(answer, Proposal), answer
+    assert len(standin.answered) == 1
+
+
 def test_money_that_is_used_up_is_answered_with_402_in_mid_session_and_what_was_done_counts(tmp_path: Path) -> None:
     booked: list[CallRecord] = []
     until_it_is_spent = """

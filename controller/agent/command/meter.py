@@ -24,6 +24,10 @@ from controller.ports import ProposalRequest
 USUAL_OUTPUT_TOKENS = 8_000
 """Output tokens for which a call waits while other calls may give money back: a program's turns are many and short."""
 
+ROOMY_OUTPUT_TOKENS = 16_000
+"""Output tokens that a call may have although they take more than half of what is left. Programs ask for a hundred
+thousand and use some hundred, and a call beside this one is to find something left."""
+
 FEWEST_OUTPUT_TOKENS = 1_000
 """Output tokens with which a call is still made when nobody gives anything back: enough to finish a thought."""
 
@@ -130,7 +134,9 @@ class Meter:
         fewest = min(call.most_output, max(FEWEST_OUTPUT_TOKENS, call.least_output))
         for output in dict.fromkeys((usual, fewest)):
             least, most = self._price_dearest(call, tokens, output), self._price_dearest(call, tokens, call.most_output)
-            with self._reserve(self._shares, least, most, give_up) as reservations:
+            roomy = self._price_dearest(call, tokens, max(output, min(call.most_output, ROOMY_OUTPUT_TOKENS)))
+            wanted = min(most, max(roomy, self._left / 2))
+            with self._reserve(self._shares, least, wanted, give_up) as reservations:
                 if reservations:
                     granted = min(reservation.granted for reservation in reservations)
                     if most > least:
@@ -138,11 +144,15 @@ class Meter:
                     yield self._begin(call, reservations, granted=granted, most=(tokens, output))
                     return
         self.short_of_money = True
-        left = max(0.0, min(share.left for share in self._shares))
         yield Unpaid(
             f"the money for this proposal is used up: this call may cost ${least:.4f} even with {output} tokens of "
-            f"output, and ${left:.4f} is left; finish with what there is"
+            f"output, and ${self._left:.4f} is left; finish with what there is"
         )
+
+    @property
+    def _left(self) -> float:
+        """Dollars that are left for calls now, of the proposal or of the campaign."""
+        return max(0.0, min(share.left for share in self._shares))
 
     def _begin(
         self, call: Call, reservations: tuple[Reservation, ...], *, granted: float, most: tuple[int, int]

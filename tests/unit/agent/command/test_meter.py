@@ -31,9 +31,9 @@ REPLIES = st.lists(
 )
 
 
-def asked(characters: int, *, text: str = "x") -> Call:
+def asked(characters: int, *, text: str = "x", most: int = 30_000) -> Call:
     message = {"role": "user", "content": text * characters}
-    body = {"model": MODEL, "max_tokens": 30_000, "messages": [message], "stream": True}
+    body = {"model": MODEL, "max_tokens": most, "messages": [message], "stream": True}
     return read_call(MESSAGES, json.dumps(body).encode())
 
 
@@ -174,3 +174,12 @@ def test_refusal_that_is_not_billed_teaches_nothing() -> None:
                 assert isinstance(opened, OpenCall)
                 assert opened.most_input == opened.call.size
                 answer(opened, read=0, written=0)
+
+
+def test_call_that_asks_for_all_leaves_room_for_one_beside_it() -> None:
+    with open_meter([], 3.0) as meter, meter.open_call(asked(100, most=100_000), give_up=lambda: False) as first:
+        assert isinstance(first, OpenCall)
+        assert first.most_output > 30_000
+        with meter.open_call(asked(100, most=100_000), give_up=lambda: True) as second:
+            assert isinstance(second, OpenCall)
+            assert second.most_output >= 16_000
