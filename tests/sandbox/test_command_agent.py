@@ -312,7 +312,7 @@ def test_hostile_program_gets_nothing_ends_in_time_and_is_booked(
             f"STANDIN, REVERSED = {standin.url.rpartition(':')[2]}, {[KEY[::-1], secret[::-1]]}\nMARK = {daemon!r}\n"
         )
         agent = command_agent(
-            tmp_path, told_it, ASKS, HOSTILE, book=booked.append, standin=standin, seconds=12.0, dollars=0.05
+            tmp_path, told_it, ASKS, HOSTILE, book=booked.append, standin=standin, seconds=30.0, dollars=0.05
         )
         began = time.monotonic()
         answer = agent.propose(REQUEST)
@@ -321,7 +321,7 @@ def test_hostile_program_gets_nothing_ends_in_time_and_is_booked(
 
     assert isinstance(answer, Abandoned)
     assert "killed at its deadline" in answer.reason
-    assert took < 40
+    assert took < 60
     assert KEY not in answer.transcript
     assert told["found"] == []
     assert told["reached"] == []
