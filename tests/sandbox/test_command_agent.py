@@ -206,6 +206,18 @@ def test_campaign_without_money_for_one_call_is_told_so(tmp_path: Path) -> None:
     assert standin.journal == []
 
 
+def test_proposal_whose_own_dollars_pay_no_call_says_so_and_does_not_end_the_campaign(tmp_path: Path) -> None:
+    with StandIn(lambda _: say("hello")) as standin:
+        agent = command_agent(tmp_path, ASKS, "raise SystemExit(ask()[0] != 402)", standin=standin, dollars=1e-6)
+        answer = agent.propose(REQUEST)
+
+    assert isinstance(answer, Abandoned)
+    assert "of agent.command.dollars is left" in answer.reason
+    assert not answer.short_of_money
+    assert answer.retry_after > 0
+    assert standin.journal == []
+
+
 @pytest.mark.parametrize(
     "fault",
     [Fault.DROPPED, Fault.CUT_STREAM, Fault.MALFORMED, Fault.ERROR_EVENT, Fault.REFUSED_CONNECTION, Fault.OVERLOADED],

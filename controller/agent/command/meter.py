@@ -8,7 +8,7 @@ is known from its usage; of one that broke off the most that it can have cost is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -93,18 +93,23 @@ class Meter:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         prices: model_calls.Overrides,
-        shares: tuple[Share, ...],
+        shares: Mapping[str, Share],
         most_calls: int,
     ) -> None:
-        """book: stores a record durably before it returns. shares: purses, each of which must have room for a call."""
+        """book: stores a record durably before it returns.
+
+        shares: purses, each of which must have room for a call, by the settings that say how much there is.
+        """
         self._request, self._book, self._clock, self._new_id = request, book, clock, new_id
         self._prices, self._shares, self._most_calls = prices, shares, most_calls
         self._lock = Lock()
         self._calls: list[model_calls.CallRecord] = []
         self._opened = 0
         self._sizes = KnownSizes()
-        self.short_of_money = False
-        """True if a call could not be paid."""
+        self.unpaid = ""
+        """The reason for which a call was not made, the last one; empty if all were made."""
+        self.too_small: frozenset[str] = frozenset()
+        """Settings of the purses that had too little for a call."""
 
     @property
     def cost(self) -> Cost:
@@ -127,8 +132,7 @@ class Meter:
             self._opened += 1
             tokens, too_many = self._sizes.bound(call), self._opened > self._most_calls
         if too_many:
-            self.short_of_money = True
-            yield Unpaid(f"the {self._most_calls} calls for this proposal are used up (agent.command.calls): finish")
+            yield self._refuse(f"the {self._most_calls} calls for this proposal are used up (agent.command.calls)")
             return
         usual = min(call.most_output, max(USUAL_OUTPUT_TOKENS, call.least_output))
         fewest = min(call.most_output, max(FEWEST_OUTPUT_TOKENS, call.least_output))
@@ -136,23 +140,29 @@ class Meter:
             least, most = self._price_dearest(call, tokens, output), self._price_dearest(call, tokens, call.most_output)
             roomy = self._price_dearest(call, tokens, max(output, min(call.most_output, ROOMY_OUTPUT_TOKENS)))
             wanted = min(most, max(roomy, self._left / 2))
-            with self._reserve(self._shares, least, wanted, give_up) as reservations:
+            with self._reserve(tuple(self._shares.values()), least, wanted, give_up) as reservations:
                 if reservations:
                     granted = min(reservation.granted for reservation in reservations)
                     if most > least:
                         output += int((granted - least) / (most - least) * (call.most_output - output))
                     yield self._begin(call, reservations, granted=granted, most=(tokens, output))
                     return
-        self.short_of_money = True
-        yield Unpaid(
+        left = {name: max(0.0, share.left) for name, share in self._shares.items()}
+        self.too_small |= {name for name, dollars in left.items() if dollars < least}
+        scarce = min(left, key=lambda name: left[name])
+        yield self._refuse(
             f"the money for this proposal is used up: this call may cost ${least:.4f} even with {output} tokens of "
-            f"output, and ${self._left:.4f} is left; finish with what there is"
+            f"output, and ${left[scarce]:.4f} of {scarce} is left"
         )
+
+    def _refuse(self, reason: str) -> Unpaid:
+        self.unpaid = reason
+        return Unpaid(f"{reason}; finish with what there is")
 
     @property
     def _left(self) -> float:
         """Dollars that are left for calls now, of the proposal or of the campaign."""
-        return max(0.0, min(share.left for share in self._shares))
+        return max(0.0, min(share.left for share in self._shares.values()))
 
     def _begin(
         self, call: Call, reservations: tuple[Reservation, ...], *, granted: float, most: tuple[int, int]

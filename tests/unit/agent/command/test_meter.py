@@ -52,10 +52,12 @@ def open_meter(booked: list[CallRecord], *limits: float) -> Iterator[Meter]:
             clock=lambda: 0.0,
             new_id=lambda: str(next(numbers)),
             prices={},
-            shares=tuple(
-                shares.enter_context(Purse().open_share(lambda limit=limit: limit))  # type: ignore[misc]  # a number
-                for limit in limits
-            ),
+            shares={
+                f"purse {number}": shares.enter_context(
+                    Purse().open_share(lambda limit=limit: limit)  # type: ignore[misc]  # a number
+                )
+                for number, limit in enumerate(limits)
+            },
             most_calls=10,
         )
 
@@ -144,8 +146,11 @@ def most_at_once(booked: list[CallRecord]) -> Iterator[bool]:
 def test_call_that_cannot_be_paid_says_what_it_may_cost_and_what_is_left() -> None:
     with open_meter([], 0.01, 5.0) as meter, meter.open_call(asked(20_000), give_up=lambda: False) as opened:
         assert isinstance(opened, Unpaid)
-        assert re.search(r"may cost \$\d\.\d+ even with 1000 tokens of output, and \$0\.0100 is left", opened.reason)
-    assert meter.short_of_money
+        assert re.search(
+            r"may cost \$\d\.\d+ even with 1000 tokens of output, and \$0\.0100 of purse 0 is left", opened.reason
+        )
+    assert meter.too_small == {"purse 0"}
+    assert meter.unpaid in opened.reason
 
 
 def test_small_purse_gets_a_short_reply_and_not_none() -> None:
