@@ -34,7 +34,7 @@ class Session:
     """Files that are read back at the end, by path, with the most bytes that each may have."""
 
     seconds: float
-    """Seconds after which it is killed."""
+    """Seconds after which it is killed. Those for which it stands still do not count."""
 
 
 class SessionCause(StrEnum):
@@ -59,6 +59,10 @@ class SessionEnd:
     """Exit code, 128 + n for signal n; without meaning if it was killed."""
 
     seconds: float = 0.0
+    """Seconds that it ran, without those for which it stood still."""
+
+    still_seconds: float = 0.0
+    """Seconds for which it was frozen, because an exam was held."""
 
     detail: str = ""
     """The limit that was exceeded, or the reason why there was no sandbox; else empty."""

@@ -55,6 +55,7 @@ def _open_workshop(
         secrets=tuple(path.resolve() for path in secrets),
         held_out=hidden_folders(folder.data),
         warn=warn,
+        has_exams=settings.task.score == "exam",
     )
 
 

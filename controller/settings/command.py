@@ -25,7 +25,8 @@ class CommandSettings(Section):
     """Name under which its experiments are recorded; empty: the name of its file."""
 
     seconds: float = Field(900, ge=1, le=86_400)
-    """Seconds after which it is killed, and the proposal is given up."""
+    """Seconds after which it is killed, and the proposal is given up; those for which it is frozen beside an exam do
+    not count."""
 
     memory_gb: Positive = 4.0
     """Main memory that it may use, in GiB."""
@@ -48,7 +49,8 @@ class CommandSettings(Section):
     """Models that it may ask; empty: every model whose price is known."""
 
     dollars: Positive = 3.0
-    """Most dollars that the model's calls for one proposal may cost; a call that may not fit is answered with 402."""
+    """Most dollars that the model's calls for one proposal may cost. A call that might cost more than is left gets
+    fewer output tokens, or the answer 402."""
 
     calls: int = Field(200, ge=1, le=10_000)
     """Most calls of a model for one proposal."""

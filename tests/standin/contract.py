@@ -7,11 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 from tests.standin.models import MODELS, THINKING_EFFORTS, Model
 
 VERSION = "2026-10-21"
+EARLIER = "2023-06-01"
+"""The version that programs of earlier days speak, Claude Code among them: it wants the key in `x-api-key`."""
+
+SAMPLING = {"temperature", "top_k", "top_p"}
+"""Fields that VERSION does not know any more."""
+
+CLAUDE_CODE_BETAS = {
+    "claude-code-20250219",
+    "advanced-tool-use-2025-11-20",
+    "effort-2025-11-24",
+    "per-turn-control-2026-07-01",
+}
+"""Betas that Claude Code 2.1.332 names and the SDK does not list."""
+
 MARKS = 4
 
 REQUEST = {
@@ -26,8 +41,18 @@ BLOCKS = {
     "thinking": ({"type", "thinking", "signature"}, set()),
     "redacted_thinking": ({"type", "data"}, set()),
 }
-ROLES = {"user": {"text", "tool_result"}, "assistant": {"text", "tool_use", "thinking", "redacted_thinking"}}
-TOOL = ({"name", "input_schema"}, {"description", "strict", "cache_control", "type", "input_examples"})
+ROLES = {
+    "user": {"text", "tool_result"},
+    "assistant": {"text", "tool_use", "thinking", "redacted_thinking"},
+    "system": {"text"},  # what holds from there on, beside the turn of a user
+}
+TOOL = (
+    {"name", "input_schema"},
+    {
+        "description", "strict", "cache_control", "type", "input_examples",
+        "defer_loading", "eager_input_streaming", "allowed_callers",
+    },
+)  # fmt: skip
 SCHEMA = {"type", "properties", "required", "additionalProperties", "description", "enum", "const", "anyOf", "items"}
 TYPES = {"string", "integer", "number", "boolean", "null", "object", "array"}
 
@@ -47,14 +72,35 @@ class Refused(Exception):
         return {"type": "error", "error": error, "request_id": request_id}
 
 
-def check_headers(headers: Mapping[str, str], *, key: str) -> None:
-    """Check the key and the version of a request."""
-    if "x-api-key" in headers:
+def check_headers(headers: Mapping[str, str], *, key: str) -> str:
+    """Check the key, the version and the betas of a request; returns the version."""
+    version = headers.get("anthropic-version", "")
+    if version not in (VERSION, EARLIER):
+        raise Refused(f"anthropic-version: {version} is not a supported version")
+    _check_key(headers, key=key, version=version)
+    named = {name.strip() for name in headers.get("anthropic-beta", "").split(",")} - {""}
+    if unknown := named - _known_betas():
+        raise Refused(f"Unexpected value(s) {', '.join(sorted(unknown))} for the anthropic-beta header")
+    return version
+
+
+def _check_key(headers: Mapping[str, str], *, key: str, version: str) -> None:
+    if version == VERSION and "x-api-key" in headers:
         raise Refused("x-api-key is not accepted in this version", status=401, kind="authentication_error")
-    if headers.get("authorization") != f"Bearer {key}":
+    if version == EARLIER and "x-api-key" in headers:
+        if headers["x-api-key"] != key:
+            raise Refused("invalid x-api-key", status=401, kind="authentication_error")
+    elif version == EARLIER or headers.get("authorization") != f"Bearer {key}":
+        # In the earlier version a bearer is a token of another kind, and a key is none.
         raise Refused(f"invalid bearer token {headers.get('authorization')}", status=401, kind="authentication_error")
-    if headers.get("anthropic-version") != VERSION:
-        raise Refused(f"anthropic-version: {headers.get('anthropic-version')} is not a supported version")
+
+
+@cache
+def _known_betas() -> frozenset[str]:
+    from anthropic.types import AnthropicBetaParam
+
+    listed = next(part for part in get_args(AnthropicBetaParam) if part is not str)
+    return frozenset(get_args(listed)) | CLAUDE_CODE_BETAS
 
 
 def known_model(name: object) -> Model:
@@ -65,9 +111,9 @@ def known_model(name: object) -> Model:
     return model
 
 
-def check_request(request: Mapping[str, Any], *, counting: bool = False) -> None:
+def check_request(request: Mapping[str, Any], *, counting: bool = False, version: str = VERSION) -> None:
     """Everything that can be seen in the request alone."""
-    allowed = COUNT if counting else REQUEST
+    allowed = (COUNT if counting else REQUEST) | (SAMPLING if version == EARLIER else set())
     required = {"model", "messages"} if counting else {"model", "messages", "max_tokens"}
     _keys(request, "", required=required, optional=allowed - required)
     model = known_model(request["model"])
@@ -157,7 +203,7 @@ def _check_messages(messages: Any) -> None:
         _keys(message, where, required={"role", "content"}, optional=set())
         role = message["role"]
         if role not in ROLES:
-            raise Refused(f"{where}.role: must be user or assistant")
+            raise Refused(f"{where}.role: must be user, assistant or system")
         if place == 0 and role != "user":
             raise Refused("messages: first message must use the user role")
         blocks = list(_blocks(message["content"], where))
@@ -165,6 +211,10 @@ def _check_messages(messages: Any) -> None:
             raise Refused(f"{where}: all messages must have non-empty content")
         for index, block in enumerate(blocks):
             _check_block(block, f"{where}.content.{index}", ROLES[role])
+        if role == "system":
+            if messages[place - 1]["role"] != "user":
+                raise Refused(f"{where}: a system message must follow one of the user")
+            continue
         open_calls = _answered(open_calls, blocks, where) if role == "user" else _called(open_calls, blocks, where)
     if open_calls:
         raise Refused(f"messages: tool_use ids were found without tool_result blocks after: {', '.join(open_calls)}")

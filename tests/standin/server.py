@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from tests.standin import stream
 from tests.standin.cache import Cache, Input, tokens
-from tests.standin.contract import Refused, check_headers, check_request, known_model
+from tests.standin.contract import VERSION, Refused, check_headers, check_request, known_model
 from tests.standin.faults import Fault
 from tests.standin.models import MODELS, Model
 from tests.standin.researcher import Researcher, Turn
@@ -147,12 +147,12 @@ class StandIn:
         with self._lock:
             self.journal.append(exchange)
 
-    def reply(self, request: Mapping[str, Any], fault: Fault | None) -> tuple[dict[str, Any], Input]:
+    def reply(self, request: Mapping[str, Any], fault: Fault | None, *, version: str) -> tuple[dict[str, Any], Input]:
         """The complete message and its bill. Raises Refused for what needs memory: thinking blocks, the context."""
         model = known_model(request["model"])
-        self._check_memory(request, model)
+        self._check_memory(request, model, version)
         turn = _turned(self.researcher, request, fault)
-        content = [self._issue(block, request) for block in turn.content]
+        content = [self._issue(block, request, version) for block in turn.content]
         if any(block["type"] == "thinking" for block in content):
             self._thought |= {block["id"] for block in content if block["type"] == "tool_use"}
         if turn.stop_reason == "pause_turn":
@@ -184,7 +184,7 @@ class StandIn:
         usage = billed.usage(min(output, most))
         return {**usage, "inference_geo": self.geo} if self.geo else usage
 
-    def _check_memory(self, request: Mapping[str, Any], model: Model) -> None:
+    def _check_memory(self, request: Mapping[str, Any], model: Model, version: str) -> None:
         size = tokens([request.get("tools"), request.get("system"), request["messages"]])
         if size + request["max_tokens"] > model.context:
             raise Refused(f"prompt is too long: {size} tokens > {model.context - request['max_tokens']} maximum")
@@ -193,21 +193,25 @@ class StandIn:
             raise Refused("messages: prefilling the assistant's answer is not supported by this model")
         for place, message in enumerate(request["messages"]):
             for block in message["content"] if message["role"] == "assistant" else ():
-                if block["type"] == "thinking" and block["signature"] != self._sign(block, request, place):
+                if block["type"] == "thinking" and block["signature"] != self._sign(block, request, place, version):
                     raise Refused(f"messages.{place}: thinking blocks cannot be modified or moved")
                 if block["type"] == "tool_use" and block["id"] in self._thought and not _thinks(message):
                     raise Refused(f"messages.{place}: a thinking block must precede its tool_use")
 
-    def _issue(self, block: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    def _issue(self, block: Mapping[str, Any], request: Mapping[str, Any], version: str) -> dict[str, Any]:
         if block["type"] == "tool_use":
             return {"type": "tool_use", "id": f"toolu_{self.number():06d}", **{k: block[k] for k in ("name", "input")}}
         if block["type"] == "thinking":
-            return {**block, "signature": self._sign(block, request, len(request["messages"]))}
+            return {**block, "signature": self._sign(block, request, len(request["messages"]), version)}
         return dict(block)
 
-    def _sign(self, block: Mapping[str, Any], request: Mapping[str, Any], place: int) -> str:
-        """Bound to the model, the text and everything that was said before, system and tools included."""
+    def _sign(self, block: Mapping[str, Any], request: Mapping[str, Any], place: int, version: str) -> str:
+        """Bound to the model, the text and everything that was said before, system and tools included.
+
+        In the earlier version to model and text alone: Claude Code's system text changes with each request.
+        """
         said = [request.get("system"), request.get("tools"), request["messages"][:place]]
+        said = said if version == VERSION else []
         before = json.dumps(_without_marks(said), sort_keys=True)
         signed = f"{request['model']}\n{block['thinking']}\n{before}"
         return hmac.new(b"stand-in", signed.encode(), hashlib.sha256).hexdigest()
@@ -272,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _count(self, body: bytes) -> None:
         try:
-            request = self._request(body, counting=True)
+            request, _ = self._request(body, counting=True)
             self.server.standin.counted += 1
             self._send(200, {"input_tokens": tokens([request.get(k) for k in ("tools", "system", "messages")])})
         except Refused as refused:
@@ -283,7 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
         request: dict[str, Any] = {}
         fault = None
         try:
-            request = self._request(body)
+            request, version = self._request(body)
             fault = standin.next_fault()
             if fault and fault in HTTP_FAULTS:
                 status, kind, code = HTTP_FAULTS[fault]
@@ -295,7 +299,7 @@ class _Handler(BaseHTTPRequestHandler):
                 standin.note(Exchange(request=request, status=0, fault=fault))
                 self.close_connection = True
                 return None
-            message, billed = standin.reply(request, fault)
+            message, billed = standin.reply(request, fault, version=version)
         except Refused as refused:
             told = Exchange(request=request, status=refused.status, fault=fault, refusal=str(refused), id=self._id())
             standin.note(told)
@@ -312,14 +316,15 @@ class _Handler(BaseHTTPRequestHandler):
         standin.begin(billed)
         return self._send(200, message)
 
-    def _request(self, body: bytes, *, counting: bool = False) -> dict[str, Any]:
-        check_headers(self._headers(), key=self.server.standin.key)
+    def _request(self, body: bytes, *, counting: bool = False) -> tuple[dict[str, Any], str]:
+        """The request, and the version of the API that it speaks."""
+        version = check_headers(self._headers(), key=self.server.standin.key)
         try:
             request = json.loads(body)
         except ValueError as error:
             raise Refused(f"not valid JSON: {error}") from error
-        check_request(request, counting=counting)
-        return dict(request)
+        check_request(request, counting=counting, version=version)
+        return dict(request), version
 
     def _stream(self, message: dict[str, Any], fault: Fault | None, billed: Input) -> None:
         self.send_response(200)

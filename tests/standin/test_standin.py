@@ -30,6 +30,7 @@ TOOL = {
 }
 MARK = {"type": "ephemeral", "ttl": "1h"}
 HEADERS = {"authorization": f"Bearer {KEY}", "anthropic-version": VERSION, "content-type": "application/json"}
+EARLIER = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "content-type": "application/json"}
 
 
 def valid() -> dict[str, Any]:
@@ -171,7 +172,10 @@ HELLO = {"role": "user", "content": "Go."}
     [
         pytest.param({**HEADERS, "x-api-key": KEY}, 401, "authentication_error", id="x-api-key"),
         pytest.param({**HEADERS, "authorization": "Bearer other"}, 401, "authentication_error", id="another key"),
-        pytest.param({**HEADERS, "anthropic-version": "2023-06-01"}, 400, "invalid_request_error", id="an old version"),
+        pytest.param({**HEADERS, "anthropic-version": "2023-01-01"}, 400, "invalid_request_error", id="an old version"),
+        pytest.param({**HEADERS, "anthropic-version": "2023-06-01"}, 401, "authentication_error", id="an earlier one"),
+        pytest.param({**EARLIER, "x-api-key": "other"}, 401, "authentication_error", id="another x-api-key"),
+        pytest.param({**EARLIER, "anthropic-beta": "made-up"}, 400, "invalid_request_error", id="an unknown beta"),
     ],
 )
 def test_whoever_asks_in_the_wrong_way_is_turned_away(headers: dict[str, str], status: int, kind: str) -> None:
@@ -179,6 +183,21 @@ def test_whoever_asks_in_the_wrong_way_is_turned_away(headers: dict[str, str], s
         answered, body = post(standin, asked(HELLO), headers=headers)
 
     assert (answered, body["error"]["type"]) == (status, kind)
+
+
+def test_earlier_version_wants_the_key_elsewhere_and_knows_sampling() -> None:
+    betas = "claude-code-20250219,interleaved-thinking-2025-05-14"
+    with StandIn(lambda _: say("Hello.")) as standin:
+        earlier, _ = post(
+            standin,
+            asked(HELLO, temperature=1),
+            headers={**EARLIER, "anthropic-beta": betas},
+            path="/v1/messages?beta=true",
+        )
+        later, body = post(standin, asked(HELLO, temperature=1))
+
+    assert (earlier, later) == (200, 400)
+    assert "temperature" in body["error"]["message"]
 
 
 def test_thinking_must_come_back_as_it_was_and_where_it_was() -> None:

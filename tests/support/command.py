@@ -14,6 +14,7 @@ from controller.agent.command import CommandAgent
 from controller.agent.command.upstream import Account, Upstream
 from controller.costs.model_calls import CallRecord, Vendor
 from controller.executor.local import LocalWorkshop
+from controller.executor.local.exam_hours import EXAM_HOURS, ExamHours
 from controller.settings import CommandSettings
 from tests.standin import KEY, StandIn
 
@@ -58,6 +59,7 @@ def command_agent(
     standin: StandIn | None = None,
     openai: str = "",
     warn: Callable[[str], None] = lambda _: None,
+    exam_hours: ExamHours = EXAM_HOURS,
     **settings: Any,
 ) -> CommandAgent:
     """An agent that runs this Python program. standin, openai: whom it may ask in the vendors' places."""
@@ -72,7 +74,11 @@ def command_agent(
     return CommandAgent(
         chosen,
         workshop=LocalWorkshop(
-            chosen, folder=folder / "campaign" / "sessions", secrets=(folder / "campaign",), warn=warn
+            chosen,
+            folder=folder / "campaign" / "sessions",
+            secrets=(folder / "campaign",),
+            warn=warn,
+            exam_hours=exam_hours,
         ),
         upstream=Upstream(accounts) if accounts else None,
         book=book,

@@ -168,7 +168,7 @@ def test_sockets_of_a_training_reach_its_own_network_and_those_of_an_exam_nothin
     assert lines == made
 
 
-def test_namespaces_leases_and_typing_are_refused(tmp_path: Path) -> None:
+def test_namespaces_leases_notes_on_files_and_typing_are_refused(tmp_path: Path) -> None:
     lines = run(f"""
         import fcntl, signal, termios
         print(call({_number("clone")}, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0), call(435, 0, 0))
@@ -176,6 +176,7 @@ def test_namespaces_leases_and_typing_are_refused(tmp_path: Path) -> None:
         for attempt in (
             lambda: fcntl.fcntl(handle, fcntl.F_NOTIFY, 1),
             lambda: fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK),
+            lambda: fcntl.fcntl(handle, 1036, (3).to_bytes(8, "little")),  # F_SET_RW_HINT
             lambda: fcntl.ioctl(0, termios.TIOCSTI, b"x"),
         ):
             try:
@@ -184,7 +185,7 @@ def test_namespaces_leases_and_typing_are_refused(tmp_path: Path) -> None:
                 print("refused")
     """)
 
-    assert lines == ["EPERM ENOSYS", "refused", "refused", "refused"]
+    assert lines == ["EPERM ENOSYS", "refused", "refused", "refused", "refused"]
 
 
 def _column() -> int:

@@ -8,7 +8,9 @@ connections  serves the gateway's socket, a thread for each connection
 surfaces     what may be asked of the vendors, and what is taken out of a request; pure
 content      what in a conversation is no text: what reaches beyond it, and what costs more than its bytes; pure
 reading      reads from a reply what was used and how it ended
+sizes        bounds the tokens of a request by those of earlier ones
 meter        books each call before it starts and after it ended
+outlet       sends a reply on without making the vendor wait for the program
 upstream     requests to the vendors, with the keys
 """
 

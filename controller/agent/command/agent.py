@@ -31,6 +31,9 @@ from controller.settings import CommandSettings
 PLATEAU_AFTER = 10
 """Verdicts without a keep before the strategy changes, as for Claude by default."""
 
+CAMPAIGN_PURSE = "budget.dollars"
+"""The setting that limits the dollars of all proposals together. They may become free again, those of one do not."""
+
 FRUITLESS_REST_SECONDS = 5.0
 """Seconds to the next run after one without a submission; they double with each one in a row."""
 
@@ -86,10 +89,9 @@ class CommandAgent:
         with ExitStack() as until_it_is_booked:
             gateway = meter = None
             if self._upstream is not None:
-                shares = (
-                    until_it_is_booked.enter_context(Purse().open_share(lambda: self._settings.dollars)),
-                    until_it_is_booked.enter_context(self._purse.open_share(request.dollars_limit)),
-                )
+                purses = {"agent.command.dollars": Purse().open_share(lambda: self._settings.dollars)}
+                purses |= {CAMPAIGN_PURSE: self._purse.open_share(request.dollars_limit)}
+                shares = {name: until_it_is_booked.enter_context(purse) for name, purse in purses.items()}
                 meter = Meter(
                     request,
                     book=self._book,
@@ -134,11 +136,12 @@ class CommandAgent:
         transcript = _write_transcript(gateway.notes if gateway else [], end)
         submission = read_submission(end, request.files)
         if isinstance(submission, str):
+            unpaid = meter.unpaid if meter and not calls else ""
             return Abandoned(
-                reason=submission,
+                reason=f"no call was made, as {unpaid}: {submission}" if unpaid else submission,
                 cost=cost,
                 transcript=transcript,
-                short_of_money=bool(meter and meter.short_of_money and not calls),
+                short_of_money=bool(unpaid and meter and CAMPAIGN_PURSE in meter.too_small),
                 retry_after=0.0 if end.cause is SessionCause.STOPPED else self._rest(),
             )
         with self._lock:
@@ -185,5 +188,11 @@ def _name_model(calls: tuple[CallRecord, ...]) -> str:
 
 def _write_transcript(notes: list[dict[str, object]], end: SessionEnd) -> str:
     """The calls, and the end of what the program printed, as JSON lines."""
-    last = {"cause": end.cause.value, "code": end.code, "seconds": round(end.seconds, 3), "output": end.output}
+    last = {
+        "cause": end.cause.value,
+        "code": end.code,
+        "seconds": round(end.seconds, 3),
+        "still_seconds": round(end.still_seconds, 3),
+        "output": end.output,
+    }
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in (*notes, last))

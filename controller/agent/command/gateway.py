@@ -19,7 +19,8 @@ from threading import Lock, Thread
 from typing import Any
 
 from controller.agent.command.connections import Connections
-from controller.agent.command.meter import Meter, OpenCall
+from controller.agent.command.meter import Meter, OpenCall, Unpaid
+from controller.agent.command.outlet import Outlet
 from controller.agent.command.reading import Reading
 from controller.agent.command.surfaces import (
     MOST_BYTES,
@@ -37,11 +38,6 @@ from controller.errors import AutoresearchError, SettingsError
 SETTLE_SECONDS = 0.8
 """Longest wait for calls under way to be booked, once they were hung up on. One that is still looking for the vendor
 cannot be hung up on: it stays booked at its most until it gives up by itself."""
-
-IDLE_SECONDS = 60.0
-"""Seconds that a connection may take to bring its request."""
-
-SPENT = "the money for this proposal is used up: finish with what there is"
 
 CROWDED = "too many large requests at a time: wait for the answers"
 
@@ -120,10 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection of the program."""
 
     protocol_version = "HTTP/1.1"
-    timeout = IDLE_SECONDS
+    timeout = None  # a program may stand still for as long as an exam takes, and its end closes its connections
     server: _Server
     vendor: Vendor = "anthropic"
     answered = False
+    outlet: Outlet
+
+    def setup(self) -> None:
+        """Take the connection over."""
+        super().setup()
+        self.outlet = Outlet(self.connection)
 
     def log_message(self, *_: Any) -> None:
         """Quiet: the transcript tells."""
@@ -162,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
             call = read_call(surface, body)
             gateway.require_model(call)
             with self.server.call(), gateway.meter.open_call(call, give_up=lambda: gateway.closing) as opened:
-                if opened is None:
-                    return self._refuse(402, SPENT)
+                if isinstance(opened, Unpaid):
+                    return self._refuse(402, opened.reason)
                 return self._pass_on(opened)
         except Unacceptable as error:
             return self._refuse(400, str(error))
@@ -210,8 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
         if failed:
             self.close_connection = True
             if status is None:
-                self._refuse(502, f"the connection to the model broke ({failed})")
-        return None
+                return self._refuse(502, f"the connection to the model broke ({failed})")
+        return self._finish_answer()
 
     def _tell(self, ended: CallRecord, call: Call) -> None:
         self.server.gateway.note(
@@ -248,7 +250,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_chunk(self, data: bytes) -> None:
         """One piece of the answer; an empty one ends it."""
-        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.outlet.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+    def _finish_answer(self) -> None:
+        """Wait until the program has taken its answer, now that it is booked."""
+        try:
+            self.outlet.finish()
+        except OSError:
+            self.close_connection = True
 
     def _refuse(self, status: int, text: str) -> None:
         self.server.gateway.note(refused=text, status=status)

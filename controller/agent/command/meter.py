@@ -1,17 +1,20 @@
 """Books the calls that a program makes for one proposal: each before it starts, and when it has ended.
 
-A call is made only if its likely most fits into what is left, of the campaign's dollars and of the proposal's own.
-What a reply cost is known from its usage; of one that broke off the most that it can have cost is booked.
+A call is made only if the most that it can cost fits into what is left, of the campaign's dollars and of the proposal's
+own, beside all that run now. That much is set aside until its end is booked, so that calls side by side never cost more
+together than there is. A call for which too little is left gets fewer output tokens, or is refused. What a reply cost
+is known from its usage; of one that broke off the most that it can have cost is booked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from controller.agent.command.reading import Reading
+from controller.agent.command.sizes import KnownSizes
 from controller.agent.command.surfaces import Call
 from controller.agent.desk.purse import Reservation, Share
 from controller.costs import model_calls
@@ -19,16 +22,17 @@ from controller.domain import Cost
 from controller.ports import ProposalRequest
 
 USUAL_OUTPUT_TOKENS = 8_000
-"""Output tokens that a call reserves at least: a program's turns are many and short."""
+"""Output tokens for which a call waits while other calls may give money back: a program's turns are many and short."""
 
-FIRST_TOKENS_PER_BYTE = 0.5
-"""Tokens of a byte of a request before any reply told: code and JSON have about 0.3."""
+ROOMY_OUTPUT_TOKENS = 16_000
+"""Output tokens that a call may have although they take more than half of what is left. Programs ask for a hundred
+thousand and use some hundred, and a call beside this one is to find something left."""
 
-LEAST_TOKENS_PER_BYTE = 0.3
-"""Fewest that are learned from a reply: a program may send a million blanks, which are few tokens, and then text."""
+FEWEST_OUTPUT_TOKENS = 1_000
+"""Output tokens with which a call is still made when nobody gives anything back: enough to finish a thought."""
 
-SPARE = 1.1
-"""Tokens of the next request in those that bytes of the last one had: the mix of text changes slowly."""
+LIKELY_TOKENS_PER_BYTE = 0.3
+"""Tokens of a byte of code or JSON as a rule, for what a call is counted as while it is under way."""
 
 FASTEST_TOKENS_PER_SECOND = 400
 """More than any model makes in a second, so that the seconds of a broken stream bound its output."""
@@ -43,10 +47,10 @@ class OpenCall:
         call: Call,
         begun: model_calls.CallRecord,
         reservations: tuple[Reservation, ...],
-        output: int,
+        most: tuple[int, int],
     ) -> None:
-        self.most_output = output
-        """Output tokens that could be paid."""
+        """most: input and output tokens for which money is set aside."""
+        self.most_input, self.most_output = most
         self.call = call
         self._meter, self._begun, self._reservations = meter, begun, reservations
 
@@ -70,6 +74,14 @@ class OpenCall:
         return ended
 
 
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """A call that is not made."""
+
+    reason: str
+    """A sentence for whoever asked."""
+
+
 class Meter:
     """The calls of one proposal and their cost; safe to share between threads."""
 
@@ -81,18 +93,23 @@ class Meter:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         prices: model_calls.Overrides,
-        shares: tuple[Share, ...],
+        shares: Mapping[str, Share],
         most_calls: int,
     ) -> None:
-        """book: stores a record durably before it returns. shares: purses, each of which must have room for a call."""
+        """book: stores a record durably before it returns.
+
+        shares: purses, each of which must have room for a call, by the settings that say how much there is.
+        """
         self._request, self._book, self._clock, self._new_id = request, book, clock, new_id
         self._prices, self._shares, self._most_calls = prices, shares, most_calls
         self._lock = Lock()
         self._calls: list[model_calls.CallRecord] = []
         self._opened = 0
-        self._tokens_per_byte = FIRST_TOKENS_PER_BYTE
-        self.short_of_money = False
-        """True if a call could not be paid."""
+        self._sizes = KnownSizes()
+        self.unpaid = ""
+        """The reason for which a call was not made, the last one; empty if all were made."""
+        self.too_small: frozenset[str] = frozenset()
+        """Settings of the purses that had too little for a call."""
 
     @property
     def cost(self) -> Cost:
@@ -106,44 +123,69 @@ class Meter:
             return tuple({call.id: call for call in self._calls}.values())
 
     @contextmanager
-    def open_call(self, call: Call, *, give_up: Callable[[], bool]) -> Iterator[OpenCall | None]:
-        """A call that is booked and about to start; None, with nothing booked, if it cannot be paid.
+    def open_call(self, call: Call, *, give_up: Callable[[], bool]) -> Iterator[OpenCall | Unpaid]:
+        """A call that is booked and about to start; Unpaid, with nothing booked, if it cannot be paid.
 
         Raises SettingsError if the model has no known price.
         """
         with self._lock:
             self._opened += 1
-            tokens = min(call.size, int(call.size * self._tokens_per_byte) + 1)
-            too_many = self._opened > self._most_calls
+            tokens, too_many = self._sizes.bound(call), self._opened > self._most_calls
+        if too_many:
+            yield self._refuse(f"the {self._most_calls} calls for this proposal are used up (agent.command.calls)")
+            return
         usual = min(call.most_output, max(USUAL_OUTPUT_TOKENS, call.least_output))
-        expected, most = self._price_dearest(call, tokens, usual), self._price_dearest(call, tokens, call.most_output)
-        with self._reserve(self._shares, expected, most, give_up) as reservations:
-            if too_many or not reservations:
-                self.short_of_money = True
-                yield None
-                return
-            granted = min(reservation.granted for reservation in reservations)
-            output = usual
-            if most > expected:
-                output += int((granted - expected) / (most - expected) * (call.most_output - usual))
-            begun = model_calls.CallRecord(
-                id=self._new_id(),
-                tag=self._request.tag,
-                proposal=self._request.number,
-                model=call.model,
-                vendor=call.surface.vendor,
-                at=self._clock(),
-                outcome="begun",
-                # A byte is a token at most, so that this is the most that the call can cost.
-                dollars=max(granted, self._price_dearest(call, call.size, output)),
-                expected=expected,
-                prices=model_calls.price_source(call.model, self._prices),
-            )
-            self._add(begun)
-            # Until its end is booked, the call may have cost all of it: an exception gives nothing back from here on.
-            for reservation in reservations:
-                reservation.charge = begun.dollars
-            yield OpenCall(self, call, begun, reservations, output)
+        fewest = min(call.most_output, max(FEWEST_OUTPUT_TOKENS, call.least_output))
+        for output in dict.fromkeys((usual, fewest)):
+            least, most = self._price_dearest(call, tokens, output), self._price_dearest(call, tokens, call.most_output)
+            roomy = self._price_dearest(call, tokens, max(output, min(call.most_output, ROOMY_OUTPUT_TOKENS)))
+            wanted = min(most, max(roomy, self._left / 2))
+            with self._reserve(tuple(self._shares.values()), least, wanted, give_up) as reservations:
+                if reservations:
+                    granted = min(reservation.granted for reservation in reservations)
+                    if most > least:
+                        output += int((granted - least) / (most - least) * (call.most_output - output))
+                    yield self._begin(call, reservations, granted=granted, most=(tokens, output))
+                    return
+        left = {name: max(0.0, share.left) for name, share in self._shares.items()}
+        self.too_small |= {name for name, dollars in left.items() if dollars < least}
+        scarce = min(left, key=lambda name: left[name])
+        yield self._refuse(
+            f"the money for this proposal is used up: this call may cost ${least:.4f} even with {output} tokens of "
+            f"output, and ${left[scarce]:.4f} of {scarce} is left"
+        )
+
+    def _refuse(self, reason: str) -> Unpaid:
+        self.unpaid = reason
+        return Unpaid(f"{reason}; finish with what there is")
+
+    @property
+    def _left(self) -> float:
+        """Dollars that are left for calls now, of the proposal or of the campaign."""
+        return max(0.0, min(share.left for share in self._shares.values()))
+
+    def _begin(
+        self, call: Call, reservations: tuple[Reservation, ...], *, granted: float, most: tuple[int, int]
+    ) -> OpenCall:
+        """Book that a call begins."""
+        likely = min(most[0], int(call.size * LIKELY_TOKENS_PER_BYTE) + 1)
+        begun = model_calls.CallRecord(
+            id=self._new_id(),
+            tag=self._request.tag,
+            proposal=self._request.number,
+            model=call.model,
+            vendor=call.surface.vendor,
+            at=self._clock(),
+            outcome="begun",
+            dollars=granted,
+            expected=min(granted, self._price_dearest(call, likely, min(most[1], USUAL_OUTPUT_TOKENS))),
+            prices=model_calls.price_source(call.model, self._prices),
+        )
+        self._add(begun)
+        # Until its end is booked, the call may have cost all of it: an exception gives nothing back from here on.
+        for reservation in reservations:
+            reservation.charge = begun.dollars
+        return OpenCall(self, call, begun, reservations, most)
 
     def end_call(
         self,
@@ -161,14 +203,15 @@ class Meter:
         if status is not None and status >= 400 and not raw:
             outcome = f"http {status}"
         elif reading.is_whole:
-            self._learn_length(opened.call, usage)
+            with self._lock:
+                self._sizes.learn(opened.call, usage.context - usage.output)
         else:
             output = _bound_output(opened, seconds=seconds, hung_up=hung_up)
             if raw:
                 usage = replace(usage, output=max(usage.output, output))
             else:
                 usage = model_calls.dearest_usage(
-                    input_tokens=opened.call.size, output_tokens=output, vendor=begun.vendor
+                    input_tokens=opened.most_input, output_tokens=output, vendor=begun.vendor
                 )
             raw |= {"output_tokens": usage.output, "estimated": True}
         ended = replace(
@@ -202,11 +245,6 @@ class Meter:
             else:
                 with self._reserve(tuple(others), least, max(least, reservation.granted), give_up) as further:
                     yield (reservation, *further) if further else ()
-
-    def _learn_length(self, call: Call, usage: model_calls.Usage) -> None:
-        with self._lock:
-            learned = SPARE * (usage.context - usage.output) / max(1, call.size)
-            self._tokens_per_byte = min(1.0, max(LEAST_TOKENS_PER_BYTE, learned))
 
     def _price_dearest(self, call: Call, tokens: int, output: int) -> float:
         return model_calls.price_dearest_call(

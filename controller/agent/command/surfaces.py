@@ -110,6 +110,12 @@ class Call:
     size: int
     """At least as many as it has tokens: a token has a byte or more, and what is no text is counted for itself."""
 
+    counted: bytes
+    """What the vendor counts, in the order in which it grows: tools, then what was said before, the newest last."""
+
+    added: int
+    """Most input tokens that come in beside that: of other fields, and of what the vendor adds for tools."""
+
     @property
     def streams(self) -> bool:
         """True if the reply comes in pieces."""
@@ -158,7 +164,25 @@ def read_call(surface: Surface, body: bytes) -> Call:
         least_output=_read_thinking(fields) + 1,
         left_out=tuple(left_out),
         size=bound_tokens(surface.vendor, fields.get("tools", ()), size=len(body), images=images),
+        counted=_encode_counted(surface, fields),
+        added=_bound_rest(surface, fields),
     )
+
+
+def _counted_names(surface: Surface) -> tuple[str, ...]:
+    """Fields that hold what the vendor counts, the conversation last: it is the first of those of the surface."""
+    return "tools", *surface.conversation[1:], surface.conversation[0]
+
+
+def _encode_counted(surface: Surface, fields: Mapping[str, Any]) -> bytes:
+    return json.dumps([fields.get(name) for name in _counted_names(surface)]).encode()
+
+
+def _bound_rest(surface: Surface, fields: Mapping[str, Any]) -> int:
+    """Most input tokens of what is not among the counted fields, such as the form of an answer."""
+    counted = _counted_names(surface)
+    rest = len(json.dumps({name: value for name, value in fields.items() if name not in counted}))
+    return bound_tokens(surface.vendor, fields.get("tools", ()), size=rest, images=())
 
 
 def _take_out_hosted_tools(surface: Surface, fields: dict[str, Any]) -> list[str]:

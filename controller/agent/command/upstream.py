@@ -31,6 +31,11 @@ ANTHROPIC_VERSION = "2026-10-21"
 """The version of the API that is asked for where the program names none."""
 
 
+FIRST_WITH_BEARER = "2026-10-21"
+"""The first version of Anthropic's API that wants the key as a bearer and refuses `x-api-key`; earlier ones want it
+there. Versions are dates."""
+
+
 class Unsent(Exception):
     """The vendor could not be reached, so that the request cannot be billed; the text says why."""
 
@@ -53,16 +58,15 @@ class Account:
     def headers(self, key: str, asked: Mapping[str, str]) -> dict[str, str]:
         """Headers of a request; asked: those of the program's, by their names in lower case.
 
-        The key stands where the program's bearer stood: earlier versions of Anthropic's API want it in `x-api-key`,
-        later ones refuse it there.
+        The key stands where the version of Anthropic's API that the program speaks wants it, wherever the bearer stood.
         """
         # What is compressed could not be read here.
         common = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autoresearch"}
         if self.vendor == "anthropic":
-            common["anthropic-version"] = asked.get("anthropic-version", ANTHROPIC_VERSION)
+            common["anthropic-version"] = version = asked.get("anthropic-version", ANTHROPIC_VERSION)
             if "anthropic-beta" in asked:
                 common["anthropic-beta"] = asked["anthropic-beta"]
-            if "x-api-key" in asked:
+            if version < FIRST_WITH_BEARER:
                 return {**common, "x-api-key": key}
         return {**common, "authorization": f"Bearer {key}"}
 

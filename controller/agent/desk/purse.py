@@ -72,6 +72,11 @@ class Purse:
                 self._calls -= 1
                 self._changed.notify_all()
 
+    def left_for(self, share: Share) -> float:
+        """See Share.left."""
+        with self._changed:
+            return share.limit() - self._committed
+
     def _commit(self, share: Share, *, least: float, most: float, give_up: Callable[[], bool]) -> float | None:
         with self._changed:
             while not self._can_afford(share, least):
@@ -105,6 +110,11 @@ class Share:
         self.limit = limit
         # True after the proposal has paid for a call.
         self.begun = False
+
+    @property
+    def left(self) -> float:
+        """Dollars that are neither spent nor set aside now; below 0 if more was spent than there was."""
+        return self._purse.left_for(self)
 
     @contextmanager
     def reserve(

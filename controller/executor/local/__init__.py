@@ -2,7 +2,8 @@
 
 executor       the Executor protocol; one thread per try
 runner         one try: its phases in order, the candidate beside the examiner
-exam_hours     keeps smoke tests and exams apart in time
+exam_hours     keeps smoke tests, programs that propose, and exams apart in time
+freezer        freezes all processes of a cgroup, and lets them go on
 smoke          one step of an edited program before its first attempt
 phase_setup    sets up one phase: its command, what it sees, and what it may fill
 process        runs one phase to its end
@@ -22,6 +23,7 @@ confinement    enforces the limits by cgroups, else by rlimits
 find_cgroups   finds a folder in which cgroups can be created: version 2, else version 1
 shares         divides the cores among the slots; pure
 cgroups        limits memory, processes and CPUs of a whole phase
+kernel_files   reads and writes the kernel's own files
 try_folder     the folder of a try: logs, volumes, the stored result
 work_disk      deletes what tries left, and stores a result although the disk is full
 disk_watch     ends a phase that writes more than it may, or fills the disk
@@ -32,6 +34,7 @@ capped_log     keeps the first and the last part of a phase's output
 reaper         the small program that starts a phase and kills whatever the phase leaves behind
 workshop       runs programs that propose edits, in sandboxes like those of trainings
 session_place  what all of these programs share on this machine
+session_setup  builds the command of one such program; pure
 bench          the folder of such a program: laid out before it, read back after it
 forwarder      the small program that leads from a sandbox's own loopback to the gateway's socket
 outcome        computes a try's result from the end of a phase; pure

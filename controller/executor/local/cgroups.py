@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.executor.local.freezer import Freezer, freezer_of
+from controller.executor.local.kernel_files import read_counters, read_file, write_file
 from controller.settings import LimitSettings
 
 _PERIOD_US = 100_000
@@ -55,8 +57,8 @@ class Cgroup:
     """The cgroup of one phase."""
 
     folders: Mapping[str, Path]
-    """Folder by controller (memory, pids, cpu, and cpuacct of version 1, which counts time). In version 2 these are one
-    folder, in version 1 one for each."""
+    """Folder by controller: memory, pids, cpu, freezer, and cpuacct of version 1, which counts time. In version 2 these
+    are one folder, in version 1 one for each."""
     version: int
 
     @property
@@ -67,7 +69,7 @@ class Cgroup:
     def out_of_memory(self) -> bool:
         """True if the kernel killed a process of this cgroup because memory ran out."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"
-        return _read_counters(self.folders["memory"] / name).get("oom_kill", 0) > 0
+        return read_counters(self.folders["memory"] / name).get("oom_kill", 0) > 0
 
     def threads(self) -> list[str]:
         """Numbers of its threads."""
@@ -76,31 +78,39 @@ class Cgroup:
 
     def cpu_counters(self) -> dict[str, int]:
         """The kernel's counters of its CPU quota, such as nr_throttled; empty without a quota."""
-        return _read_counters(self.folders["cpu"] / "cpu.stat") if "cpu" in self.folders else {}
+        return read_counters(self.folders["cpu"] / "cpu.stat") if "cpu" in self.folders else {}
 
     def user_seconds(self) -> float | None:
         """CPU seconds that its programs computed outside of the kernel; None if the kernel does not tell."""
         if self.version == 2:
-            microseconds = _read_counters(self.folders["memory"] / "cpu.stat").get("user_usec")
+            microseconds = read_counters(self.folders["memory"] / "cpu.stat").get("user_usec")
             return None if microseconds is None else microseconds / 1e6
         if "cpuacct" not in self.folders:
             return None
-        ticks = _read_counters(self.folders["cpuacct"] / "cpuacct.stat").get("user")
+        ticks = read_counters(self.folders["cpuacct"] / "cpuacct.stat").get("user")
         return None if ticks is None else ticks / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def freezer(self) -> Freezer | None:
+        """What freezes all its processes; None where the kernel offers nothing, or nobody asked for it."""
+        return freezer_of(self.folders.get("freezer"), self.version)
+
     def kill(self) -> None:
-        """Kill every process of this cgroup, also those that fork meanwhile."""
+        """Kill every process of this cgroup, also those that fork meanwhile, and those that are frozen."""
         # cgroup.kill exists since Linux 5.14 and kills all at once, new children included.
         if self.version == 2 and write_file(self.folders["memory"] / "cgroup.kill", "1"):
             return
         # Without it: with a limit of 0 every fork fails, so that a fork bomb cannot outrun the signals.
         if "pids" in self.folders:
             write_file(self.folders["pids"] / "pids.max", "0")
-        until = time.monotonic() + _GONE_WITHIN_S
+        until, freezer = time.monotonic() + _GONE_WITHIN_S, self.freezer
         while (alive := self.processes()) and time.monotonic() < until:
             for pid in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            # Each was killed first, so that none does anything with its freedom. An exam may freeze them once more.
+            if freezer is not None:
+                freezer.thaw()
             time.sleep(0.005)
 
     def reclaim(self) -> None:
@@ -211,30 +221,3 @@ def _cpu_files(cgroup: Cgroup, quota: int) -> Iterator[tuple[Path, str]]:
     else:
         yield folder / "cpu.cfs_period_us", str(_PERIOD_US)
         yield folder / "cpu.cfs_quota_us", str(quota)
-
-
-def _read_counters(path: Path) -> dict[str, int]:
-    """Read a file of lines "NAME NUMBER"."""
-    counters = {}
-    for line in read_file(path).splitlines():
-        words = line.split()
-        if len(words) == 2 and words[1].isdigit():
-            counters[words[0]] = int(words[1])
-    return counters
-
-
-def read_file(path: Path) -> str:
-    """Read one of the kernel's files; empty if it cannot be read."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def write_file(path: Path, text: str) -> bool:
-    """Write to one of the kernel's files; True if the kernel accepted it."""
-    try:
-        path.write_text(text)
-    except OSError:
-        return False
-    return True

@@ -57,6 +57,15 @@ class Obstacles:
     """True if something is mounted over a part of /proc."""
 
 
+def no_freezer() -> str:
+    """The sentence for a machine on which programs that propose cannot be frozen while an exam is held."""
+    return (
+        "no cgroup can be made here in which a program is frozen while an exam is held, so that exams and programs "
+        "that propose take turns, which costs time, and what an exam leaves in the kernel's memory is not forgotten "
+        "before the next program: run the controller as root, or delegate a cgroup to it (docs/command-agents.md)"
+    )
+
+
 def refused_sandbox(said: str, obstacles: Obstacles) -> str:
     """Explain why bubblewrap, which ended with the words `said`, cannot make a sandbox here."""
     said = " ".join(said.split()).removeprefix("bwrap: ")[:_SAID]

@@ -19,10 +19,10 @@ from pathlib import Path
 from controller.domain import Progress, Result, TryEnded, TryId, TryRequest
 from controller.errors import SandboxError
 from controller.executor.local import outcome
-from controller.executor.local.cgroups import Cgroups, Limits
+from controller.executor.local.cgroups import Limits
 from controller.executor.local.confinement import Confinement
-from controller.executor.local.exam_hours import ExamHours
-from controller.executor.local.find_cgroups import find_cgroups
+from controller.executor.local.exam_hours import EXAM_HOURS, ExamHours
+from controller.executor.local.find_cgroups import clear_leftovers, find_cgroups
 from controller.executor.local.host import Host, make_host
 from controller.executor.local.process import Stop
 from controller.executor.local.program import require_program, require_room_for_copy
@@ -72,6 +72,7 @@ class LocalExecutor:
         work_folder: Path,
         clock: Callable[[], float] = time.time,
         warn: Callable[[str], None] = lambda _: None,
+        exam_hours: ExamHours = EXAM_HOURS,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._task_folder, self._data_folder = task_folder.resolve(), data_folder.resolve()
@@ -80,7 +81,7 @@ class LocalExecutor:
         self._running: dict[TryId, _Running] = {}
         self._threads: set[threading.Thread] = set()
         self._smoke_stop = Stop()
-        self._exam_hours = ExamHours()
+        self._exam_hours = exam_hours
         self._host: Host | None = None
         self._disk = WorkDisk(self._work_folder, artifact_gb=settings.executor.limits.artifact_gb, warn=warn)
         self._ended: Callable[[TryEnded], None] = lambda _: None
@@ -238,16 +239,6 @@ class LocalExecutor:
     def _folder(self, id: TryId) -> TryFolder:
         return TryFolder(self._work_folder / str(id))
 
-    def _clear_leftovers(self, cgroups: Cgroups | None) -> None:
-        note = self._work_folder / "cgroups.json"
-        for family in filter(None, (Cgroups.load(note), cgroups)):
-            for cgroup in family.leftovers():
-                cgroup.kill()
-                cgroup.reclaim()
-                cgroup.remove()
-        if cgroups:
-            cgroups.save(note)
-
     def _prepare(self) -> Host:
         self._work_folder.mkdir(parents=True, exist_ok=True)
         self._disk.open()
@@ -258,7 +249,7 @@ class LocalExecutor:
         )
         limits = Limits.of(self._settings.executor.limits, cpus=cpus)
         cgroups = find_cgroups(self._work_folder, limits)
-        self._clear_leftovers(cgroups)
+        clear_leftovers(self._work_folder / "cgroups.json", cgroups)
         host = make_host(
             self._settings,
             Confinement(limits, cgroups),

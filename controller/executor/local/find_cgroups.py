@@ -13,32 +13,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.executor.local.cgroups import Cgroups, Limits, read_file, write_file
+from controller.executor.local.cgroups import Cgroups, Limits
+from controller.executor.local.kernel_files import read_file, write_file
 
 _PREFIX = "autoresearch-"
 _LEAF = f"{_PREFIX}controller"
 """Name of the cgroup that this process moves into; see `_delegate`."""
 
 
-def find_cgroups(work_folder: Path, limits: Limits) -> Cgroups | None:
-    """Find a place where cgroups can be created and removed now, version 2 before 1; None if there is none."""
+def find_cgroups(work_folder: Path, limits: Limits, *, to_freeze: bool = False) -> Cgroups | None:
+    """Find a place where cgroups can be created and removed now, version 2 before 1; None if there is none.
+
+    to_freeze: with a freezer for each, where the kernel offers one.
+    """
     mounts, own = read_file(Path("/proc/self/mountinfo")), read_file(Path("/proc/self/cgroup"))
     family = f"{_PREFIX}{hashlib.sha256(str(work_folder.resolve()).encode()).hexdigest()[:10]}-"
     wanted = ("memory", "pids", "cpuacct") if limits.cpus is None else ("memory", "pids", "cpuacct", "cpu")
+    choices = ((*wanted, "freezer"), wanted) if to_freeze else (wanted,)
     for version, found in (*_version_2(mounts, own), *_version_1(mounts, own)):
-        parents = {controller: found[controller] for controller in wanted if controller in found}
-        cgroups = Cgroups(version, parents, family)
-        if "memory" in parents and _can_create(cgroups, limits):
-            return cgroups
+        for names in choices:
+            parents = {controller: found[controller] for controller in names if controller in found}
+            cgroups = Cgroups(version, parents, family)
+            if "memory" in parents and _can_create(cgroups, limits):
+                return cgroups
     return None
+
+
+def clear_leftovers(note: Path, cgroups: Cgroups | None) -> None:
+    """Kill what a controller that died has left in cgroups of this family, and remove them.
+
+    note: where the place of the cgroups is kept for the next controller, which may find another.
+    """
+    for family in filter(None, (Cgroups.load(note), cgroups)):
+        for cgroup in family.leftovers():
+            cgroup.kill()
+            cgroup.reclaim()
+            cgroup.remove()
+    if cgroups:
+        cgroups.save(note)
 
 
 def _can_create(cgroups: Cgroups, limits: Limits) -> bool:
     try:
-        cgroups.make(f"self-test-{os.getpid()}", limits).remove()
+        made = cgroups.make(f"self-test-{os.getpid()}", limits)
     except OSError:
         return False
-    return True
+    # Kernels before 5.2 have version 2 without a freezer.
+    can_freeze = "freezer" not in cgroups.parents or made.freezer is not None
+    made.remove()
+    return can_freeze
 
 
 def _version_2(mounts: str, own: str) -> Iterator[tuple[int, Mapping[str, Path]]]:
@@ -56,7 +79,9 @@ def _version_2(mounts: str, own: str) -> Iterator[tuple[int, Mapping[str, Path]]
         held = read_file(folder / "cgroup.subtree_control").split()
         if "memory" not in held:
             held = _delegate(folder)
-        yield 2, {controller: folder for controller in ("memory", "pids", "cpu") if controller in held}
+        # The freezer is part of version 2 itself, and enabled by nobody.
+        enabled = {controller: folder for controller in ("memory", "pids", "cpu") if controller in held}
+        yield 2, enabled | {"freezer": folder}
 
 
 def _delegate(folder: Path) -> list[str]:
@@ -86,7 +111,7 @@ def _version_1(mounts: str, own: str) -> Iterator[tuple[int, Mapping[str, Path]]
     parents = {
         controller: mount.below(paths[controller])
         for mount in _mounted(mounts)
-        for controller in ("memory", "pids", "cpuacct", "cpu")
+        for controller in ("memory", "pids", "cpuacct", "cpu", "freezer")
         if mount.kind == "cgroup" and controller in mount.options and controller in paths
     }
     yield 1, {controller: folder for controller, folder in parents.items() if os.access(folder, os.W_OK)}

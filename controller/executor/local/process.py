@@ -105,16 +105,20 @@ def run_phase(
     stops: tuple[Stop, ...],
     watch: Callable[[], Trouble | None],
     pause: Callable[[], float] = lambda: TICK_S,
+    stood_still: Callable[[], float] = lambda: 0.0,
 ) -> PhaseEnd:
-    """Start the command and wait for its end, at most `seconds`; call `watch` after each `pause`."""
+    """Start the command and wait for its end, at most `seconds`; call `watch` after each `pause`.
+
+    stood_still: seconds so far for which it was frozen, which do not count.
+    """
     began = time.monotonic()
     running = _Running(confined, log)
     try:
-        trouble = running.wait(began + seconds, stops=stops, watch=watch, pause=pause)
+        trouble = running.wait(lambda: began + seconds + stood_still(), stops=stops, watch=watch, pause=pause)
     finally:
         code = running.end()
     trouble = trouble or watch()
-    elapsed = time.monotonic() - began
+    elapsed = max(0.0, time.monotonic() - began - stood_still())
     if trouble:
         return PhaseEnd(cause=trouble.cause, detail=trouble.detail, code=code, seconds=elapsed)
     if not running.entered:
@@ -158,7 +162,7 @@ class _Running:
 
     def wait(
         self,
-        until: float,
+        until: Callable[[], float],
         *,
         stops: tuple[Stop, ...],
         watch: Callable[[], Trouble | None],
@@ -169,10 +173,10 @@ class _Running:
             poll.register(descriptor, select.POLLIN)
         due = time.monotonic() + pause()
         while True:
-            now = time.monotonic()
-            if now >= until:
+            now, end = time.monotonic(), until()
+            if now >= end:
                 return Trouble(cause=Cause.DEADLINE)
-            ready = {descriptor for descriptor, _ in poll.poll(1000 * max(0.0, min(due, until) - now))}
+            ready = {descriptor for descriptor, _ in poll.poll(1000 * max(0.0, min(due, end) - now))}
             if self._output in ready and not self._take():
                 poll.unregister(self._output)
             if self._ended in ready:

@@ -106,7 +106,9 @@ class TryRunner:
             return failed
         if PhaseName.EXAMINE not in steps:
             return attempt_end.log_scored(self.text, task=settings.task, walls=self._host.walls)
-        with self._exam_hours.hold_exam():
+        with self._exam_hours.hold_exam(give_up=lambda: self._stop.is_set) as held:
+            if not held:
+                return outcome.lost(outcome.STOPPED, interrupted=True)
             failed = self._run_until_failure(steps[PhaseName.PROBE]) if PhaseName.PROBE in steps else None
             return failed or self._examine(steps[PhaseName.CANDIDATE], steps[PhaseName.EXAMINE])
 

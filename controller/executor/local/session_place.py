@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.errors import SandboxError
-from controller.executor.local.cgroups import Cgroups, Limits
+from controller.executor.local.cgroups import Limits
 from controller.executor.local.confinement import Confinement
 from controller.executor.local.deletion import Trash
 from controller.executor.local.environment import with_mounts
-from controller.executor.local.find_cgroups import find_cgroups
+from controller.executor.local.find_cgroups import clear_leftovers, find_cgroups
 from controller.executor.local.frozen import Copies, copy_machine
 from controller.executor.local.host import refuse_exposed, write_etc, write_filters
 from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, find_libraries, look_around
@@ -19,6 +19,9 @@ from controller.settings import CommandSettings, search_path
 
 FOLDER_GB = 1.0
 """Most that a session may write to its folder and to /tmp each, in GiB: an agent's notes and a copy of its own."""
+
+CGROUPS = "cgroups.json"
+"""Where the place of the sessions' cgroups is kept, so that a restart finds what was left there, frozen or not."""
 
 PROCESSES = 512
 """Most processes and threads of a session: a runtime such as node starts some 20, and a build more."""
@@ -35,6 +38,11 @@ class SessionPlace:
     filters: Path | None
     frozen: Copies
     trash: Trash
+
+    @property
+    def freezes(self) -> bool:
+        """True if sessions can be frozen here."""
+        return self.confinement.cgroups is not None and "freezer" in self.confinement.cgroups.parents
 
 
 def prepare_place(
@@ -56,7 +64,7 @@ def prepare_place(
     folder.mkdir(parents=True, exist_ok=True)
     trash = Trash(folder / "trash")
     for left in folder.iterdir():
-        if left.name != "trash":
+        if left.name not in ("trash", CGROUPS):
             trash.take(left)
     limits = Limits(
         memory_bytes=int(settings.memory_gb * 2**30),
@@ -64,20 +72,14 @@ def prepare_place(
         cpus=settings.cpus,
         file_bytes=int(FOLDER_GB * 2**30) + 2**20,
     )
+    cgroups = find_cgroups(folder, limits, to_freeze=True)
+    clear_leftovers(folder / CGROUPS, cgroups)
     return SessionPlace(
         machine=machine,
         bubblewrap=bubblewrap,
-        confinement=Confinement(limits, _clear(find_cgroups(folder, limits))),
+        confinement=Confinement(limits, cgroups),
         etc=write_etc(folder),
         filters=write_filters(folder),
         frozen=copy_machine(folder / "frozen"),
         trash=trash,
     )
-
-
-def _clear(cgroups: Cgroups | None) -> Cgroups | None:
-    """The cgroups without those that a controller which died has left."""
-    for left in cgroups.leftovers() if cgroups else ():
-        left.kill()
-        left.remove()
-    return cgroups

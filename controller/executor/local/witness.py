@@ -22,7 +22,8 @@ from pathlib import Path
 
 from controller.domain import Calm, Witness
 from controller.executor.disturbance import is_busy
-from controller.executor.local.cgroups import Cgroup, read_file
+from controller.executor.local.cgroups import Cgroup
+from controller.executor.local.kernel_files import read_file
 from controller.executor.local.process import Stop
 
 _EVERY_S = 1.0

@@ -5,7 +5,8 @@ alone it may write. It sees no lab, no data, no exam, no other session, and no n
 Unix socket leads to the gateway (`forwarder`). What limits a training limits it: memory, processes, disk, a deadline,
 the filter of system calls. When it ends, nothing of it is left.
 
-Covered and not covered is what `sandbox` says of a phase.
+No session runs while an exam of this process is held: it is frozen as a whole, or waits, or is waited for
+(`exam_hours`). Otherwise covered and not covered is what `sandbox` says of a phase.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from threading import Lock
 
 from controller.errors import AgentError, SandboxError
 from controller.executor.local import diagnoses
-from controller.executor.local.bench import FORWARDER, SOCKET, Bench
+from controller.executor.local.bench import Bench
 from controller.executor.local.capped_log import CappedLog
+from controller.executor.local.cgroups import Cgroup
 from controller.executor.local.deletion import Trash
 from controller.executor.local.disk_watch import Bound, DiskWatch
-from controller.executor.local.process import Cause, Confined, PhaseEnd, Stop, run_phase
+from controller.executor.local.exam_hours import EXAM_HOURS, ExamHours, ProgramHours
+from controller.executor.local.process import Cause, PhaseEnd, Stop, run_phase
 from controller.executor.local.program import LOOK, arguments
-from controller.executor.local.sandbox import Places, Scratch, in_bubblewrap
 from controller.executor.local.session_place import FOLDER_GB, SessionPlace, prepare_place
+from controller.executor.local.session_setup import confine_session
 from controller.executor.local.surroundings import see_obstacles
 from controller.executor.local.witness import OWN_USE
-from controller.executor.phases import SOCKET as GATEWAY
-from controller.executor.phases import TASK, Mount, Phase, PhaseName, Volume
-from controller.executor.workshop import GATEWAY_PORT, Serve, Session, SessionCause, SessionEnd
+from controller.executor.workshop import Serve, Session, SessionCause, SessionEnd
 from controller.settings import CommandSettings
 from controller.text.safe_text import safe_tail
 
@@ -62,7 +63,7 @@ class LocalWorkshop:
 
     folder: created if missing, and emptied at the first use; it belongs to one controller. secrets: files and folders
     that no program may see, such as the campaign. held_out: names of folders of Python's library that are hidden.
-    warn: takes a sentence for the operator, from any thread.
+    has_exams: true if exams are held in this campaign. warn: takes a sentence for the operator, from any thread.
     """
 
     def __init__(
@@ -72,10 +73,13 @@ class LocalWorkshop:
         folder: Path,
         secrets: Sequence[Path],
         held_out: Sequence[str] = (),
+        has_exams: bool = True,
+        exam_hours: ExamHours = EXAM_HOURS,
         warn: Callable[[str], None],
     ) -> None:
         self._settings, self._folder, self._secrets, self._warn = settings, folder.absolute(), secrets, warn
         self._held_out = held_out
+        self._has_exams, self._exam_hours = has_exams, exam_hours
         self._stop = Stop()
         self._lock = Lock()
         self._made: SessionPlace | None = None
@@ -106,7 +110,7 @@ class LocalWorkshop:
             with ExitStack() as open_while_it_runs:
                 if serve is not None:
                     open_while_it_runs.enter_context(serve(open_while_it_runs.enter_context(bench.listen())))
-                end, output = self._run(session, bench, place, forwards=serve is not None)
+                end, output, still = self._run(session, bench, place, forwards=serve is not None)
             files, faults = bench.read_back(session.wanted)
         except OSError as error:
             raise SandboxError(f"no session can be run in {self._folder}: {error}") from error
@@ -116,6 +120,7 @@ class LocalWorkshop:
             cause=CAUSES[end.cause],
             code=end.code,
             seconds=end.seconds,
+            still_seconds=still,
             detail=end.detail,
             output=safe_tail(output, OUTPUT_SHOWN),
             files=files,
@@ -126,45 +131,57 @@ class LocalWorkshop:
         """Kill every session, and let none begin any more."""
         self._stop.set()
 
-    def _run(self, session: Session, bench: Bench, place: SessionPlace, *, forwards: bool) -> tuple[PhaseEnd, bytes]:
+    def _run(
+        self, session: Session, bench: Bench, place: SessionPlace, *, forwards: bool
+    ) -> tuple[PhaseEnd, bytes, float]:
+        """Run it in a cgroup of its own where there is one; its end, its output, and seconds for which it stood still.
+
+        Nothing of it is left when this returns.
+        """
         limits = place.confinement.limits
         cgroup = place.confinement.cgroups.make(bench.root.name, limits) if place.confinement.cgroups else None
-        if cgroup:
-            OWN_USE.begin(cgroup)
-        bound = Bound(bench.folder, FOLDER_GB, "the most of a session", FOLDER_FILES)
-        disk = DiskWatch(bench.root, {"its folder": bound}, cgroup.processes if cgroup else tuple)
+        freezer = cgroup.freezer if cgroup else None
         try:
-            with CappedLog(bench.log, limit=OUTPUT_BYTES) as log:
-                confined = Confined(
-                    command=in_bubblewrap(
-                        _phase(session, forwards=forwards),
-                        places=Places(
-                            volumes={Volume.TASK: bench.folder, Volume.SOCKET: bench.gateway},
-                            task=(),
-                            etc=place.etc,
-                            filters=place.filters,
-                            frozen=place.frozen,
-                        ),
-                        machine=place.machine,
-                        bubblewrap=place.bubblewrap,
-                        scratch=Scratch(
-                            temporary_bytes=int(FOLDER_GB * 2**30),
-                            processes=place.confinement.process_rlimit(own_namespace=True),
-                        ),
-                    ),
-                    rlimits=place.confinement.rlimits(),
-                    cgroup=cgroup,
-                )
-                end = run_phase(
-                    confined, log=log, seconds=session.seconds, stops=(self._stop,), watch=disk.look, pause=disk.pause
-                )
-                output = log.end()
+            with self._exam_hours.hold_program(freezer, give_up=lambda: self._stop.is_set) as hours:
+                if hours is None:
+                    return PhaseEnd(cause=Cause.STOPPED), b"", 0.0
+                try:
+                    if cgroup:
+                        OWN_USE.begin(cgroup)
+                    end, output = self._run_beside(hours, session, bench, place, cgroup=cgroup, forwards=forwards)
+                finally:
+                    if cgroup:
+                        cgroup.kill()
+                        OWN_USE.end(cgroup)
+                return end, output, hours.still_seconds
         finally:
             if cgroup:
-                cgroup.kill()
-                OWN_USE.end(cgroup)
                 cgroup.remove()
-        return end, output
+
+    def _run_beside(
+        self,
+        hours: ProgramHours,
+        session: Session,
+        bench: Bench,
+        place: SessionPlace,
+        *,
+        cgroup: Cgroup | None,
+        forwards: bool,
+    ) -> tuple[PhaseEnd, bytes]:
+        """Run it to its end, the hours of exams not counted."""
+        bound = Bound(bench.folder, FOLDER_GB, "the most of a session", FOLDER_FILES)
+        disk = DiskWatch(bench.root, {"its folder": bound}, cgroup.processes if cgroup else tuple)
+        with CappedLog(bench.log, limit=OUTPUT_BYTES) as log:
+            end = run_phase(
+                confine_session(session, bench, place, cgroup=cgroup, forwards=forwards),
+                log=log,
+                seconds=session.seconds,
+                stops=(self._stop,),
+                watch=disk.look,
+                pause=disk.pause,
+                stood_still=lambda: hours.still_seconds,
+            )
+            return end, log.end()
 
     def _forget(self, root: Path, trash: Trash) -> None:
         """Delete what a session left; what stays is told, and harms nobody."""
@@ -183,24 +200,9 @@ class LocalWorkshop:
                     )
                 except OSError as error:
                     raise SandboxError(f"the folder for sessions, {self._folder}, cannot be used: {error}") from error
+                if self._has_exams and not self._made.freezes:
+                    self._warn(diagnoses.no_freezer())
             return self._made
-
-
-def _phase(session: Session, *, forwards: bool) -> Phase:
-    """The session as a sandbox is told of it."""
-    lead = (
-        ("python", "-I", "-S", f"{GATEWAY}/{FORWARDER}", f"{GATEWAY}/{SOCKET}", str(GATEWAY_PORT)) if forwards else ()
-    )
-    shown = (Mount(Volume.SOCKET, GATEWAY),) if forwards else ()
-    return Phase(
-        name=PhaseName.TRAIN,  # which decides the filter: sockets of its own network are allowed
-        command=(*lead, *session.command),
-        environment=session.environment,
-        mounts=(Mount(Volume.TASK, TASK, writable=True), *shown),
-        seconds=session.seconds,
-        accelerator=False,
-        supervised=False,
-    )
 
 
 def fault_of(said: str) -> str:

@@ -168,6 +168,9 @@ TERMINAL_INPUT = (0x5412, 0x541C)
 TELLS_OF_OTHERS = (1024, 1026)
 """F_SETLEASE and F_NOTIFY report what others do with a file."""
 
+STAYS_WITH_THE_FILE = (1036,)
+"""F_SET_RW_HINT notes a number on a file that others can read, also on one that is mounted read-only."""
+
 USUAL_PERSONALITIES = (0, 0xFFFFFFFF)
 """Linux, and the question for the present one. Others switch protections of memory off."""
 
@@ -217,7 +220,7 @@ def build(architecture: Architecture, families: Sequence[int]) -> bytes:
         _step(ABOVE, NEWEST, 0, 1),
         _step(RETURN, no_such_call),
         *call((16, 29), _unless(1, TERMINAL_INPUT, errno.EPERM)),  # ioctl
-        *call((72, 25), _unless(1, TELLS_OF_OTHERS, errno.EPERM)),  # fcntl
+        *call((72, 25), _unless(1, (*TELLS_OF_OTHERS, *STAYS_WITH_THE_FILE), errno.EPERM)),  # fcntl
         *call((28, 233), _among(2, HARMLESS_ADVICE, errno.EINVAL, ignored=IGNORED_ADVICE)),  # madvise
         *call((41, 198), _among(0, families, errno.EPERM)),  # socket
         *call((327, 286), _among(5, (0,), errno.EOPNOTSUPP)),  # preadv2
