@@ -21,6 +21,8 @@ KEPT = {
     "control": ("01", "02", "03"),
 }
 """Ideas that are worth something, by the first two digits of their names."""
+LONGEST_TRAINING = 120.0
+"""Seconds."""
 
 
 def idea(task: str, number: str) -> Path:
@@ -44,10 +46,12 @@ def attempts_of(task: str, root: Path, *prepare: str) -> Iterator[Trials]:
     """Attempts of an example with less data."""
     given = load_settings(EXAMPLES / task / "settings.yaml")
     changed = {"mounts": tuple(map(Path, packages_elsewhere())), "prepare": prepare}
-    settings = given.model_copy(update={"task": given.task.model_copy(update=changed)})
+    # A training that is cut off scores otherwise; the longest takes 6 s of a CPU, and the machine may be busy.
+    budget = given.budget.model_copy(update={"train_seconds": LONGEST_TRAINING})
+    settings = given.model_copy(update={"task": given.task.model_copy(update=changed), "budget": budget})
     folder = CampaignFolder(root / task)
     prepare_data(folder, settings, say=lambda _: None)
-    with trials(folder, settings, seconds=60) as some:
+    with trials(folder, settings, seconds=LONGEST_TRAINING) as some:
         yield some
 
 
