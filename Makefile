@@ -9,7 +9,7 @@ WORKERS ?= 4
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of Python processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-search demo-speed demo-protocol test test-unit lint fix bench images cluster lock clean docs screenshots
+.PHONY: help demo demo-search demo-speed demo-protocol demo-control test test-unit lint fix bench images cluster lock clean docs screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,17 @@ demo-speed: $(READY) ## the example task examples/speed: nine ideas for a faster
 demo-protocol: $(READY) ## the example task examples/protocol: eleven ideas for a WebSocket server, and a claim, four minutes
 	@$(BIN)/autoresearch run demo-protocol --settings examples/protocol/settings.yaml
 	@$(BIN)/autoresearch claim demo-protocol --seeds 7 # fewer equal runs of a side could be equal by luck
+
+# The task has an environment of its own: nobody else needs MuJoCo. Left out is what only draws.
+CONTROL := examples/control/.venv
+$(CONTROL)/.ready: examples/control/requirements.txt
+	@echo "  set up  $(CONTROL), MuJoCo: half a minute the first time"
+	@$(if $(shell command -v flock),flock $<) sh -c 'test $@ -nt $< || { $(PYTHON) -m venv $(CONTROL) \
+		&& $(CONTROL)/bin/pip install --quiet --no-deps --require-hashes -r $< && touch $@; }'
+
+demo-control: $(READY) $(CONTROL)/.ready ## the example task examples/control: ten ideas for an arm in MuJoCo, and a claim, five minutes
+	@$(BIN)/autoresearch run demo-control --settings examples/control/settings.yaml
+	@$(BIN)/autoresearch claim demo-control --seeds 7 --set executor.slots=2 # fewer equal runs of a side could be equal by luck
 
 test: $(READY) ## all tests; what cannot run here says so loudly
 	$(BIN)/pytest --numprocesses $(WORKERS) $(TESTS)
@@ -84,7 +95,9 @@ lock: $(READY) ## pin every dependency again, with hashes and without addresses
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra sandbox --upgrade $(LOCK) -o requirements/dev.txt
 	$(BIN)/uv pip compile pyproject.toml -c requirements/dev.txt $(LOCK) -o requirements/controller.txt
 	$(BIN)/uv pip compile trainer-image/requirements.in -c requirements/dev.txt $(LOCK) -o trainer-image/requirements.txt
+	$(BIN)/uv pip compile examples/control/requirements.in -c requirements/dev.txt $(LOCK) $(UNDRAWN) -o examples/control/requirements.txt
 LOCK := --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+UNDRAWN := $(addprefix --no-emit-package ,glfw mujoco-studio pyopengl websockets)
 
 clean: ## remove what the targets made, campaigns excepted
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(CONTROL) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
