@@ -339,6 +339,10 @@ class Cost:
     calls: int = 0
     """Number of model calls."""
 
+    declared_dollars: float = 0.0
+    """Dollars that a client from outside says its proposal has cost it. Nobody metered them, and no budget counts them.
+    """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
@@ -390,6 +394,9 @@ class Proposal:
 
     notes: str | None = None
     """What the agent wants later proposals to know, in place of what it wanted before; None if that stays."""
+
+    ticket: str = ""
+    """The name by which whoever submitted it asks what became of it; empty if nobody does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,6 +478,9 @@ class Experiment:
 
     proposed_at: float = 0.0
     """Unix time in seconds."""
+
+    ticket: str = ""
+    """See Proposal."""
 
     attempts: tuple[Attempt, ...] = ()
     """In the order of their numbers."""

@@ -104,6 +104,13 @@ class ProposalRequest:
     newest: Callable[[], Incumbent | None] = lambda: None
     """The incumbent as of now, which may have moved since the question; None if nobody knows. From any thread."""
 
+    newest_experiments: Callable[[], Sequence[Experiment] | None] = lambda: None
+    """The experiments as of now, as `experiments`; None if nobody knows. From any thread."""
+
+    refusal_of: Callable[[str], str | None] = lambda _: None
+    """The reason why the proposal with this ticket was sent back; None if it was not, as far as is known. From any
+    thread."""
+
     notebook: Notebook
     """Reads diffs and logs on demand."""
 

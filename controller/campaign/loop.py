@@ -200,7 +200,7 @@ class Campaign:
     def _loop(self) -> Stop:
         while True:
             self._recorder.take_in_remarks()
-            self._proposals.note_incumbent()
+            self._proposals.note_news()
             view = self.view()
             room = Room(view, self._settings.budget, self._prices)
             self._proposals.dollars_limit = room.call_dollars

@@ -20,7 +20,7 @@ from controller.campaign.recorder import Recorder
 from controller.campaign.requests import build_request
 from controller.campaign.safe_answers import make_safe
 from controller.campaign.smoke import SmokeTests
-from controller.domain import BASELINE, Proposal
+from controller.domain import BASELINE, Experiment, Proposal
 from controller.edits import novelty
 from controller.errors import AutoresearchError
 from controller.lab.attachments import NOTES, abandoned_path
@@ -46,6 +46,9 @@ REFUSALS_IN_A_ROW = 25
 """Number of proposals sent back one after another after which the agent counts as having nothing left. An agent that
 searches on finds a new program much earlier."""
 
+
+MOST_SENT_BACK = 1_000
+"""Proposals of which the reason is kept for whoever holds the ticket: he asks within minutes."""
 
 TWIN = "another proposal that was thought of at the same time has made this very program"
 
@@ -111,8 +114,11 @@ class Proposals:
         )
         self._notes = recorder.read_notes()
         self._newest = self._read_incumbent()
+        self._experiments = self._read_experiments()
+        self._sent_back: dict[str, str] = {}
+        """Reasons of the newest proposals with a ticket that were sent back, by their tickets."""
         self._threads = ThreadPoolExecutor(
-            most_in_flight(settings.agent.max_in_flight, slots=settings.executor.slots), thread_name_prefix="propose"
+            most_in_flight(settings.agent, slots=settings.executor.slots), thread_name_prefix="propose"
         )
         self._asked = 0
         self._asked_at: dict[int, float] = {}
@@ -189,8 +195,9 @@ class Proposals:
             ages=tuple(max(0.0, now - asked) for asked in self._asked_at.values()),
         )
 
-    def note_incumbent(self) -> None:
-        """Let agents at work see the incumbent of now; the loop calls this in every turn."""
+    def note_news(self) -> None:
+        """Let agents at work see the experiments and the incumbent of now; the loop calls this in every turn."""
+        self._experiments = self._read_experiments()
         if self._newest.commit != self._recorder.incumbent:
             # One assignment of a frozen value: another thread sees the old one or the new one, and never a mixture.
             self._newest = self._read_incumbent()
@@ -199,9 +206,12 @@ class Proposals:
         commit = self._recorder.incumbent
         return Incumbent(commit=commit, files=self._recorder.editable_files(commit))
 
+    def _read_experiments(self) -> tuple[Experiment, ...]:
+        return tuple(self._recorder.campaign_state.experiments.values())
+
     def ask_agent(self) -> None:
         """Ask for one more proposal, in a thread of its own."""
-        self.note_incumbent()
+        self.note_news()
         request = build_request(
             self._recorder,
             self._settings,
@@ -213,6 +223,8 @@ class Proposals:
             refused=self._refused,
             incumbent=self._newest,
             newest=lambda: self._newest,
+            newest_experiments=lambda: self._experiments,
+            refusal_of=self._sent_back.get,
             smoke=partial(self._find_smoke_crash, base=self._newest.files),
             dollars_limit=lambda: self.dollars_limit,
         )
@@ -295,8 +307,17 @@ class Proposals:
         else:
             self._refused = (*self._refused, refusal)
             self.exhausted = self.exhausted or len(self._refused) >= REFUSALS_IN_A_ROW
+        self._note_sent_back(proposal.ticket, refusal)
         self._observe(Refused(refusal, proposal.cost))
         return False
+
+    def _note_sent_back(self, ticket: str, reason: str) -> None:
+        """Keep the reason for whoever holds the ticket."""
+        if not ticket:
+            return
+        self._sent_back[ticket] = reason
+        if len(self._sent_back) > MOST_SENT_BACK:
+            del self._sent_back[next(iter(self._sent_back))]
 
     def _take_in_abandoned(self, answer: Abandoned, request: ProposalRequest) -> None:
         now = self._clock()

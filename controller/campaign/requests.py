@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controller.campaign.recorder import Recorder
-from controller.domain import BASELINE
+from controller.domain import BASELINE, Experiment
 from controller.ports import FindCrash, Incumbent, ProposalRequest
 from controller.settings import Settings
 
@@ -22,6 +22,8 @@ def build_request(
     refused: tuple[str, ...],
     incumbent: Incumbent,
     newest: Callable[[], Incumbent],
+    newest_experiments: Callable[[], Sequence[Experiment]],
+    refusal_of: Callable[[str], str | None],
     smoke: FindCrash,
     dollars_limit: Callable[[], float],
 ) -> ProposalRequest:
@@ -42,6 +44,8 @@ def build_request(
         fingerprints=frozenset(campaign_state.fingerprints),
         revivable=campaign_state.find_revivable(),
         newest=newest,
+        newest_experiments=newest_experiments,
+        refusal_of=refusal_of,
         notebook=recorder.notebook(),
         metric=task.metric,
         facts=facts,

@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 
 from controller import __version__
 from controller.cli import study_commands
+from controller.cli.mcp_command import mcp
 from controller.cli.reading import (
     pick_experiment,
     print_code,
@@ -325,6 +326,7 @@ def export(
     typer.echo(table, nl=False)
 
 
+app.command()(mcp)
 app.command()(simulate)
 app.command()(new)
 app.command()(doctor)

@@ -37,9 +37,9 @@ for a script.
 
 **Which commands write.** `run` and the studies (`claim`, `ablate`, `rerun`, `aa`, `portability`) write to the lab and
 lock it, so that only one of them runs at a time. `prepare` writes the data, `report` its two files, `new` a folder.
-`tell` leaves a file in the lab's inbox, which the process that runs the campaign takes in. All others only read, and
-can be used while the campaign runs; but `doctor` makes data that are missing and trains for some seconds, which would
-disturb one.
+`tell` leaves a file in the lab's inbox, which the process that runs the campaign takes in, and `mcp` hands on to that
+process what a client submits. All others only read, and can be used while the campaign runs; but `doctor` makes data
+that are missing and trains for some seconds, which would disturb one.
 """
 
 EXIT_CODES = {

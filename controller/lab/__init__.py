@@ -6,6 +6,7 @@ attachments    paths of attached logs, transcripts and settings
 locks          the locks that keep a second writer out, and writes apart from packing
 full_disk      writes on a disk that may be full
 inbox          what an operator tells a campaign, until the writer takes it in
+durable_files  small files beside the repository, whole and on disk
 presence       tells another process who holds the lab, and what its loop does
 repository     opens or creates the repository on disk
 ref_files      small durable files on a ref

@@ -8,7 +8,6 @@ which changes nothing.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from controller.domain import Remark
+from controller.lab.durable_files import write_durably
 from controller.text.safe_text import safe_text
 
 REMARK_CHARACTERS = 2_000
@@ -41,22 +41,8 @@ class WaitingRemark:
 
 def leave_remark(lab: Path, tag: str, text: str, *, at: float) -> None:
     """Put a remark into the inbox, durably. at: Unix time in seconds. Raises OSError."""
-    folder = _folder(lab, tag)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{round(at * 1000):013d}-{token_hex(4)}.txt"
-    # A name that begins with a dot is no remark, so the writer never sees half of one.
-    fresh = folder / f".{name}"
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(clean_remark(text))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(folder / name)
-    # The new name is in the folder's own data, which have to reach the disk as well.
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_durably(_folder(lab, tag), name, clean_remark(text).encode())
 
 
 def list_waiting(lab: Path, tag: str) -> list[WaitingRemark]:

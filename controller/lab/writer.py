@@ -109,6 +109,7 @@ class LabWriter(StudyWriter):
                 fingerprint=fingerprint,
                 cost=proposal.cost,
                 proposed_at=at,
+                ticket=proposal.ticket,
             )
             if proposal.transcript:
                 self.attach(tag, transcript_path(number), proposal.transcript.encode(), at=at)

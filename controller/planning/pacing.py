@@ -13,6 +13,7 @@ from math import fsum, pi, sqrt
 from statistics import fmean, median
 
 from controller.domain import BASELINE, Experiment
+from controller.settings import AgentSettings
 
 NEWEST = 32
 """Durations remembered: enough to smooth, few enough to follow a change within a round or two."""
@@ -52,9 +53,12 @@ def count_ready(experiments: Iterable[Experiment]) -> int:
     return sum(1 for e in experiments if e.number != BASELINE and not e.attempts)
 
 
-def most_in_flight(limit: int | None, *, slots: int) -> int:
-    """Most requests to the agent at once; `limit` is that of the settings, if any."""
-    return limit or max(DEFAULT_MOST, slots)
+def most_in_flight(agent: AgentSettings, *, slots: int) -> int:
+    """Most requests to the agent at once."""
+    if agent.max_in_flight is not None:
+        return agent.max_in_flight
+    # Requests that wait for a client from outside all go to the fallback when it stays away: no more than are needed.
+    return slots + 1 if agent.kind == "mcp" else max(DEFAULT_MOST, slots)
 
 
 def expect_thinking_seconds(pace: Pace) -> float:

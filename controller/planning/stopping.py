@@ -21,7 +21,7 @@ def propose_wait_or_stop(view: View, settings: Settings, room: Room, *, wanted: 
 def _may_ask(view: View, settings: Settings) -> bool:
     """True if the agent may be asked for one more proposal."""
     # If only an operator can help the agent, one request is enough to find out whether that has happened.
-    most = 1 if view.unable else most_in_flight(settings.agent.max_in_flight, slots=settings.executor.slots)
+    most = 1 if view.unable else most_in_flight(settings.agent, slots=settings.executor.slots)
     if view.exhausted or view.short_of_money or view.resting or view.proposing >= most:
         return False
     limit = settings.budget.experiments

@@ -167,6 +167,7 @@ def cost_line(experiment: Experiment, settings: Settings) -> str:
     prices = SlotPrices.of(settings)
     cost, gpus, hours = experiment.cost, slot_dollars(experiment, prices), slot_hours(experiment, prices)
     calls = f"${cost.dollars:.2f} for {cost.calls} model calls, " if cost.calls or cost.dollars else ""
+    calls += f"${cost.declared_dollars:.2f} declared by the client and not counted, " if cost.declared_dollars else ""
     answer = answer_text(experiment)
     each = f"  an answer takes {answer}" if answer else ""
     return f"cost ${cost.dollars + gpus:.2f}: {calls}${gpus:.2f} for {hours:.3f} slot-hours{each}"

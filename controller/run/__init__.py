@@ -8,5 +8,6 @@ checks         what is looked at before anything is spent
 study_checks   the same for a study
 wiring         builds the agent and the executor that the settings name; knows every implementation
 command_agent  the parts of an agent that is a program: sandboxes, and accounts with vendors
+mcp_agent      the parts of an agent that is a client from outside, and where such a client finds it
 prepare        calls the task's prepare.py, here or as a Job
 """

@@ -81,6 +81,8 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         device = training_device(settings)
         out.print(f"\n{text.headline(settings)}", markup=False)
         out.print(text.budget_line(settings, device), markup=False)
+        if settings.agent.kind == "mcp":
+            out.print(f"  clients   connect by: autoresearch mcp {folder.path}", markup=False)
         doubts = [*unfit_settings(settings, device), *changed_training(begun, settings)]
         doubts += warnings_of_place(folder, settings)
         died = _predecessor_died(lab, settings)

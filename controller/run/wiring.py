@@ -83,6 +83,8 @@ def build_agent(
             return _claude(settings, booked_calls)
         case "command":
             return _command(folder, settings, booked_calls, warn=warn)
+        case "mcp":
+            return _mcp(folder, settings)
         case _:
             return _perturb(settings)
 
@@ -102,6 +104,10 @@ def check_agent(settings: Settings) -> None:
             from controller.run.command_agent import check_vendors
 
             check_vendors(agent.command)
+        case "mcp":
+            from controller.run.mcp_agent import require_package
+
+            require_package()
         case "replay" if not settings.server.enabled:
             _replay(settings.agent).check()
         case "perturb" if not settings.server.enabled:
@@ -170,6 +176,14 @@ def _command(
 
     agent = make_command_agent(folder, settings, booked_calls, warn=warn)
     return FallbackAgent(agent, _perturb(settings)) if settings.agent.command.fallback == "perturb" else agent
+
+
+def _mcp(folder: CampaignFolder, settings: Settings) -> Agent:
+    from controller.agent.fallback import FallbackAgent
+    from controller.run.mcp_agent import make_mcp_agent
+
+    agent = make_mcp_agent(folder, settings)
+    return FallbackAgent(agent, _perturb(settings)) if settings.agent.mcp.fallback == "perturb" else agent
 
 
 def _replay(settings: AgentSettings) -> ReplayAgent:

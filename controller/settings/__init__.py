@@ -6,6 +6,7 @@ places       checks where a task wants its data; pure
 section      what every group of settings is built from
 task         the settings of a task
 command      the settings of an agent that is a program
+mcp          the settings of an agent that is a client from outside
 budget       the settings of what may be spent, and of when something is killed
 executor     the settings of what runs attempts
 schema       all settings, their units, ranges and defaults
@@ -29,6 +30,7 @@ from controller.settings.environment import (
     visible_devices,
 )
 from controller.settings.executor import ExecutorSettings, KubernetesSettings, LimitSettings
+from controller.settings.mcp import McpSettings
 from controller.settings.schema import AgentSettings, ClaudeSettings, JudgeSettings, Settings
 from controller.settings.task import GuardSettings, TaskSettings
 
@@ -42,6 +44,7 @@ __all__ = [
     "JudgeSettings",
     "KubernetesSettings",
     "LimitSettings",
+    "McpSettings",
     "Settings",
     "TaskSettings",
     "home_of_campaigns",

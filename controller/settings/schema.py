@@ -17,6 +17,7 @@ from controller.settings.budget import BudgetSettings, DeadlineSettings
 from controller.settings.command import CommandSettings
 from controller.settings.defaults import LIMITS
 from controller.settings.executor import ExecutorSettings
+from controller.settings.mcp import McpSettings
 from controller.settings.section import Positive, Seconds, Section
 from controller.settings.task import TaskSettings
 
@@ -101,7 +102,7 @@ class ClaudeSettings(Section):
 class AgentSettings(Section):
     """The agent that proposes."""
 
-    kind: Literal["perturb", "replay", "claude", "command"] = "perturb"
+    kind: Literal["perturb", "replay", "claude", "command", "mcp"] = "perturb"
     """Who proposes edits."""
 
     seed: int = Field(0, ge=0)
@@ -113,7 +114,7 @@ class AgentSettings(Section):
         le=1024,
     )
     """Most proposals thought about at once; as many are as keep the slots busy. Empty: 16, or one per slot where there
-    are more."""
+    are more; of `mcp`, one more than there are slots."""
 
     patches: Path | None = None
     """Folder of patches for `replay`."""
@@ -123,6 +124,7 @@ class AgentSettings(Section):
 
     claude: ClaudeSettings = ClaudeSettings()
     command: CommandSettings = CommandSettings()
+    mcp: McpSettings = McpSettings()
 
     @property
     def asks_models(self) -> bool:
@@ -215,6 +217,11 @@ class Settings(Section):
             raise ValueError(
                 f"agent command runs its program in a sandbox of this machine, and so not with {where}: "
                 "choose another agent, or run on one machine with executor.sandbox: bubblewrap"
+            )
+        if self.agent.kind == "mcp" and self.executor.kind == "kubernetes":
+            raise ValueError(
+                "agent mcp is reached by its clients on the machine of the controller, and so not with "
+                "executor.kind: kubernetes: choose another agent, or run on one machine"
             )
         if all(getattr(self.budget, limit) is None for limit in LIMITS):
             raise ValueError("budget needs at least one limit: experiments, hours, gpu_hours or dollars")

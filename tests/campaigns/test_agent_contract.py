@@ -22,7 +22,9 @@ from tests.standin import StandIn, say
 from tests.support.campaign_in_memory import TASK, CampaignInMemory, Clock
 from tests.support.claude import claude_agent
 from tests.support.command import ASKS, command_agent
+from tests.support.mcp import eager_client, mcp_agent
 from tests.support.needs import need_bubblewrap
+from tests.support.waiting import PATIENCE_S
 
 Booked = list[CallRecord]
 Make = Callable[[Path, Booked], AbstractContextManager[Agent]]
@@ -73,7 +75,13 @@ def command_with_a_model(folder: Path, booked: Booked) -> Iterator[Agent]:
         yield command_agent(folder, ASKS, "assert ask()[0] == 200", CLIMBS, book=booked.append, standin=standin)
 
 
-AGENTS = pytest.mark.parametrize("make", [perturb, replay, claude, command, command_with_a_model])
+@contextmanager
+def mcp(folder: Path, booked: Booked) -> Iterator[Agent]:
+    with mcp_agent(folder, patience=PATIENCE_S) as agent, eager_client(folder):
+        yield agent
+
+
+AGENTS = pytest.mark.parametrize("make", [perturb, replay, claude, command, command_with_a_model, mcp])
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ class CampaignInMemory:
             expected_effect=proposal.expected_effect,
             cost=proposal.cost,
             proposed_at=at,
+            ticket=proposal.ticket,
         )
         self.experiments.append(experiment)
         return experiment

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +21,9 @@ class Input(BaseModel):
     """Arguments of a tool; unknown arguments are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+InputT = TypeVar("InputT", bound=Input)
 
 
 class Read(Input):
@@ -149,10 +152,15 @@ def list_tools() -> list[ToolDefinition]:
 
 def parse_call(name: str, arguments: object) -> Input:
     """One call, checked. Raises ToolError if there is no such tool, or if its arguments do not fit."""
-    if name not in TOOLS:
-        raise ToolError(f"there is no tool {one_line(name, limit=60)!r}; the tools are {', '.join(TOOLS)}")
+    return parse_call_of(TOOLS, name, arguments)
+
+
+def parse_call_of(tools: Mapping[str, type[InputT]], name: str, arguments: object) -> InputT:
+    """One call of these tools, checked. Raises ToolError as `parse_call` does."""
+    if name not in tools:
+        raise ToolError(f"there is no tool {one_line(name, limit=60)!r}; the tools are {', '.join(tools)}")
     try:
-        return TOOLS[name].model_validate(arguments)
+        return tools[name].model_validate(arguments)
     except ValidationError as error:
         raise ToolError(_explain_invalid(error)) from error
 

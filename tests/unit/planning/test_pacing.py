@@ -170,6 +170,12 @@ def test_settings_limit_how_many_are_thought_of_at_once() -> None:
     assert played(4, "executor.slots=4", "agent.max_in_flight=3", minutes=10).most_thinking == 3
 
 
+def test_client_from_outside_is_asked_no_more_than_once_beyond_the_slots() -> None:
+    # All that wait for it go to the fallback at once when it stays away.
+    assert played(4, "executor.slots=2", "agent.kind=claude", minutes=20).most_thinking > 3
+    assert played(4, "executor.slots=2", "agent.kind=mcp", minutes=20).most_thinking == 3
+
+
 def test_no_more_is_asked_for_than_the_experiments_left() -> None:
     chosen = settings("executor.slots=4", "budget.experiments=6")
     simulation = Timed(chosen, random.Random(0))
