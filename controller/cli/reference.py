@@ -107,10 +107,12 @@ GIVEN_TO_PHASES = {
         "supervisor's; the training itself is shown none of these."
     ),
     "AUTORESEARCH_WITNESS_OWN_CPUS": "CPUs that other pods of the campaign, and the node for them, may use at most.",
-    "AUTORESEARCH_WITNESS_MOST_WAITED": (
-        "Share of the time for which the training may wait for a CPU; absent where it counts in any case."
+    "AUTORESEARCH_WITNESS_RUN_AGAIN": (
+        "Exit codes of the supervisor after which a disturbed training does not count; absent where it counts in any "
+        "case, and then so are the next two."
     ),
-    "AUTORESEARCH_WITNESS_MOST_TAKEN": "Share of the CPUs that other programs may take meanwhile; the same.",
+    "AUTORESEARCH_WITNESS_MOST_WAITED": "Share of the time for which the training may wait for a CPU.",
+    "AUTORESEARCH_WITNESS_MOST_TAKEN": "Share of the CPUs that other programs may take meanwhile.",
     "AUTORESEARCH_BASELINE_ITSELF": "Set if this is the baseline's own exam, which tells what noise is honest.",
 }
 
@@ -179,7 +181,7 @@ def _phases_of_variables() -> dict[str, list[str]]:
     ordinary = TryRequest(
         id=TryId("demo", 1, 1, 1), commit="", files={}, seed=0, probe_set=0, reserve=0, baseline=BaselineNoise()
     )
-    ordinary = replace(ordinary, calm=Calm(waited=0.0, taken=0.0), counts=False)
+    ordinary = replace(ordinary, calm=Calm(waited=0.0, taken=0.0), counts=False, late_counts=False)
     claim = replace(ordinary, holdout=True)
     of_baseline = replace(ordinary, id=TryId("demo", BASELINE, 1, 1))
     given: dict[str, list[str]] = {}

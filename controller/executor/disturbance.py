@@ -48,7 +48,7 @@ def describe_disturbance(witness: Witness | None, calm: Calm | None) -> str:
 
 def tell_shares(*, waited: float, taken: float, calm: Calm | None) -> str:
     """A disturbance as a sentence. calm: None if it is not known any more."""
-    normal = "" if calm in (None, QUIET) else f" ({calm.taken:.0%} at the baseline)"
+    normal = "" if calm is None or calm == QUIET else f" ({calm.taken:.0%} at the baseline)"
     took = f"other programs took {taken:.0%} of the CPUs while it trained{normal}"
     return f"{took}, and it waited for {waited:.0%} of its time"
 

@@ -71,8 +71,8 @@ def hogs() -> Iterator[None]:
 
 def test_training_in_a_pod_has_a_witness_and_cannot_speak_for_it(examined: TaskNamespace) -> None:
     with running(examined, **SETTINGS) as one:
-        honest = one.run(FORGE + SPIN + HONEST, seconds=500, calm=ANY_MACHINE, counts=False)
-        forger = one.run(FORGE + "raise SystemExit(79)\n", number=2, calm=ANY_MACHINE, counts=False)
+        honest = one.run(FORGE + SPIN + HONEST, seconds=500, calm=ANY_MACHINE, counts=False, late_counts=False)
+        forger = one.run(FORGE + "raise SystemExit(79)\n", number=2, calm=ANY_MACHINE, counts=False, late_counts=False)
 
     assert honest.outcome is Outcome.SCORED, honest.reason
     assert honest.witness is not None
@@ -88,7 +88,7 @@ def test_training_beside_hogs_of_the_node_is_lost_before_its_exam_and_one_that_c
     examined: TaskNamespace, built_cluster: BuiltCluster
 ) -> None:
     with running(examined, **SETTINGS) as one, hogs():
-        lost = one.run(SPIN + HONEST, seconds=500, calm=NO_MACHINE, counts=False)
+        lost = one.run(SPIN + HONEST, seconds=500, calm=NO_MACHINE, counts=False, late_counts=False)
         counts = one.run(SPIN + HONEST, number=2, seconds=800, calm=NO_MACHINE)
         job = wait_until(
             lambda: found if "outcome" in (found := examined.job(one.request("").id))["metadata"]["labels"] else None,

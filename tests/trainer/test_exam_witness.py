@@ -143,7 +143,7 @@ def test_the_executor_reads_what_the_supervisor_writes_and_finds_the_log_as_it_w
     seen: Seen, printed: bytes, end: bytes, again: bool
 ) -> None:
     settings = kubernetes_settings()
-    request = try_request(calm=Calm(waited=0.1, taken=0.2), counts=False)
+    request = try_request(calm=Calm(waited=0.1, taken=0.2), counts=False, late_counts=False)
     environment = pod_witness.witness_order(settings.executor, request, phases(settings, request)[0])
     order = Order.read(environment)
     assert order is not None
@@ -162,7 +162,7 @@ def test_the_executor_reads_what_the_supervisor_writes_and_finds_the_log_as_it_w
         taken=rounded(seen.taken),
     )
     assert bool(told.disturbed) is again
-    assert (order.most_waited, order.most_taken) == (0.2, 0.3)
+    assert (order.most_waited, order.most_taken, order.run_again) == (0.2, 0.3, ("0", "124"))
     assert pod_witness.EXIT_DISTURBED == EXIT_DISTURBED
 
 
@@ -190,7 +190,7 @@ def beyond_everything(folder: Path, program: str, **order: str) -> tuple[int, st
     """Run a program that any machine disturbs."""
     if read_counters().own is None:
         give_up("this machine does not tell whose computing is whose", required_by=SANDBOX)
-    return supervise(folder, program, KEY=KEY, MOST_WAITED="-1", MOST_TAKEN="-1", **order)
+    return supervise(folder, program, KEY=KEY, MOST_WAITED="-1", MOST_TAKEN="-1", **{"RUN_AGAIN": "0 124", **order})
 
 
 def last_line(log: str) -> dict[str, float | bool | None]:
@@ -244,3 +244,10 @@ def test_training_that_overran_its_budget_may_have_lacked_cpus(tmp_path: Path) -
 
     assert code == EXIT_DISTURBED
     assert last_line(log)["again"] is True
+
+
+def test_a_baseline_that_ends_in_time_counts_however_busy_the_machine_is(tmp_path: Path) -> None:
+    code, log = beyond_everything(tmp_path, SAVE, RUN_AGAIN="124")
+
+    assert code == 0
+    assert last_line(log)["again"] is False

@@ -17,7 +17,8 @@ import math
 from dataclasses import dataclass, fields
 
 from controller.domain import Calm, TryRequest, Witness
-from controller.executor.disturbance import limits_of, tell_shares
+from controller.executor.attempt_end import OVERRAN
+from controller.executor.disturbance import may_be_lost, most_allowed, tell_shares
 from controller.executor.kubernetes.naming import request_hash
 from controller.executor.kubernetes.observation import TryEnd
 from controller.executor.phases import Phase, PhaseName
@@ -57,7 +58,11 @@ def witness_order(executor: ExecutorSettings, request: TryRequest, phase: Phase)
         "AUTORESEARCH_WITNESS_KEY": _key_of(request),
         "AUTORESEARCH_WITNESS_OWN_CPUS": f"{_own_cpus(executor):g}",
     }
-    if limits := limits_of(request):
+    if request.calm is not None and may_be_lost(request):
+        limits = most_allowed(request.calm)
+        # Exit codes: of a training that ended well, and of one that overran its budget.
+        lost = [0] * (not request.counts) + [OVERRAN] * (not request.late_counts)
+        order["AUTORESEARCH_WITNESS_RUN_AGAIN"] = " ".join(map(str, lost))
         order["AUTORESEARCH_WITNESS_MOST_WAITED"] = f"{limits.waited:.4f}"
         order["AUTORESEARCH_WITNESS_MOST_TAKEN"] = f"{limits.taken:.4f}"
     return order
@@ -66,7 +71,7 @@ def witness_order(executor: ExecutorSettings, request: TryRequest, phase: Phase)
 def read_told(log: bytes | None, request: TryRequest, ended: TryEnd) -> Told:
     """Look for the supervisor's line in the log of the training of a try that ended."""
     # Only where it was told limits can it have ended a training for them.
-    gave_up = limits_of(request) is not None and (ended.container, ended.exit_code) == (PhaseName.TRAIN, EXIT_DISTURBED)
+    gave_up = may_be_lost(request) and (ended.container, ended.exit_code) == (PhaseName.TRAIN, EXIT_DISTURBED)
     if log is None:
         return Told(log=None, disturbed=_GONE if gave_up else "")
     lines = log.split(b"\n")

@@ -7,7 +7,7 @@ TERM, and five seconds later KILL. Exit codes:
 - 0: a usable artifact exists, and the training exited with 0 or was stopped at its budget.
 - 124: the training was stopped at its budget and left no usable artifact.
 - 3: the training exited with 0 but left no usable artifact.
-- 79: it would have been 0 or 124, but other programs disturbed the training, and it is not to count (witness.py). The
+- 79: other programs disturbed the training, and the executor wants it run again (witness.py). The
   line that says so tells it from a training that exits with 79 itself.
 - otherwise the training's own code, 128 + n for signal n.
 
@@ -219,8 +219,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], started: floa
     code = exit_code(ending, fault)
     if order is None or seen is None or not ending.alone:
         return code
-    # A crash is the program's own doing on any machine, and a budget may be overrun for lack of a CPU.
-    again = code in (0, EXIT_OVERRAN) and ending.stopped_by is None and seen.is_beyond(order)
+    # The executor names no code of a crash, which is the program's own doing on any machine.
+    again = str(code) in order.run_again and ending.stopped_by is None and seen.is_beyond(order)
     _write(sys.stdout.fileno(), witness.line_of(seen, order, again=again))
     return EXIT_DISTURBED if again else code
 

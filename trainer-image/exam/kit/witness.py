@@ -9,8 +9,8 @@ The line is written to the stream that carried the training's output, when every
 nothing of the training's can follow it. It repeats the key, which is kept from the training: nothing of the training's
 can stand in for it either, should the supervisor not come to write it.
 
-Where AUTORESEARCH_WITNESS_MOST_WAITED and AUTORESEARCH_WITNESS_MOST_TAKEN are given, a training beyond both was
-disturbed, and is run again before its exam. A training can make itself wait. It cannot add to what others took: of that
+A training beyond both AUTORESEARCH_WITNESS_MOST_WAITED and AUTORESEARCH_WITNESS_MOST_TAKEN was disturbed. If its exit
+code is one of those in AUTORESEARCH_WITNESS_RUN_AGAIN, it is run again before its exam. A training can make itself wait. It cannot add to what others took: of that
 as much is taken off as the campaign's other pods may use at most, and AUTORESEARCH_WITNESS_OWN_CPUS says how much.
 Stolen time does not count there, because on a machine with a limited share of its hardware a training can bring it
 about.
@@ -33,12 +33,13 @@ from exam.kit.processes import list_descendants
 
 MARK = "@@WITNESS v1"
 KEY = "AUTORESEARCH_WITNESS_KEY"
+RUN_AGAIN = "AUTORESEARCH_WITNESS_RUN_AGAIN"
 NUMBERS = {
     "own_cpus": "AUTORESEARCH_WITNESS_OWN_CPUS",
     "most_waited": "AUTORESEARCH_WITNESS_MOST_WAITED",
     "most_taken": "AUTORESEARCH_WITNESS_MOST_TAKEN",
 }
-"""Variables that the training is not shown, as the key is not."""
+"""Variables that the training is not shown, as the other two are not."""
 
 EVERY_S = 1.0
 """Shortest pause between two looks at the threads, in seconds. What a thread did after the last look is not known."""
@@ -53,12 +54,14 @@ class Order:
 
     own_cpus: CPUs that the campaign's other pods on this node, and the node on their behalf, may use at most.
     most_waited, most_taken: shares beyond which a training was disturbed; None where it counts in any case.
+    run_again: exit codes of the supervisor after which a disturbed training does not count.
     """
 
     key: str
     own_cpus: float = 0.0
     most_waited: float | None = None
     most_taken: float | None = None
+    run_again: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Order | None:
@@ -66,12 +69,12 @@ class Order:
         if not (key := environment.get(KEY)):
             return None
         given = {name: number(environment, variable) for name, variable in NUMBERS.items() if variable in environment}
-        return cls(key=key, **given)
+        return cls(key=key, run_again=tuple(environment.get(RUN_AGAIN, "").split()), **given)
 
 
 def without_order(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment that the training may see."""
-    hidden = {KEY, *NUMBERS.values()}
+    hidden = {KEY, RUN_AGAIN, *NUMBERS.values()}
     return {name: value for name, value in environment.items() if name not in hidden}
 
 

@@ -17,7 +17,7 @@ from tests.support.kubernetes_objects import kubernetes_settings
 from tests.support.requests import try_request
 
 PREFIX = "AUTORESEARCH_WITNESS_"
-WATCHED = try_request(calm=Calm(waited=0.05, taken=0.02), counts=False)
+WATCHED = try_request(calm=Calm(waited=0.05, taken=0.02), counts=False, late_counts=False)
 GAVE_UP = TryEnd(cause=EndCause.CRASH, container="train", exit_code=EXIT_DISTURBED)
 SHARES = {"waited": 0.4, "throttled": None, "contended": 0.9, "starved": 0.0, "taken": 0.6, "others": 0.5}
 
@@ -41,6 +41,9 @@ def test_a_supervisor_is_told_the_limits_of_a_try_that_may_be_run_again() -> Non
 
     assert order[f"{PREFIX}MOST_WAITED"] == "0.1500"
     assert order[f"{PREFIX}MOST_TAKEN"] == "0.1200"
+    assert order[f"{PREFIX}RUN_AGAIN"] == "0 124"
+    baseline = order_of(try_request(calm=Calm(waited=0.05, taken=0.02), late_counts=False))
+    assert baseline[f"{PREFIX}RUN_AGAIN"] == "124"
     assert set(order_of(try_request(calm=Calm(waited=0.05, taken=0.02)))) == {f"{PREFIX}KEY", f"{PREFIX}OWN_CPUS"}
 
 
