@@ -189,7 +189,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """Measurements of the machine while an attempt trained, taken from outside by trusted code.
+    """Measurements of the machine while an attempt trained, taken from outside of it by trusted code.
 
     Each is a share from 0 to 1; None if this machine does not tell. A try is run again for two of them together:
     `waited` and `taken`.
@@ -205,13 +205,15 @@ class Witness:
     """Of the seconds, those in which some program of the machine waited for a CPU."""
 
     starved: float | None = None
-    """Of the seconds, those in which some program of the machine waited for memory."""
+    """Of the seconds, those in which some program waited for memory: of the machine, or, in a pod whose kernel tells
+    it, of the training's container."""
 
     stolen: float | None = None
     """Of the CPUs' time, what the hypervisor gave to other machines."""
 
     taken: float | None = None
-    """Of the CPUs' time, what programs outside of this campaign computed, and what the hypervisor gave away."""
+    """Of the CPUs' time, what programs outside of this campaign computed, and what the hypervisor gave away. In a pod
+    the first is the least that it can have been, as others of the campaign's pods may be on the node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

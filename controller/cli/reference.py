@@ -16,8 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 from controller.cli.commands import app
-from controller.domain import BASELINE, BaselineNoise, TryId, TryRequest
+from controller.domain import BASELINE, BaselineNoise, Calm, TryId, TryRequest
 from controller.errors import AutoresearchError
+from controller.executor.kubernetes.pod_witness import witness_order
 from controller.executor.phases import phases
 from controller.executor.smoke import smoke_phases
 from controller.settings import Settings
@@ -101,6 +102,17 @@ GIVEN_TO_PHASES = {
         "Folders whose files are read whole before agent code begins, joined by colons; absent where the executor "
         "itself can have the kernel forget what was read."
     ),
+    "AUTORESEARCH_WITNESS_KEY": (
+        "In a pod, what the supervisor's line about the machine repeats, so that the executor knows it for the "
+        "supervisor's; the training itself is shown none of these."
+    ),
+    "AUTORESEARCH_WITNESS_OWN_CPUS": "CPUs that other pods of the campaign, and the node for them, may use at most.",
+    "AUTORESEARCH_WITNESS_RUN_AGAIN": (
+        "Exit codes of the supervisor after which a disturbed training does not count; absent where it counts in any "
+        "case, and then so are the next two."
+    ),
+    "AUTORESEARCH_WITNESS_MOST_WAITED": "Share of the time for which the training may wait for a CPU.",
+    "AUTORESEARCH_WITNESS_MOST_TAKEN": "Share of the CPUs that other programs may take meanwhile.",
     "AUTORESEARCH_BASELINE_ITSELF": "Set if this is the baseline's own exam, which tells what noise is honest.",
 }
 
@@ -169,14 +181,15 @@ def _phases_of_variables() -> dict[str, list[str]]:
     ordinary = TryRequest(
         id=TryId("demo", 1, 1, 1), commit="", files={}, seed=0, probe_set=0, reserve=0, baseline=BaselineNoise()
     )
+    ordinary = replace(ordinary, calm=Calm(waited=0.0, taken=0.0), counts=False, late_counts=False)
     claim = replace(ordinary, holdout=True)
     of_baseline = replace(ordinary, id=TryId("demo", BASELINE, 1, 1))
     given: dict[str, list[str]] = {}
     for settings, request in product((packaged, in_one_file), (ordinary, claim, of_baseline)):
         for phase in (*phases(settings, request), *smoke_phases(settings, request)):
-            # The executors add this one, because its value depends on the machine.
+            # The executors add these, because their values depend on the machine.
             level = ["AUTORESEARCH_LEVEL_FILES"] if phase.receives_messages else []
-            for name in (*phase.environment, *level):
+            for name in (*phase.environment, *level, *witness_order(settings.executor, request, phase)):
                 if phase.name not in given.setdefault(name, []):
                     given[name].append(phase.name)
     return given

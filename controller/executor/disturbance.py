@@ -8,7 +8,7 @@ way around this that is known of, by the kernel's clocks, and how little it can 
 
 from __future__ import annotations
 
-from controller.domain import Attempt, Calm, Experiment, LostTo, Witness
+from controller.domain import Attempt, Calm, Experiment, LostTo, TryRequest, Witness
 
 BEYOND = 0.1
 """Share by which both must exceed the baseline's. On two quiet cores a training waited for 1 to 6 % of its time. Beside
@@ -41,18 +41,31 @@ def describe_disturbance(witness: Witness | None, calm: Calm | None) -> str:
     """The disturbance of a training, as a sentence; empty if it was not, or if this machine does not tell."""
     if witness is None or calm is None or witness.waited is None or witness.taken is None:
         return ""
-    if witness.waited <= calm.waited + BEYOND or not is_busy(witness.taken, calm):
+    if witness.waited <= most_allowed(calm).waited or not is_busy(witness.taken, calm):
         return ""
-    normal = "" if calm == QUIET else f" ({calm.taken:.0%} at the baseline)"
-    return (
-        f"other programs took {witness.taken:.0%} of the CPUs while it trained{normal}, "
-        f"and it waited for {witness.waited:.0%} of its time"
-    )
+    return tell_shares(waited=witness.waited, taken=witness.taken, calm=calm)
+
+
+def tell_shares(*, waited: float, taken: float, calm: Calm | None) -> str:
+    """A disturbance as a sentence. calm: None if it is not known any more."""
+    normal = "" if calm is None or calm == QUIET else f" ({calm.taken:.0%} at the baseline)"
+    took = f"other programs took {taken:.0%} of the CPUs while it trained{normal}"
+    return f"{took}, and it waited for {waited:.0%} of its time"
 
 
 def is_busy(taken: float, calm: Calm) -> bool:
     """True if other programs take more of the CPUs than they did at the baseline."""
-    return taken > calm.taken + BEYOND
+    return taken > most_allowed(calm).taken
+
+
+def most_allowed(calm: Calm) -> Calm:
+    """The shares beyond which a training is disturbed."""
+    return Calm(waited=calm.waited + BEYOND, taken=calm.taken + BEYOND)
+
+
+def may_be_lost(request: TryRequest) -> bool:
+    """True if the training of this try can be lost for a busy machine."""
+    return request.calm is not None and not (request.counts and request.late_counts)
 
 
 def measure_calm(baseline: Experiment) -> Calm | None:

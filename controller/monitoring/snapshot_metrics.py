@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -14,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from controller import __version__
 from controller.costs.call_totals import REFUSAL_CATEGORIES
 from controller.costs.slots import SlotPrices
-from controller.domain import INTERRUPTIONS, LostTo, Outcome, Verdict
+from controller.domain import INTERRUPTIONS, LostTo, Outcome, Verdict, Witness
 from controller.notices import Cause, Doing
 from controller.ports import WaitReason
 from controller.reports.snapshot import Snapshot
@@ -74,6 +75,22 @@ def _counts(snapshot: Snapshot) -> Iterable[Metric]:
             proposers.add_metric([tag, each.strategy, verdict.value], count)
     yield proposers
     yield _study_attempts(snapshot)
+    yield from _machine(snapshot)
+
+
+def _machine(snapshot: Snapshot) -> Iterable[Metric]:
+    """What the machine or the node did while attempts trained."""
+    tag = snapshot.settings.tag
+    observed = CounterMetricFamily(
+        f"{PREFIX}_observed_training_seconds",
+        "Seconds of trainings during which it was measured what the machine did.",
+        labels=["campaign"],
+    )
+    observed.add_metric([tag], snapshot.observed_seconds)
+    yield observed
+    shares = {each.name: snapshot.witnessed.get(each.name, 0.0) for each in fields(Witness)}
+    text = "Those seconds times a share that was measured, such as that of the time in which the training waited."
+    yield _counter("witnessed_seconds", text, "share", shares, tag)
 
 
 def _study_attempts(snapshot: Snapshot) -> Metric:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 
 from controller.costs.slots import SlotPrices, dollars_of
 from controller.costs.strategies import StrategyTotals, add_experiments, proposer_of
-from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Provenance, Remark, Try, Verdict
+from controller.domain import BASELINE, Attempt, Experiment, LostTo, Outcome, Provenance, Remark, Try, Verdict, Witness
 from controller.judge import State, pool
 from controller.notices import Activity, AttemptEnded, Concluded, Notice, TryLost
 from controller.planning.campaign_state import CampaignState
@@ -30,7 +30,8 @@ class Snapshot:
     budget counts them; proposed: all of them. refusals: model calls that were refused, by the API's category.
     wanted: slots that could be put to use now. oldest_launch: Unix time of the oldest try that runs. turned_at:
     Unix time of the loop's last turn. remarks: what the operator told the agent, oldest first.
-    studies: claims and others; their cost is in slot_seconds and slot_dollars.
+    studies: claims and others; their cost is in slot_seconds and slot_dollars. observed_seconds: of trainings of ended
+    attempts that a witness saw; witnessed: those seconds times each share that it tells, by the share's name.
     """
 
     settings: Settings
@@ -64,6 +65,8 @@ class Snapshot:
     turned_at: float = 0.0
     remarks: tuple[Remark, ...] = ()
     studies: tuple[StudyRecord, ...] = ()
+    observed_seconds: float = 0.0
+    witnessed: Mapping[str, float] = field(default_factory=dict)
 
 
 class Tally:
@@ -77,6 +80,8 @@ class Tally:
         self.seconds = dict.fromkeys(Outcome, 0.0)
         self.yields: dict[str, StrategyTotals] = {}
         self.proposers: dict[str, StrategyTotals] = {}
+        self.observed_seconds = 0.0
+        self.witnessed = dict.fromkeys((each.name for each in fields(Witness)), 0.0)
         self.provenances: set[Provenance] = set()
         self.extremes: tuple[float, float] | None = None
         for experiment in experiments:
@@ -117,8 +122,15 @@ class Tally:
         if attempt.result:
             self.outcomes[attempt.result.outcome] += 1
             self.seconds[attempt.result.outcome] += attempt.tries[-1].seconds
+            if attempt.result.witness:
+                self._witnessed(attempt.result.witness, attempt.result.phase_seconds.get("train", 0.0))
             if attempt.result.score:
                 self.provenances.add(attempt.result.score.provenance)
+
+    def _witnessed(self, witness: Witness, seconds: float) -> None:
+        self.observed_seconds += seconds
+        for name, share in asdict(witness).items():
+            self.witnessed[name] += 0.0 if share is None else share * seconds
 
     def _lost(self, tried: Try) -> None:
         if tried.lost:
@@ -137,6 +149,8 @@ def take_snapshot(campaign_state: CampaignState, tally: Tally, settings: Setting
         activity=activity,
         verdicts=dict(tally.verdicts),
         outcomes=dict(tally.outcomes),
+        observed_seconds=tally.observed_seconds,
+        witnessed=dict(tally.witnessed),
         losses=dict(tally.losses),
         seconds=dict(tally.seconds),
         yields=tuple(add_experiments(tally.yields, campaign_state.open.values(), dollars=tally.dollars_of).values()),

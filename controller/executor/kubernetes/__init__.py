@@ -22,6 +22,7 @@ logs          reads and follows logs
 naming        names, labels and annotations; pure
 job           builds the manifests of Job and ConfigMap; pure
 pod           builds the pod: phases as containers, and the walls between them; pure
+pod_witness   has the training's supervisor measure what the node did, and reads what it tells; pure
 
 pod_status    answers plain questions about Pod, Job and Event objects; pure
 observation   the types for what was observed of a try, its progress and its end; pure

@@ -169,7 +169,8 @@ class Follower:
         self._kept.append(text)
         while self._size > READ_BYTES and len(self._kept) > 1:
             self._size -= len(self._kept.popleft()) + 1
-        if text.strip():
+        # The supervisor's last line (`pod_witness`) is for the executor, and no word of the training.
+        if text.strip() and not text.startswith(b"@@WITNESS "):
             self._line = text
 
 

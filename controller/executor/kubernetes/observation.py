@@ -29,6 +29,9 @@ class EndCause(StrEnum):
     CRASH = "crash"
     """A container of the attempt ended with an error."""
 
+    DISTURBED = "disturbed"
+    """Other programs of the node disturbed the training, as its supervisor says in its line."""
+
     DISK_LIMIT = "disk_limit"
     """The pod used more disk than its limit."""
 
@@ -72,6 +75,7 @@ that the try was lost."""
 LOSSES: Mapping[EndCause, LostTo] = {
     EndCause.EXAMINER_ERROR: LostTo.EXAMINER,
     EndCause.CONFIG_ERROR: LostTo.CONFIG,
+    EndCause.DISTURBED: LostTo.DISTURBED,
     EndCause.DELETED: LostTo.DELETED,
     EndCause.PREEMPTED: LostTo.PREEMPTED,
     EndCause.DRAINED: LostTo.DRAINED,

@@ -17,6 +17,7 @@ from typing import Any
 from controller.domain import TryRequest
 from controller.executor.kubernetes.naming import HIDDEN, config_map_name, file_keys
 from controller.executor.kubernetes.pod_status import COPY
+from controller.executor.kubernetes.pod_witness import witness_order
 from controller.executor.phases import ARTIFACT, TASK, Mount, Phase, PhaseName, Volume
 from controller.settings import ExecutorSettings, KubernetesSettings, LimitSettings, Settings
 
@@ -162,7 +163,7 @@ def _build_container(executor: ExecutorSettings, request: TryRequest, phase: Pha
         "imagePullPolicy": cluster.image_pull_policy,
         "command": list(phase.command),
         "workingDir": TASK,
-        "env": _environment(phase),
+        "env": _environment(phase, witness_order(executor, request, phase)),
         "resources": _resources(cluster, limits, phase),
         # A candidate that restarts must not find notes of the one before. An emptyDir lives as long as the pod; only
         # the container's own writable layer is new after a restart, so that is where its /tmp is.
@@ -186,9 +187,10 @@ def container_security(*, read_only_root: bool = True) -> Manifest:
     }
 
 
-def _environment(phase: Phase) -> list[Manifest]:
+def _environment(phase: Phase, order: dict[str, str]) -> list[Manifest]:
     level = {"AUTORESEARCH_LEVEL_FILES": f"/:{ARTIFACT}"} if phase.receives_messages else {}
-    plain = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **level, **phase.environment}
+    always = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    plain = {**always, **level, **order, **phase.environment}
     if "AUTORESEARCH_RESULT" in plain:
         plain["AUTORESEARCH_RESULT"] = TERMINATION_MESSAGE
     # Libraries make as many threads as the node has cores, and the kernel then throttles them to the container's limit.

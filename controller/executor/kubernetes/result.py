@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from controller.domain import INTERRUPTIONS, Outcome, Provenance, Result, TryId
+from controller.domain import INTERRUPTIONS, Outcome, Provenance, Result, TryId, Witness
 from controller.executor import attempt_end
 from controller.executor.attempt_end import EndedBy, PhaseEnding
 from controller.executor.kubernetes.naming import OWN_LABELS, is_label
@@ -35,7 +35,15 @@ _ENDED_BY = {
 }
 
 
-def conclude(settings: Settings, id: TryId, ended: TryEnd, *, exam_log: str | None, train_log: bytes | None) -> Result:
+def conclude(
+    settings: Settings,
+    id: TryId,
+    ended: TryEnd,
+    *,
+    exam_log: str | None,
+    train_log: bytes | None,
+    witness: Witness | None = None,
+) -> Result:
     """The attempt's result. exam_log, train_log: None if the log could not be read or was not needed."""
     text = read_tail(train_log or b"")
     lost_to = ended.lost_to or LOSSES.get(ended.cause)
@@ -48,6 +56,7 @@ def conclude(settings: Settings, id: TryId, ended: TryEnd, *, exam_log: str | No
         phase_seconds=ended.phase_seconds,
         node=ended.node,
         accelerator=accelerator(settings.executor.kubernetes),
+        witness=witness,
         summary=read_summary(text),
         log_tail=text,
     )

@@ -20,6 +20,7 @@ from controller.executor.kubernetes.lease import LeaseLost
 from controller.executor.kubernetes.logs import Follower, fetch_log_end
 from controller.executor.kubernetes.observation import EndCause, Observation, TryEnd, TryProgress
 from controller.executor.kubernetes.outcome import assess
+from controller.executor.kubernetes.pod_witness import read_told
 from controller.executor.kubernetes.recorded_job import mark_recorded
 from controller.executor.kubernetes.result import conclude
 from controller.executor.kubernetes.running_try import RunningTry, Step
@@ -203,7 +204,12 @@ class Worker:
             # A lost node tells no end, yet the try held its place until now: the budget is charged for it.
             ended = replace(ended, seconds=self.monotonic() - running.started_since)
         exam_log, train_log = self._read_logs(running, ended)
-        result = conclude(self.settings, running.request.id, ended, exam_log=exam_log, train_log=train_log)
+        told = read_told(train_log, running.request, ended)
+        if told.disturbed:
+            ended = replace(ended, cause=EndCause.DISTURBED, reason=told.disturbed)
+        result = conclude(
+            self.settings, running.request.id, ended, exam_log=exam_log, train_log=told.log, witness=told.witness
+        )
         with self.tries.lock:
             if running.follower:
                 running.follower.stop()

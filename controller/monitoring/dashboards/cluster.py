@@ -74,6 +74,12 @@ WAITING = (
     ),
 )
 
+WITNESSED = (
+    f"{increase('witnessed_seconds_total', 'share')} "
+    # Without a training in the last hour nothing is divided by nothing.
+    f"/ scalar(clamp_min(sum(increase({metric('observed_training_seconds_total')}[1h])), 1))"
+)
+
 FAULTS = (
     Panel(
         title="Lost tries per hour",
@@ -82,7 +88,7 @@ FAULTS = (
         stacked=True,
         least=0,
         colours={"stopped": GREY, "preempted": GREY, "node_lost": RED},
-        width=8,
+        width=6,
     ),
     Panel(
         title="Age of the watches",
@@ -98,7 +104,7 @@ FAULTS = (
         least=0,
         limits=((300, RED),),
         empty="no cluster",
-        width=8,
+        width=6,
     ),
     Panel(
         title="Loop lag",
@@ -109,7 +115,15 @@ FAULTS = (
             Query(expr=total("paused", "campaign"), name="paused", draw="step", colour=RED),
         ),
         least=0,
-        width=8,
+        width=6,
+    ),
+    Panel(
+        title="Machine while training",
+        description="Mean shares of the last hour's trainings, by trusted code: waits, quota, stolen time, others.",
+        unit="percentunit",
+        queries=(Query(expr=WITNESSED, name="{{share}}"),),
+        least=0,
+        width=6,
     ),
 )
 

@@ -25,6 +25,7 @@ from controller.domain import (
     TryId,
     TryRequest,
     Verdict,
+    Witness,
 )
 from controller.judge import make_judge
 from controller.lab.records import experiment_from_json, experiment_to_json
@@ -222,6 +223,21 @@ def test_lost_tries_are_counted_by_what_took_them_also_those_of_older_records() 
     counted = {LostTo.NODE_LOST, LostTo.PREEMPTED, LostTo.STOPPED, LostTo.UNKNOWN}
     assert {cause: lost(cause) for cause in LostTo} == {cause: float(cause in counted) for cause in LostTo}
     assert b"lost_to" not in experiment_to_json(experiment(1, attempt(tries[2], tries[3])))
+
+
+def test_what_the_machine_did_is_added_up_over_the_time_of_trainings() -> None:
+    witnesses = (Witness(waited=0.5, taken=0.25), Witness(waited=0.25), None)
+    attempts = []
+    for number, witness in enumerate(witnesses, start=1):
+        result = replace(scored(1.9), witness=witness, phase_seconds={"train": 20.0, "examine": 9.0})
+        attempts.append(attempt(tried(), result=result, number=number))
+    metrics = Metrics(CHOSEN)
+    metrics.publish(shown(baseline(), experiment(1, *attempts)))
+
+    assert value(metrics, "observed_training_seconds_total") == 40.0
+    assert value(metrics, "witnessed_seconds_total", share="waited") == 15.0
+    assert value(metrics, "witnessed_seconds_total", share="taken") == 5.0
+    assert value(metrics, "witnessed_seconds_total", share="stolen") == 0.0
 
 
 def test_series_exist_before_the_first_event_so_that_an_increase_misses_none() -> None:

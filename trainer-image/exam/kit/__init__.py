@@ -3,6 +3,7 @@
 | module | does |
 |---|---|
 | `supervise` | phase `train`: runs the training under a hard budget |
+| `witness`, `counters` | measure what the machine did meanwhile, from the kernel's counters |
 | `network_policy` | waits at the start of a pod until its network is closed |
 | `artifact` | checks the folder that a training leaves |
 | `supervisor` | phase `candidate`: starts what answers, kills it, and proves that it is dead |

@@ -7,6 +7,8 @@ TERM, and five seconds later KILL. Exit codes:
 - 0: a usable artifact exists, and the training exited with 0 or was stopped at its budget.
 - 124: the training was stopped at its budget and left no usable artifact.
 - 3: the training exited with 0 but left no usable artifact.
+- 79: other programs disturbed the training, and the executor wants it run again (witness.py). The
+  line that says so tells it from a training that exits with 79 itself.
 - otherwise the training's own code, 128 + n for signal n.
 
 The first half of up to 5 MiB of output is passed on as it comes, and the last half at the end.
@@ -27,11 +29,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exam.kit import artifact, isolation
+from exam.kit import artifact, isolation, witness
 from exam.kit.errors import EXIT_ARTIFACT, EXIT_DATA, DataError, number, setting
 from exam.kit.network_policy import await_network_policy
 from exam.kit.page_cache import level_files
@@ -45,6 +47,9 @@ OUTPUT_BYTES = 5 << 20
 
 EXIT_OVERRAN = 124
 """Exit code of a training that overran its budget, as of timeout(1)."""
+
+EXIT_DISTURBED = 79
+"""Exit code of a disturbed training: no program or shell that we know of gives it a meaning."""
 
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
@@ -98,6 +103,8 @@ class Ending:
     """True if it was stopped at its budget."""
     stopped_by: int | None = None
     """Signal from outside that stopped it; None without one."""
+    alone: bool = True
+    """True if nothing of it is left: all processes are dead, and all that they printed was passed on."""
 
 
 def exit_code(ending: Ending, fault: str | None) -> int:
@@ -111,37 +118,40 @@ def exit_code(ending: Ending, fault: str | None) -> int:
     return ending.code if ending.code > 0 else 128 - ending.code
 
 
-def run(command: Sequence[str], *, until: float) -> Ending:
-    """Run a command until it ends or the monotonic clock passes `until`; leaves no process behind."""
-    # Blocked signals stay pending until sigtimedwait takes them: none is lost between two waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+def run(command: Sequence[str], environment: Mapping[str, str], *, until: float, note: Callable[[int], None]) -> Ending:
+    """Run a command until it ends or the monotonic clock passes `until`; leaves no process behind.
+
+    SIGNALS must be blocked in every thread. note: called with the command's process before that may be gone.
+    """
     read_end, write_end = os.pipe()
-    pid = _spawn(command, write_end)
+    pid = _spawn(command, environment, write_end)
     os.close(write_end)
     pump = threading.Thread(target=_pump, args=(read_end, sys.stdout.fileno()), daemon=True)
     pump.start()
     try:
-        return _wait(pid, until)
+        ending = _wait(pid, until, note)
     finally:
-        kill_tree()
+        dead = kill_tree()
         pump.join(timeout=GRACE_SECONDS)
+    return replace(ending, alone=dead and not pump.is_alive())
 
 
-def _spawn(command: Sequence[str], output: int) -> int:
+def _spawn(command: Sequence[str], environment: Mapping[str, str], output: int) -> int:
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
     return os.posix_spawnp(
-        command[0], list(command), os.environ, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS
+        command[0], list(command), environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS
     )
 
 
-def _wait(pid: int, until: float) -> Ending:
+def _wait(pid: int, until: float, note: Callable[[int], None]) -> Ending:
     """Wait for the training to end. At the budget or on a signal from outside, send TERM and wait GRACE_SECONDS."""
     overran, stopped_by = False, None
     while True:
+        note(pid)
         ended = reap()
         if pid in ended:
             return Ending(ended[pid], overran, stopped_by)
@@ -184,19 +194,35 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], started: floa
         seconds = number(environment, "AUTORESEARCH_TRAIN_SECONDS")
         folder = Path(setting(environment, "AUTORESEARCH_ARTIFACT"))
         limits = artifact.read_limits(environment)
+        order = witness.Order.read(environment)
         become_supervisor()
         waited = await_network_policy(environment) + level_files(environment)
         if not isolation.install_filter("training"):
             print(
                 "supervise: this machine has no system-call filter; only the sandbox confines training", file=sys.stderr
             )
-        ending = run(arguments[1:], until=started + waited + seconds)
+        # Blocked signals stay pending until sigtimedwait takes them: none is lost between two waits.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        observer = witness.Observer(order) if order else None
+        ending = run(
+            arguments[1:],
+            witness.without_order(environment),
+            until=started + waited + seconds,
+            note=observer.note if observer else lambda _: None,
+        )
     except (DataError, FileNotFoundError) as error:
         print(f"supervise: {error}", file=sys.stderr)
         return EXIT_DATA
+    seen = observer.end() if observer else None
     fault = artifact.find_fault(folder, limits)
     _report(ending, fault, seconds)
-    return exit_code(ending, fault)
+    code = exit_code(ending, fault)
+    if order is None or seen is None or not ending.alone:
+        return code
+    # The executor names no code of a crash, which is the program's own doing on any machine.
+    again = str(code) in order.run_again and ending.stopped_by is None and seen.is_beyond(order)
+    _write(sys.stdout.fileno(), witness.line_of(seen, order, again=again))
+    return EXIT_DISTURBED if again else code
 
 
 def _report(ending: Ending, fault: str | None, seconds: float) -> None:
