@@ -22,7 +22,19 @@ from controller.domain import BASELINE, Remark, TryEnded
 from controller.judge import Judge
 from controller.lab.writer import LabWriter
 from controller.notices import Activity, Observer, RunningTry, Troubled
-from controller.planning.actions import Conclude, Launch, Propose, Rebase, Retry, Settle, Stop, TakeBack, View, Wait
+from controller.planning.actions import (
+    Conclude,
+    Doubt,
+    Launch,
+    Propose,
+    Rebase,
+    Retry,
+    Settle,
+    Stop,
+    TakeBack,
+    View,
+    Wait,
+)
 from controller.planning.budget import Room
 from controller.planning.campaign_state import CampaignState
 from controller.planning.planner import plan
@@ -168,6 +180,7 @@ class Campaign:
             trouble=one_line(self._executor.trouble(), SENTENCE),
             gains=campaign_state.gains,
             kept=tuple(campaign_state.kept),
+            doubtable=campaign_state.doubtable - self._recorder.inseparable,
             broken=campaign_state.find_broken_merge(self._recorder.incumbent),
             merged_bases=campaign_state.merged_bases,
             conflicts=self._recorder.conflicts,
@@ -223,6 +236,8 @@ class Campaign:
                     self._recorder.settle(action)
                 case TakeBack():
                     self._recorder.take_back(action.kept)
+                case Doubt():
+                    self._recorder.doubt(action.kept)
                 case Retry():
                     self._recorder.retry(action)
                 case Propose():

@@ -54,6 +54,11 @@ class CampaignState:
         # Crashed experiments by the commit that they were made on, and the commits on which something was scored.
         self._crashes_on: Counter[str] = Counter()
         self._scored_on: set[str] = set()
+        # See View.doubtable: the edits left in the incumbent, without those that were doubted on this very commit.
+        self.doubtable: frozenset[int] = frozenset()
+        # Experiments that leave a kept edit out, which nobody proposed.
+        self.doubts = 0
+        self._head = ""
         # See Pace.uses.
         self.uses: deque[float] = deque(maxlen=NEWEST)
         # Order of the latest judgement, 0 before the first.
@@ -99,6 +104,21 @@ class CampaignState:
             numbers.append(number)
         return tuple(numbers)
 
+    def edits_left(self, commit: str) -> frozenset[int]:
+        """Numbers of the kept experiments whose edits a commit of the branch has and that were not taken out again."""
+        left: set[int] = set()
+        for number in reversed(self.edits_in(commit)):
+            step = self.experiments[number]
+            if step.doubts is not None:
+                left.discard(step.doubts)
+            elif step.undoes is None:
+                left.add(number)
+            elif (restored := self.experiments[step.undoes].doubts) is not None:
+                left.add(restored)
+            else:
+                left.discard(step.undoes)
+        return frozenset(left)
+
     def find_revivable(self) -> frozenset[str]:
         """Fingerprints of the programs that were the incumbent once, and have not been tried again since.
 
@@ -143,6 +163,8 @@ class CampaignState:
         self.slot_dollars += self._slot_dollars(experiment) - self._slot_dollars(before)
         self.attempts += _count_ended(experiment) - _count_ended(before)
         self._note_reserve(experiment)
+        if before is None and experiment.doubts is not None:
+            self.doubts += 1
         if experiment.scores:
             self._scored_on.add(experiment.base)
         if _is_counted(experiment):
@@ -165,12 +187,13 @@ class CampaignState:
         if judgement is None:
             return
         self.order = max(self.order, judgement.order)
-        if experiment.number != BASELINE:
+        if experiment.number != BASELINE and experiment.doubts is None:
             self.without_keep = 0 if judgement.kept_as else self.without_keep + bool(experiment.attempts)
         if experiment.number == BASELINE:
             self.state = self._judge.begin(experiment.scores)
             self.kept.append(experiment)
             self.gains[experiment.commit] = self.state.gain
+            self._head = experiment.commit
         elif self.state is not None:
             if experiment.undoes is None:
                 self._judge_experiment(experiment, self.state, judgement.verdict)
@@ -191,9 +214,14 @@ class CampaignState:
                     self.merged_bases |= {experiment.base}
                 self.kept.append(experiment)
                 self.gains[judgement.kept_as] = self.state.gain
+                self._head = judgement.kept_as
+                self.doubtable = self.edits_left(self._head)
+            elif experiment.doubts is not None and experiment.base == self._head:
+                self.doubtable -= {experiment.doubts}
 
     def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
-        self._note_use(experiment)
+        if experiment.doubts is None:
+            self._note_use(experiment)
         if verdict is Verdict.CRASH:
             self._crashes_on[experiment.base] += 1
         candidate = make_candidate(experiment, state, gains=self.gains)
@@ -226,11 +254,11 @@ class CampaignState:
 
 
 def _is_counted(experiment: Experiment) -> bool:
-    """True if the budget counts it: not the baseline, no edit tried again, no edit that never ran.
+    """True if the budget counts it: not the baseline, no edit tried again or left out, no edit that never ran.
 
     A crash without an attempt ran: its smoke test ended it.
     """
-    if experiment.number == BASELINE or experiment.retry_of is not None:
+    if experiment.number == BASELINE or experiment.retry_of is not None or experiment.doubts is not None:
         return False
     judgement = experiment.judgement
     return judgement is None or bool(experiment.attempts) or judgement.verdict is Verdict.CRASH

@@ -29,6 +29,7 @@ from controller.judge import make_judge
 from controller.planning.actions import (
     Action,
     Conclude,
+    Doubt,
     Launch,
     Propose,
     Rebase,
@@ -94,6 +95,7 @@ class SimulatedCampaign:
         """Attempts that got a score."""
         self._edits: dict[int, Edit] = {}
         self._conflicts: set[int] = set()
+        self._inseparable: set[int] = set()
         self._events: list[tuple[float, int, int, int]] = []
         self._order = 0
         self._running: dict[tuple[int, int], None] = {}
@@ -108,6 +110,10 @@ class SimulatedCampaign:
     def truth(self) -> float:
         """True gain of the incumbent over the unchanged program, in sigma."""
         return self.programs[self.incumbent].worth
+
+    def effects_left(self) -> list[float]:
+        """True effect of each kept edit that is still in the incumbent, in sigma."""
+        return [self._edits[number].effect or 0.0 for number in self.campaign_state.edits_left(self.incumbent)]
 
     def edit_of(self, number: int) -> Edit:
         """The edit that an experiment tries."""
@@ -128,6 +134,7 @@ class SimulatedCampaign:
             merged_bases=campaign_state.merged_bases,
             conflicts=frozenset(self._conflicts),
             gains=campaign_state.gains,
+            doubtable=campaign_state.doubtable - self._inseparable,
             pace=Pace(
                 thinking=tuple(self._thinking),
                 admitted=(True,) * len(self._thinking),
@@ -159,6 +166,8 @@ class SimulatedCampaign:
                 self._retry(action)
             case TakeBack():
                 self._take_back(action.kept)
+            case Doubt():
+                self._doubt(action.kept)
             case Propose():
                 self._ask()
             case Wait():
@@ -206,8 +215,9 @@ class SimulatedCampaign:
                     self.campaign_state.edits_in(experiment.base),
                 )
                 judgement = replace(judgement, replaces=tuple(set(before) - set(after)))
+            self.undone += experiment.doubts is not None
             self._move_branch(judgement.kept_as, merged or self.programs[experiment.commit], experiment.number)
-        elif experiment.number in self._conflicts:
+        elif experiment.number in self._conflicts and experiment.doubts is None:
             self._count_shut_out(experiment)
         self.campaign_state.put(replace(experiment, judgement=judgement))
 
@@ -217,6 +227,7 @@ class SimulatedCampaign:
         self.kept.append(Kept(number, worth, self.campaign_state.slot_seconds, self.campaign_state.attempts))
         self.incumbent = commit
         self._conflicts.clear()
+        self._inseparable.clear()
 
     def _rebase(self, experiment: Experiment) -> None:
         merged = self._merge(experiment)
@@ -251,8 +262,23 @@ class SimulatedCampaign:
         self.campaign_state.put(replace(taken, retry_of=None, undoes=kept.number))
         self.undone += 1
 
+    def _doubt(self, number: int) -> None:
+        """Without an edit is what a three-way merge makes of the incumbent; edits of its place since then forbid it."""
+        kept, before, after = next(
+            step for step in self.campaign_state.steps_to(self.incumbent) if step[0].number == number
+        )
+        program = merge(self.programs[after], self.programs[self.incumbent], self.programs[before])
+        if program is None or program == self.programs[self.incumbent]:
+            self._inseparable.add(number)
+            return
+        without = self._admit(program, base=self.incumbent, like=kept)
+        lines = -self._edits[number].lines
+        self.campaign_state.put(replace(without, retry_of=None, doubts=number, line_change=lines))
+
     def _try_again(self, experiment: Experiment, program: Program) -> None:
         again = self._admit(program, base=self.incumbent, like=experiment)
+        again = replace(again, doubts=experiment.doubts, line_change=experiment.line_change)
+        self.campaign_state.put(again)
         judgement = Judgement(
             verdict=Verdict.DISCARD, reason="retried", order=self.campaign_state.order + 1, retried_as=again.number
         )
