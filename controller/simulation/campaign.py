@@ -74,8 +74,9 @@ class SimulatedCampaign:
     def __init__(self, settings: Settings, world: World, *, seed: str) -> None:
         self._settings = settings
         self._world = world
-        # Proposals and luck are drawn apart, so that under one seed every policy is offered the same edits.
-        self._ideas, self._luck = Random(f"{seed} ideas"), Random(f"{seed} luck")
+        # Proposals, their durations and the luck of each run are drawn apart, so that under one seed every policy is
+        # offered the same edits, and the n-th run of an edit is as lucky as under any other policy.
+        self._seed, self._ideas, self._luck = seed, Random(f"{seed} ideas"), Random(f"{seed} luck")
         self.machine = Machine(world, Random(f"{seed} machine"))
         """Tells when a neighbour disturbs."""
         self._judge = make_judge(settings.judge, minimize=True)
@@ -94,6 +95,8 @@ class SimulatedCampaign:
         self.scored = 0
         """Attempts that got a score."""
         self._edits: dict[int, Edit] = {}
+        self._lots: dict[int, str] = {}
+        """For each experiment the name under which the luck of its runs is drawn."""
         self._conflicts: set[int] = set()
         self._inseparable: set[int] = set()
         self._events: list[tuple[float, int, int, int]] = []
@@ -301,6 +304,7 @@ class SimulatedCampaign:
         number = max(self.campaign_state.experiments) + 1
         edit = self._edits[like.number] if like else self._edits[number]
         self._edits[number] = edit
+        self._lots[number] = f"{self._lots[like.number]} again" if like else str(self._drawn)
         commit = f"c{number}"
         self.programs[commit] = program
         experiment = Experiment(
@@ -366,7 +370,9 @@ class SimulatedCampaign:
         edit = self._edits.get(experiment.number)
         if edit is not None and edit.effect is None:
             return Result(outcome=Outcome.CRASHED, reason="crashed", seconds=seconds)
-        value = self._world.noise(self._luck) - self.programs[experiment.commit].worth
+        run = sum(attempt.result is not None for attempt in experiment.attempts)
+        luck = Random(f"{self._seed} {self._lots.get(experiment.number, '')} {experiment.doubts or ''} run {run}")
+        value = self._world.noise(luck) - self.programs[experiment.commit].worth
         value += self.machine.measure_harm(self.now - seconds, self.now)
         if self._world.step:
             value = round(value / self._world.step) * self._world.step
