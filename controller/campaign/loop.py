@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from controller.campaign.proposals import AgentAnswered, Proposals
+from controller.campaign.proposals import AgentAnswered, DoubtAsked, Proposals
 from controller.campaign.recorder import Recorder
 from controller.campaign.tries import Tries
 from controller.campaign.trouble import TroubleTeller
@@ -100,7 +100,7 @@ class Campaign:
         self._turned = turned
         self._died = died
         self._dollars = dollars
-        self._events: queue.SimpleQueue[TryEnded | AgentAnswered | _StopRequested] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[TryEnded | AgentAnswered | DoubtAsked | _StopRequested] = queue.SimpleQueue()
         self._stop_reason = ""
         self._wait_seconds = wait_seconds
         self.trouble = ""
@@ -181,6 +181,7 @@ class Campaign:
             gains=campaign_state.gains,
             kept=tuple(campaign_state.kept),
             doubtable=campaign_state.doubtable - self._recorder.inseparable,
+            wished=frozenset(self._recorder.wishes),
             broken=campaign_state.find_broken_merge(self._recorder.incumbent),
             merged_bases=campaign_state.merged_bases,
             conflicts=self._recorder.conflicts,
@@ -256,6 +257,8 @@ class Campaign:
                 self._tries.take_in_end(event)
             case AgentAnswered():
                 self._proposals.take_in_answer(event)
+            case DoubtAsked():
+                self._recorder.wishes.setdefault(event.number, event.reason)
             case _StopRequested():
                 pass
             case _:

@@ -59,6 +59,8 @@ class Recorder:
         """See View.conflicts."""
         self.inseparable: frozenset[int] = frozenset()
         """Kept experiments that cannot be left out of this incumbent: what was kept after them changes their lines."""
+        self.wishes: dict[int, str] = {}
+        """Kept experiments that an agent wants left out, and why. A kill forgets them."""
         self._told_inseparable: set[int] = set()
         self.studies = tuple(self._lab.studies(self._tag))
         """Claims and other studies so far. They are charged and shown, and no proposer is told of them."""
@@ -236,12 +238,16 @@ class Recorder:
                 self._told_inseparable.add(number)
                 self._observe(Inseparable(number, kept.title))
             return
+        wish = self.wishes.pop(number, None)
+        why = f"Runs since {number} was kept make it doubtful that it is worth anything."
+        if wish is not None:
+            why = f"The agent asks what {number} is worth by now: {wish}"
         self.admit(
             Proposal(
                 base=self.incumbent,
                 files=files,
                 title=f"leave out {number}: {kept.title}",
-                hypothesis=f"Runs since {number} was kept make it doubtful that it is worth anything.",
+                hypothesis=why,
                 agent="judge",
                 doubts=number,
             )

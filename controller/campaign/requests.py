@@ -23,6 +23,7 @@ def build_request(
     incumbent: Incumbent,
     newest: Callable[[], Incumbent],
     smoke: FindCrash,
+    doubt: Callable[[int, str], None] | None,
     dollars_limit: Callable[[], float],
 ) -> ProposalRequest:
     """The question, as of now.
@@ -55,5 +56,6 @@ def build_request(
         refused=refused,
         pending=tuple(e.title for e in campaign_state.open.values() if e.number != BASELINE),
         smoke=smoke,
+        doubt=doubt,
         dollars_limit=dollars_limit,
     )

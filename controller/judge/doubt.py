@@ -12,8 +12,8 @@ from statistics import fmean
 from controller.domain import Verdict
 from controller.judge.belief import value_attempt
 from controller.judge.interface import Assessment, Candidate, Decision, State, count_attempts
-from controller.judge.kept_edits import WithoutEdit, follow_level, value_leaving_out, weigh_without
-from controller.text.figures import sigmas_text
+from controller.judge.kept_edits import KeptEdit, WithoutEdit, follow_level, value_leaving_out, weigh_without
+from controller.text.figures import score_text, sigmas_text
 
 TIE = 0.1
 """Sigmas. An expected gain nearer to zero than this counts as noise, and a shorter file wins (line 13)."""
@@ -40,6 +40,8 @@ def assess_without(
     without, pooled = _weigh(state, candidate, sign=sign)
     if without is None:
         return Assessment(decision=Decision.DISCARD, reason="nothing is known of this keep", level=state.level)
+    if pooled.is_exact:
+        return _assess_exactly(state, candidate, without, pooled, sign=sign)
     needed = line_price * candidate.line_change
     worth = value_attempt(without.gain - needed, without.spread)
     shorter = candidate.line_change < 0 and abs(without.gain) < TIE
@@ -63,6 +65,21 @@ def assess_without(
         spread=without.spread,
         price=price,
         level=state.level + sign * moved * pooled.sigma,
+    )
+
+
+def _assess_exactly(
+    state: State, candidate: Candidate, without: WithoutEdit, pooled: State, *, sign: float
+) -> Assessment:
+    """The decision while all repeated runs were equal: the better program stands, of equal ones the shorter."""
+    equal = abs(without.gain) < 1.0
+    undone = candidate.line_change < 0 if equal else without.gain > 0.0
+    lead = score_text(abs(without.gain) * pooled.sigma)
+    told = "it is equal" if equal else f"it is {'better' if undone else 'worse'} by {lead}"
+    return Assessment(
+        decision=Decision.KEEP if undone else Decision.DISCARD,
+        reason=f"without {candidate.doubts} {told}; repeated runs are equal",
+        level=state.level + sign * without.level * pooled.sigma if undone else state.level,
     )
 
 
@@ -101,6 +118,8 @@ def _weigh(state: State, candidate: Candidate, *, sign: float) -> tuple[WithoutE
     if edit is None or not candidate.scores:
         return None, pooled
     lead = sign * (fmean(candidate.scores) - state.level) + candidate.gain_since
+    if pooled.is_exact:
+        return _weigh_exactly(state, edit, lead=pooled.in_sigmas(lead)), pooled
     without = weigh_without(
         edit,
         level_variance=state.level_variance,
@@ -109,6 +128,14 @@ def _weigh(state: State, candidate: Candidate, *, sign: float) -> tuple[WithoutE
         runs=len(candidate.scores),
     )
     return without, pooled
+
+
+def _weigh_exactly(state: State, edit: KeptEdit, *, lead: float) -> WithoutEdit:
+    """What is seen where every run of a program scores the same."""
+    variance = state.level_variance
+    return WithoutEdit(
+        gain=lead, spread=0.0, level=lead, level_variance=variance, base=0.0, base_variance=variance, edit=edit
+    )
 
 
 def _runs(candidate: Candidate) -> str:

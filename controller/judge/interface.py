@@ -178,6 +178,11 @@ class Judge(Protocol):
     """-1 if a lower score is better, else 1."""
 
     @property
+    def leaves_out(self) -> bool:
+        """True if kept edits may be left out of the incumbent to test them."""
+        return False
+
+    @property
     def keeps_merged(self) -> bool:
         """True if an edit that was measured on an older incumbent is kept as soon as it merges with the new one."""
 

@@ -79,6 +79,11 @@ class Ledger(Judge):
     """True if kept edits that later runs make doubtful are left out to test them (lines 5 and 6)."""
 
     @property
+    def leaves_out(self) -> bool:
+        """True unless the setting says no: the ledger knows what each kept edit is believed to be worth."""
+        return self.doubts
+
+    @property
     def keeps_merged(self) -> bool:
         """True, because estimates of kept gains add up: what was kept since an edit ran counts by its expected gain."""
         return True

@@ -95,6 +95,9 @@ class View:
     doubtable: frozenset[int] = frozenset()
     """Kept experiments that may be left out of this incumbent to test them, as far as that is known."""
 
+    wished: frozenset[int] = frozenset()
+    """Kept experiments that an agent wants left out."""
+
     kept: tuple[Experiment, ...] = ()
     """The baseline once it is judged, then every kept experiment in the order of the branch."""
 

@@ -83,6 +83,11 @@ class CampaignState:
             self._fold(experiment)
 
     @property
+    def leaves_out(self) -> bool:
+        """True if this campaign's judge leaves kept edits out to test them."""
+        return self._judge.leaves_out
+
+    @property
     def incumbent(self) -> Experiment:
         """The experiment whose code is at the head of the branch."""
         return self.experiments[self._incumbent]

@@ -229,7 +229,11 @@ def _find_doubtful(view: View, settings: Settings) -> int | None:
     """The kept edit to leave out now: one at a time, as two that are left out at once hide what each is worth."""
     if view.state is None or not view.doubtable or any(e.doubts is not None for e in view.open):
         return None
-    return view.judge.find_doubtful(view.state, view.doubtable) if is_searching(view, settings) else None
+    if not is_searching(view, settings):
+        return None
+    # An agent's wish costs what a proposal does, so it needs no price.
+    wished = view.wished & view.doubtable
+    return min(wished) if wished else view.judge.find_doubtful(view.state, view.doubtable)
 
 
 def _urgency(step: Launch | Rebase) -> tuple[int, int]:

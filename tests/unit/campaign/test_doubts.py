@@ -188,3 +188,36 @@ def test_a_crash_without_the_edit_lets_it_stay(tmp_path: Path) -> None:
     doubts = left_out(tmp_path)
     assert [e.judgement.verdict for e in doubts if e.judgement] == [Verdict.CRASH]
     assert "K1" in changed(lab.source(lab.incumbent("t"), "train.py"))
+
+
+def test_what_an_agent_wants_left_out_is_run_once_with_its_reason(tmp_path: Path) -> None:
+    class Doubter(NumberAgent):
+        def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
+            for experiment in request.experiments[1:]:
+                if (
+                    request.doubt
+                    and experiment.doubts is None
+                    and experiment.judgement
+                    and experiment.judgement.kept_as
+                ):
+                    request.doubt(experiment.number, "it looks\nlucky")
+            return super().propose(request)
+
+    def gains(request: TryRequest) -> Result:
+        noise = SIGMA * (request.id.attempt - 2) if request.id.experiment == BASELINE else 0.0
+        return scored(2.0 - ("K1 = 1\n" in request.files["train.py"]) + noise)
+
+    play(tmp_path, gains, "budget.experiments=8", agent=Doubter())
+
+    (doubt,) = left_out(tmp_path)
+    assert doubt.doubts == 1
+    assert doubt.hypothesis == "The agent asks what 1 is worth by now: it looks lucky"
+    assert doubt.words == "1 stays"
+
+
+def test_no_agent_can_have_anything_left_out_where_the_judge_does_not_doubt(tmp_path: Path) -> None:
+    for number, override in enumerate(("judge.doubt=false", "judge.policy=greedy")):
+        agent = NumberAgent()
+        (tmp_path / str(number)).mkdir()
+        play(tmp_path / str(number), lucky_first, override, "budget.experiments=1", agent=agent)
+        assert agent.asked[0].doubt is None

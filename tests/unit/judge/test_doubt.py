@@ -199,3 +199,18 @@ def test_following_the_level_keeps_variances_and_moves_only_what_hangs_on_it(
     assert far == edits[1]
     assert 0.0 <= near.variance <= variance + 1e-12
     assert near.gain == pytest.approx(gain + 2.0 * moved * covariance / before, abs=1e-3)
+
+
+def test_without_noise_the_better_program_stands_and_of_equal_ones_the_shorter() -> None:
+    judge = ledger()
+    state = judge.begin([2.0, 2.0, 2.0])
+    state = judge.conclude(state, Candidate(scores=(1.0, 1.0, 1.0), line_change=3, number=1), Verdict.KEEP)
+
+    def decide(score: float, line_change: int) -> Decision:
+        candidate = Candidate(scores=(score,), line_change=line_change, number=2, doubts=1)
+        return judge.assess(state, candidate).decision
+
+    assert decide(1.5, -3) is Decision.DISCARD
+    assert decide(0.5, 3) is Decision.KEEP
+    assert decide(state.level, -3) is Decision.KEEP
+    assert decide(state.level, 3) is Decision.DISCARD
