@@ -192,8 +192,11 @@ class Judge(Protocol):
     def assess(self, state: State, candidate: Candidate, *, may_rerun: bool = True) -> Assessment:
         """Decide about a candidate; if `may_rerun` is false, keep or discard it by the scores that there are."""
 
-    def find_doubtful(self, state: State, numbers: Collection[int]) -> int | None:  # noqa: ARG002 - most never doubt
-        """Number of the kept edit, among these, without which a run is worth its price; None if there is none."""
+    def find_doubtful(self, state: State, numbers: Collection[int], *, running: int) -> int | None:  # noqa: ARG002 - most never doubt
+        """Number of the kept edit, among these, without which a run is worth its price; None if there is none.
+
+        running: other edits that run now, and would stand on an old incumbent if one were undone.
+        """
         return None
 
     def take_back(self, state: State, gain: float) -> State:

@@ -21,6 +21,9 @@ MOST_MISS = 3.0
 LEAST_COVARIANCE = 1e-4
 """Squared sigmas. Below it the level tells nothing more about an edit, and a long campaign need not look at it."""
 
+MOST_EDITS = 60
+"""The newest kept edits are followed. Older ones stay: the level tells nothing more about them."""
+
 LEAST_VARIANCE = 1e-6
 """Squared sigmas. Rounding may not make the variance of a difference negative."""
 
@@ -84,6 +87,9 @@ def follow_level(
         after: variance of the same level after it.
         carried: share of the level's variance that a new incumbent has taken over; 1 where the incumbent stayed.
     """
+    # After a jump the level may have lagged by many times its error, and no kept edit is to blame for that.
+    most = MOST_MISS * sqrt(before)
+    moved = max(-most, min(most, moved))
     followed = []
     for edit in edits:
         if abs(edit.covariance) < LEAST_COVARIANCE:
@@ -119,8 +125,10 @@ def weigh_without(
         total = variance + 1.0 / runs
         most = MOST_MISS * sqrt(total)
         miss = max(-most, min(most, lead - expected)) / total
-        level, left = expected + variance * miss, variance / (runs * total)
-        gain, base = expected + gain_slope * miss, base_slope * miss
+        # Runs far worse than forecast say plainly that the edit is needed, so that this side has no bound.
+        needed = min(miss, (lead - expected) / total)
+        level, left = expected + variance * needed, variance / (runs * total)
+        gain, base = expected + gain_slope * needed, base_slope * miss
         gain_variance = max(0.0, gain_variance - gain_slope * gain_slope / total)
         base_variance = max(LEAST_VARIANCE, base_variance - base_slope * base_slope / total)
         covariance += gain_slope * base_slope / total

@@ -26,7 +26,7 @@ from controller.judge.interface import (
     begin_state,
     count_attempts,
 )
-from controller.judge.kept_edits import KeptEdit, follow_level
+from controller.judge.kept_edits import MOST_EDITS, KeptEdit, follow_level
 from controller.text.figures import score_text, sigmas_text
 
 HUGE_GAIN = 5.0
@@ -49,6 +49,10 @@ PRICE_FACTOR = 3.0
 
 DOUBT_FACTOR = 2.0
 """Times the price that a run without a kept edit must be worth (line 5), as its answer only mends what is there."""
+
+STALE_SHARE = 0.3
+"""Runs that an undone edit costs for each edit that runs meanwhile: some of these are good, stand on an old incumbent
+then, and must be tried again on the new one."""
 
 LEAST_EARNING = 0.2
 """Sigmas. Floor under one sigma plus the kept gain: recorded keeps of harmful edits can make it negative (line 3)."""
@@ -98,11 +102,11 @@ class Ledger(Judge):
         state = begin_state(baseline, level=fmean(baseline), level_variance=1.0 / len(baseline))
         return replace(state, effect_counts=make_prior())
 
-    def find_doubtful(self, state: State, numbers: Collection[int]) -> int | None:
+    def find_doubtful(self, state: State, numbers: Collection[int], *, running: int) -> int | None:
         """Line 5. Without noise every keep has proved itself, and nothing is doubted."""
         if not self.doubts or state.is_exact:
             return None
-        price = DOUBT_FACTOR * self._price_attempt(state)
+        price = (DOUBT_FACTOR + STALE_SHARE * running) * self._price_attempt(state)
         return find_doubtful(state, numbers, price=price, line_price=self.line_price)
 
     def assess(self, state: State, candidate: Candidate, *, may_rerun: bool = True) -> Assessment:
@@ -168,7 +172,7 @@ class Ledger(Judge):
         gain = belief.gain * pooled.sigma
         return replace(
             learned,
-            kept=(*others, _remember(candidate, belief, gain=gain)),
+            kept=(*others[-MOST_EDITS + 1 :], _remember(candidate, belief, gain=gain)),
             level=self._move_level(state, belief.kept * pooled.sigma),
             level_variance=belief.kept_variance,
             gain=state.gain + gain,

@@ -170,7 +170,7 @@ class CampaignState:
         self._note_reserve(experiment)
         if before is None and experiment.doubts is not None:
             self.doubts += 1
-        if experiment.scores:
+        if experiment.scores and experiment.doubts is None:
             self._scored_on.add(experiment.base)
         if _is_counted(experiment):
             self._counted += 1
@@ -212,10 +212,12 @@ class CampaignState:
                 if before in self._scored_on:
                     self._scored_on.add(judgement.kept_as)
             if judgement.kept_as:
+                if experiment.doubts is not None:
+                    self._correct_credit(experiment.doubts, judgement.expected_gain, self.state)
                 before = experiment.base if judgement.replaces else judgement.onto or experiment.base
                 self._made_from[judgement.kept_as] = (before, experiment.number)
                 self._incumbent = experiment.number
-                if judgement.onto and not judgement.replaces:
+                if judgement.onto and not judgement.replaces and not self._only_undone_since(experiment.base, before):
                     self.merged_bases |= {experiment.base}
                 self.kept.append(experiment)
                 self.gains[judgement.kept_as] = self.state.gain
@@ -224,10 +226,35 @@ class CampaignState:
             elif experiment.doubts is not None and experiment.base == self._head:
                 self.doubtable -= {experiment.doubts}
 
+    def _correct_credit(self, undone: int, gain_without: float | None, state: State) -> None:
+        """Count an undone edit as what it turned out to be worth, in every commit of the branch that has it.
+
+        Edits that still run on those commits are compared with the new incumbent by that, and not by the luck with
+        which the edit was kept. gain_without: what leaving it out gains, in sigma.
+        """
+        if gain_without is None:
+            return
+        # The judge has taken back what the edit was credited with. Afterwards the commit before the undoing must lie
+        # below the new one by what leaving the edit out gains.
+        change = state.gain - gain_without * state.sigma - self.gains[self._head]
+        for step, _, after in self.steps_to(self._head):
+            self.gains[after] += change
+            if step.number == undone:
+                break
+
+    def _only_undone_since(self, base: str, head: str) -> bool:
+        """True if from one commit of the branch to a later one edits were only undone, so that no level can lag."""
+        for step, before, _ in self.steps_to(head):
+            if step.doubts is None:
+                return False
+            if before == base:
+                return True
+        return False
+
     def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
         if experiment.doubts is None:
             self._note_use(experiment)
-        if verdict is Verdict.CRASH:
+        if verdict is Verdict.CRASH and experiment.doubts is None:
             self._crashes_on[experiment.base] += 1
         candidate = make_candidate(experiment, state, gains=self.gains)
         self.state = self._judge.conclude(state, candidate, verdict)

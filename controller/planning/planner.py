@@ -233,7 +233,7 @@ def _find_doubtful(view: View, settings: Settings) -> int | None:
         return None
     # An agent's wish costs what a proposal does, so it needs no price.
     wished = view.wished & view.doubtable
-    return min(wished) if wished else view.judge.find_doubtful(view.state, view.doubtable)
+    return min(wished) if wished else view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running))
 
 
 def _urgency(step: Launch | Rebase) -> tuple[int, int]:

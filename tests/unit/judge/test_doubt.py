@@ -62,16 +62,16 @@ def test_a_metric_in_other_units_and_the_other_direction_doubts_the_same() -> No
 def test_an_edit_that_later_runs_speak_against_is_left_out_and_one_that_they_confirm_is_not() -> None:
     judge = ledger()
 
-    assert judge.find_doubtful(keep_then_see(judge, -3.0), {1}) == 1
-    assert judge.find_doubtful(keep_then_see(judge, -3.0), {2}) is None, "it is not in the incumbent"
-    assert judge.find_doubtful(keep_then_see(judge, 1.5), {1}) is None
+    assert judge.find_doubtful(keep_then_see(judge, -3.0), {1}, running=0) == 1
+    assert judge.find_doubtful(keep_then_see(judge, -3.0), {2}, running=0) is None, "it is not in the incumbent"
+    assert judge.find_doubtful(keep_then_see(judge, 1.5), {1}, running=0) is None
 
 
 @pytest.mark.parametrize("chosen", [{"doubt": False}, {"policy": "confirm"}, {"policy": "greedy"}])
 def test_other_policies_and_the_setting_never_doubt(chosen: dict[str, object]) -> None:
     judge = ledger(**chosen)
 
-    assert judge.find_doubtful(keep_then_see(ledger(), -3.0), {1}) is None
+    assert judge.find_doubtful(keep_then_see(ledger(), -3.0), {1}, running=0) is None
 
 
 def test_nothing_is_doubted_where_repeated_runs_are_equal() -> None:
@@ -81,7 +81,7 @@ def test_nothing_is_doubted_where_repeated_runs_are_equal() -> None:
     for number in range(2, 12):
         state = judge.conclude(state, Candidate(scores=(3.0,), line_change=0, number=number), Verdict.DISCARD)
 
-    assert judge.find_doubtful(state, {1}) is None
+    assert judge.find_doubtful(state, {1}, running=0) is None
 
 
 def test_runs_without_the_edit_that_are_better_undo_it_and_worse_ones_let_it_stay() -> None:
@@ -165,6 +165,8 @@ def test_runs_without_an_edit_are_weighed_by_the_normal_law(
     mean_b = level_variance / root * gain - runs * lead
     det = a * d - b * b
     total = variance + level_variance - 2 * covariance + 1 / runs
+    if lead + gain < 2.9 * total**0.5:
+        assert -told.gain == pytest.approx((a * mean_b - b * mean_a) / det, abs=1e-6)
     if abs(lead + gain) < 2.9 * total**0.5:
         assert told.base == pytest.approx((d * mean_a - b * mean_b) / det, abs=1e-6)
         assert -told.gain == pytest.approx((a * mean_b - b * mean_a) / det, abs=1e-6)
@@ -194,6 +196,7 @@ def test_following_the_level_keeps_variances_and_moves_only_what_hangs_on_it(
         for number, each in ((1, covariance), (2, 0.0))
     ]
 
+    moved = max(-3 * before**0.5, min(3 * before**0.5, moved))
     near, far = follow_level(edits, moved=moved, sigma=2.0, before=before, after=share * before)
 
     assert far == edits[1]
@@ -214,3 +217,12 @@ def test_without_noise_the_better_program_stands_and_of_equal_ones_the_shorter()
     assert decide(0.5, 3) is Decision.KEEP
     assert decide(state.level, -3) is Decision.KEEP
     assert decide(state.level, 3) is Decision.DISCARD
+
+
+def test_runs_far_worse_without_the_edit_let_it_stay_however_doubtful_it_was() -> None:
+    edit = KeptEdit(number=1, gain=-5.0, variance=0.1, covariance=0.0, credited=1.0, line_change=0)
+
+    without = weigh_without(edit, level_variance=0.05, sigma=1.0, lead=-200.0, runs=1)
+
+    assert without.gain < -5.0
+    assert without.base > -1.0, "one diverged run does not drag the level down"
