@@ -6,7 +6,7 @@ have these field names, so a field is never renamed, and a new one has a default
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import fmean
@@ -388,6 +388,9 @@ class Proposal:
     undoes: int | None = None
     """Number of the kept experiment that this takes back; None for an edit."""
 
+    doubts: int | None = None
+    """Number of the kept experiment that this leaves out, to learn what it is worth by now; None for an edit."""
+
     cost: Cost = field(default_factory=Cost)
     """Cost of the model calls that led to it."""
 
@@ -440,11 +443,6 @@ class Judgement:
     at: float = 0.0
     """Unix time in seconds."""
 
-    @property
-    def words(self) -> str:
-        """The verdict as people read it. An edit that is tried again was not found wanting."""
-        return self.verdict.value if self.retried_as is None else f"retried as {self.retried_as}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
@@ -470,6 +468,9 @@ class Experiment:
     undoes: int | None = None
     """Number of the kept experiment that this takes back; None for an edit."""
 
+    doubts: int | None = None
+    """Number of the kept experiment that this leaves out, to learn what it is worth by now; None for an edit."""
+
     line_change: int = 0
     """Lines added minus lines removed against `base`; negative is simpler."""
 
@@ -489,6 +490,25 @@ class Experiment:
 
     judgement: Judgement | None = None
     """None until the experiment ended."""
+
+    @property
+    def leaves_out(self) -> int | None:
+        """Number of the kept experiment whose edit this program lacks; None for an edit that somebody proposed."""
+        return self.doubts if self.undoes is None else self.undoes
+
+    @property
+    def words(self) -> str:
+        """The verdict as people read it; empty before there is one. An edit tried again was not found wanting."""
+        judgement = self.judgement
+        if judgement is None:
+            return ""
+        if judgement.retried_as is not None:
+            return f"retried as {judgement.retried_as}"
+        if self.doubts is not None and judgement.verdict is Verdict.KEEP:
+            return f"{self.doubts} undone"
+        if self.doubts is not None and judgement.verdict is Verdict.DISCARD:
+            return f"{self.doubts} stays"
+        return judgement.verdict.value
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -524,6 +544,16 @@ class Experiment:
     def open_attempt(self) -> Attempt | None:
         """The attempt that has not ended; None if all have."""
         return next((a for a in self.attempts if a.result is None), None)
+
+
+def find_undone(experiments: Iterable[Experiment]) -> frozenset[int]:
+    """Numbers of the kept experiments whose edits were taken out of the branch again, by a judge or as a broken merge.
+
+    A removal that was itself taken back counts as none.
+    """
+    removals = {e.number: e.leaves_out for e in experiments if e.judgement and e.judgement.kept_as}
+    gone = {number: left for number, left in removals.items() if left is not None}
+    return frozenset(left for number, left in gone.items() if left not in gone and number not in gone.values())
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -82,7 +82,15 @@ class Told:
     remark: Remark
 
 
-Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused | Troubled | Told
+@dataclass(frozen=True, slots=True)
+class Inseparable:
+    """A kept edit is in doubt, and what was kept after it changes the same lines, so that it cannot be left out."""
+
+    number: int
+    title: str
+
+
+Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused | Troubled | Told | Inseparable
 Observer = Callable[[Notice], None]
 """Called with each notice, on the loop's thread: it must return at once."""
 

@@ -152,6 +152,10 @@ class ProposalRequest:
     """Tries one step of the editable files, all of them by path, if this edit is to be tried. An agent may ask before
     it proposes, from its own thread, and mend what crashes; a crash that it leaves is a verdict."""
 
+    doubt: Callable[[int, str], None] | None = None
+    """Asks the judge to leave a kept edit out of the incumbent: the number of its experiment, and why. From any thread.
+    None where the judge leaves nothing out."""
+
     dollars_limit: Callable[[], float] = lambda: inf
     """Dollars that all model calls of the campaign may cost, the past ones included. Ask before each call, from any
     thread: the limit falls when attempts are launched."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from controller.campaign.proposals import AgentAnswered, Proposals
+from controller.campaign.proposals import AgentAnswered, DoubtAsked, Proposals
 from controller.campaign.recorder import Recorder
 from controller.campaign.tries import Tries
 from controller.campaign.trouble import TroubleTeller
@@ -22,7 +22,19 @@ from controller.domain import BASELINE, Remark, TryEnded
 from controller.judge import Judge
 from controller.lab.writer import LabWriter
 from controller.notices import Activity, Observer, RunningTry, Troubled
-from controller.planning.actions import Conclude, Launch, Propose, Rebase, Retry, Settle, Stop, TakeBack, View, Wait
+from controller.planning.actions import (
+    Conclude,
+    Doubt,
+    Launch,
+    Propose,
+    Rebase,
+    Retry,
+    Settle,
+    Stop,
+    TakeBack,
+    View,
+    Wait,
+)
 from controller.planning.budget import Room
 from controller.planning.campaign_state import CampaignState
 from controller.planning.planner import plan
@@ -88,7 +100,7 @@ class Campaign:
         self._turned = turned
         self._died = died
         self._dollars = dollars
-        self._events: queue.SimpleQueue[TryEnded | AgentAnswered | _StopRequested] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[TryEnded | AgentAnswered | DoubtAsked | _StopRequested] = queue.SimpleQueue()
         self._stop_reason = ""
         self._wait_seconds = wait_seconds
         self.trouble = ""
@@ -168,6 +180,8 @@ class Campaign:
             trouble=one_line(self._executor.trouble(), SENTENCE),
             gains=campaign_state.gains,
             kept=tuple(campaign_state.kept),
+            doubtable=campaign_state.doubtable - self._recorder.inseparable,
+            wished=frozenset(self._recorder.wishes),
             broken=campaign_state.find_broken_merge(self._recorder.incumbent),
             merged_bases=campaign_state.merged_bases,
             conflicts=self._recorder.conflicts,
@@ -223,6 +237,8 @@ class Campaign:
                     self._recorder.settle(action)
                 case TakeBack():
                     self._recorder.take_back(action.kept)
+                case Doubt():
+                    self._recorder.doubt(action.kept)
                 case Retry():
                     self._recorder.retry(action)
                 case Propose():
@@ -241,6 +257,8 @@ class Campaign:
                 self._tries.take_in_end(event)
             case AgentAnswered():
                 self._proposals.take_in_answer(event)
+            case DoubtAsked():
+                self._recorder.wishes.setdefault(event.number, event.reason)
             case _StopRequested():
                 pass
             case _:

@@ -68,6 +68,16 @@ class AgentAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtAsked:
+    """An agent wants to know what a kept edit is worth by now."""
+
+    number: int
+    """Number of the kept experiment."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class _AnswerTime:
     """The time that one answer took."""
 
@@ -81,7 +91,7 @@ class _AnswerTime:
 class Proposals:
     """The questions under way and their answers. Used as a context manager, whose exit waits for the agent's threads.
 
-    answered: called on an agent's thread with each answer; it hands the answer to the loop's thread.
+    answered: called on an agent's thread with each answer and each wish to doubt; it hands them to the loop's thread.
     """
 
     def __init__(
@@ -93,7 +103,7 @@ class Proposals:
         brief: str,
         clock: Callable[[], float],
         observe: Observer,
-        answered: Callable[[AgentAnswered], None],
+        answered: Callable[[AgentAnswered | DoubtAsked], None],
         facts: tuple[str, ...] = (),
         importable: frozenset[str] | None = None,
         smoke: SmokeTest | None = None,
@@ -226,6 +236,7 @@ class Proposals:
             newest_experiments=lambda: self._experiments,
             refusal_of=self._sent_back.get,
             smoke=partial(self._find_smoke_crash, base=self._newest.files),
+            doubt=self._ask_doubt if self._recorder.campaign_state.leaves_out else None,
             dollars_limit=lambda: self.dollars_limit,
         )
         self._asked += 1
@@ -273,6 +284,9 @@ class Proposals:
         except BaseException as error:  # noqa: BLE001 - handed to the loop's thread, which deals with it
             answer = error
         self._answered(AgentAnswered(request, answer, crash))
+
+    def _ask_doubt(self, number: int, reason: str) -> None:
+        self._answered(DoubtAsked(number, one_line(reason, SENTENCE)))
 
     def _find_smoke_crash(self, files: Mapping[str, str], *, base: Mapping[str, str]) -> SmokeCrash | None:
         """Called from the agents' threads."""

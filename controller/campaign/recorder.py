@@ -19,7 +19,7 @@ from controller.lab import LabNotebook
 from controller.lab.attachments import NOTES, log_path
 from controller.lab.records import lab_book_entry
 from controller.lab.writer import LabWriter
-from controller.notices import Concluded, Observer, Told
+from controller.notices import Concluded, Inseparable, Observer, Told
 from controller.planning.actions import Conclude, Retry, Settle
 from controller.planning.campaign_state import CampaignState
 from controller.ports import SmokeCrash
@@ -57,6 +57,11 @@ class Recorder:
         """The commit at the head of the campaign's branch."""
         self.conflicts: frozenset[int] = frozenset()
         """See View.conflicts."""
+        self.inseparable: frozenset[int] = frozenset()
+        """Kept experiments that cannot be left out of this incumbent: what was kept after them changes their lines."""
+        self.wishes: dict[int, str] = {}
+        """Kept experiments that an agent wants left out, and why. A kill forgets them."""
+        self._told_inseparable: set[int] = set()
         self.studies = tuple(self._lab.studies(self._tag))
         """Claims and other studies so far. They are charged and shown, and no proposer is told of them."""
         prices = SlotPrices.of(settings)
@@ -152,7 +157,7 @@ class Recorder:
         self._lab.advance(self._tag, experiment)
         if judgement.kept_as:
             self.incumbent = judgement.kept_as
-            self.conflicts = frozenset()
+            self.conflicts = self.inseparable = frozenset()
         if self.campaign_state.state is not None:
             self._observe(Concluded(experiment, self.campaign_state.state))
         if experiment.number % COMPACTED_EVERY == 0:
@@ -216,6 +221,38 @@ class Recorder:
             )
         )
 
+    def doubt(self, number: int) -> None:
+        """Admit the incumbent without a kept edit as an experiment. What cannot be left out by a merge is only told.
+
+        After a kill the conflict is found again.
+        """
+        kept, before, after = next(
+            step for step in self.campaign_state.steps_to(self.incumbent) if step[0].number == number
+        )
+        files = self._lab.merge(
+            base=after, ours=self.incumbent, theirs=before, paths=self._settings.task.editable, prefer_theirs=False
+        )
+        if files is None or files == self.editable_files(self.incumbent):
+            self.inseparable |= {number}
+            if number not in self._told_inseparable:
+                self._told_inseparable.add(number)
+                self._observe(Inseparable(number, kept.title))
+            return
+        wish = self.wishes.pop(number, None)
+        why = f"Runs since {number} was kept make it doubtful that it is worth anything."
+        if wish is not None:
+            why = f"The agent asks what {number} is worth by now: {wish}"
+        self.admit(
+            Proposal(
+                base=self.incumbent,
+                files=files,
+                title=f"leave out {number}: {kept.title}",
+                hypothesis=why,
+                agent="judge",
+                doubts=number,
+            )
+        )
+
     def _try_again(self, experiment: Experiment, files: Mapping[str, str], *, assessment: Assessment) -> None:
         """Admit the edit once more, on the incumbent, and close the experiment that measured it on an older one."""
         # After a kill between the two writes below, the second experiment exists and the first is still open.
@@ -239,7 +276,10 @@ class Recorder:
         """True if another experiment has tried exactly this program.
 
         The experiment's own program does not count: a merge leaves it unchanged if the edit contains what was kept.
+        Nor does anything where a kept edit is left out: that program is run because it is to be known better.
         """
+        if experiment.doubts is not None:
+            return False
         return novelty.fingerprint(files) in self.campaign_state.fingerprints - {experiment.fingerprint}
 
     def _judgement_of(self, action: Conclude) -> Judgement:
@@ -266,4 +306,5 @@ def _propose_again(experiment: Experiment, files: Mapping[str, str], *, base: st
         agent=experiment.agent,
         strategy=f"{AGAIN}{experiment.number}",
         retry_of=experiment.number,
+        doubts=experiment.doubts,
     )

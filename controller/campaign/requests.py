@@ -25,6 +25,7 @@ def build_request(
     newest_experiments: Callable[[], Sequence[Experiment]],
     refusal_of: Callable[[str], str | None],
     smoke: FindCrash,
+    doubt: Callable[[int, str], None] | None,
     dollars_limit: Callable[[], float],
 ) -> ProposalRequest:
     """The question, as of now.
@@ -59,5 +60,6 @@ def build_request(
         refused=refused,
         pending=tuple(e.title for e in campaign_state.open.values() if e.number != BASELINE),
         smoke=smoke,
+        doubt=doubt,
         dollars_limit=dollars_limit,
     )

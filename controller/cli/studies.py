@@ -179,9 +179,9 @@ def _asks_holdout(asked: Asked, *, validation: bool) -> bool:
 def _steps_to(asked: Asked, head: str) -> list[tuple[Experiment, str, str]]:
     """The edits in the head, the oldest first, with the commits before and after; none that was taken back."""
     judge = make_judge(asked.settings.judge, minimize=asked.settings.task.direction == "minimize")
-    steps = CampaignState(judge, asked.experiments, SlotPrices.of(asked.settings)).steps_to(head)
-    undone = {experiment.undoes for experiment, _, _ in steps if experiment.undoes is not None}
-    edits = [step for step in steps if step[0].undoes is None and step[0].number not in undone]
+    state = CampaignState(judge, asked.experiments, SlotPrices.of(asked.settings))
+    left = state.edits_left(head)
+    edits = [step for step in state.steps_to(head) if step[0].number in left]
     return edits[::-1]
 
 

@@ -6,6 +6,8 @@ docs/judging.md describes the rules and their results in simulation.
 interface  the values that go in and out of a judge, and the Judge protocol
 ledger     the default: every attempt is evidence; `gauss` is its variant
 belief     the ledger's arithmetic: from scores to a belief, by Bayes' rule
+kept_edits  what later runs tell about kept edits, and the worth of a run without one
+doubt      leaves a kept edit out when that is worth its price, and undoes it if it fails
 confirm    a candidate must beat the incumbent in two attempts
 chance     the keeps that a policy has where no edit does anything
 greedy     upstream's rule: one attempt that beats the best on record is kept
@@ -43,7 +45,9 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
     sign = -1.0 if minimize else 1.0
     match settings.policy:
         case "ledger":
-            return Ledger(sign=sign, max_attempts=settings.max_runs, line_price=settings.line_price)
+            return Ledger(
+                sign=sign, max_attempts=settings.max_runs, line_price=settings.line_price, doubts=settings.doubt
+            )
         case "gauss":
             return Ledger(
                 sign=sign,
@@ -51,6 +55,7 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
                 weigh=weigh_by_gauss,
                 price_factor=GAUSS_PRICE_FACTOR,
                 line_price=settings.line_price,
+                doubts=settings.doubt,
             )
         case "confirm":
             return Confirm(sign=sign, max_attempts=settings.max_runs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import erfc, exp, pi, sqrt
 
 GAINS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 14.0)
 """Sizes of an effect, in sigma: dense near zero, where most edits are."""
@@ -61,6 +61,20 @@ def weigh_by_gauss(squared: float) -> float:
     return exp(-0.5 * squared)
 
 
+def value_attempt(gain: float, spread: float) -> float:
+    """Expected profit, in sigma, of one more attempt, which may change the decision (line 4).
+
+    This is the knowledge gradient: the mean of max(0, x) for a normal x with mean -|gain| and standard deviation
+    `spread`.
+    """
+    if spread <= 0.0:
+        return 0.0
+    u = abs(gain) / spread
+    normal_density = exp(-0.5 * u * u) / sqrt(2.0 * pi)
+    normal_tail = 0.5 * erfc(u / sqrt(2.0))
+    return spread * (normal_density - u * normal_tail)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
     """The evidence of one candidate's scores, in sigmas from the incumbent's old level (lines 8 to 10)."""
@@ -73,6 +87,11 @@ class Belief:
 
     gain: float
     """Mean of the candidate's effect: its expected gain."""
+
+    gain_variance: float
+
+    gain_covariance: float
+    """Covariance of the effect with the incumbent's old level: what is not the one's is the other's."""
 
     spread: float
     """See Assessment.spread."""
@@ -134,6 +153,8 @@ def form_belief(
         weights=weights,
         observed=observed,
         gain=moments.gain,
+        gain_variance=moments.gain_variance,
+        gain_covariance=moments.covariance,
         spread=abs(moments.gain_variance + moments.covariance) / sqrt(kept_variance + 1.0),
         kept=moments.gain + moments.base,
         kept_variance=kept_variance,

@@ -5,7 +5,7 @@ No I/O, no clock, no randomness: the same finished experiments give the same sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Protocol
 
 from controller.domain import LARGEST_SCORE, Experiment, Verdict
+from controller.judge.kept_edits import KeptEdit
 
 LEAST_SIGMA_SHARE = 1e-6
 """Least sigma, as a share of the level. Upstream prints six decimals, so for a score near 1 this is the last digit."""
@@ -55,6 +56,12 @@ class Candidate:
 
     line_change: int
     """Lines added minus lines removed against its base; negative is simpler."""
+
+    number: int = 0
+    """Number of its experiment, by which the judge remembers a kept edit."""
+
+    doubts: int | None = None
+    """See Experiment.doubts."""
 
     gain_since: float = 0.0
     """Sum of the expected gains kept since its attempts were launched, in the metric's unit, positive is better.
@@ -116,6 +123,9 @@ class State:
     gain: float = 0.0
     """Sum of the expected gains of all kept edits, in the metric's unit, positive is better."""
 
+    kept: tuple[KeptEdit, ...] = ()
+    """The ledger's belief about each kept edit that it has not undone; empty for the other policies."""
+
     effect_counts: tuple[float, ...] = ()
     """The ledger's pseudo-count for each effect of its grid; empty for the other policies."""
 
@@ -173,6 +183,11 @@ class Judge(Protocol):
     """-1 if a lower score is better, else 1."""
 
     @property
+    def leaves_out(self) -> bool:
+        """True if kept edits may be left out of the incumbent to test them."""
+        return False
+
+    @property
     def keeps_merged(self) -> bool:
         """True if an edit that was measured on an older incumbent is kept as soon as it merges with the new one."""
 
@@ -181,6 +196,13 @@ class Judge(Protocol):
 
     def assess(self, state: State, candidate: Candidate, *, may_rerun: bool = True) -> Assessment:
         """Decide about a candidate; if `may_rerun` is false, keep or discard it by the scores that there are."""
+
+    def find_doubtful(self, state: State, numbers: Collection[int], *, running: int) -> int | None:  # noqa: ARG002 - most never doubt
+        """Number of the kept edit, among these, without which a run is worth its price; None if there is none.
+
+        running: other edits that run now, and would stand on an old incumbent if one were undone.
+        """
+        return None
 
     def take_back(self, state: State, gain: float) -> State:
         """Return the state after a keep is taken back that had raised the expected gain by so much (metric's unit)."""
@@ -204,6 +226,8 @@ def make_candidate(experiment: Experiment, state: State, *, gains: Mapping[str, 
     return Candidate(
         scores=experiment.scores,
         line_change=experiment.line_change,
+        number=experiment.number,
+        doubts=experiment.doubts,
         # A program that takes the incumbent's place is compared with it as it ran.
         gain_since=0.0 if replaces else state.gain - gain_of_base,
     )

@@ -7,14 +7,15 @@ baseline of one score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from math import erfc, exp, pi, sqrt
+from functools import partial
 from statistics import fmean
 
 from controller.domain import Verdict
 from controller.errors import TaskError
-from controller.judge.belief import Belief, form_belief, make_prior, weigh_by_student
+from controller.judge.belief import Belief, form_belief, make_prior, value_attempt, weigh_by_student
+from controller.judge.doubt import TIE, assess_without, conclude_without, find_doubtful
 from controller.judge.interface import (
     BELIEVED_FREEDOM,
     Assessment,
@@ -25,10 +26,8 @@ from controller.judge.interface import (
     begin_state,
     count_attempts,
 )
+from controller.judge.kept_edits import MOST_EDITS, KeptEdit, follow_level
 from controller.text.figures import score_text, sigmas_text
-
-TIE = 0.1
-"""Sigmas. An expected gain nearer to zero than this counts as noise, and a shorter file wins (line 13)."""
 
 HUGE_GAIN = 5.0
 """Sigmas. A larger gain is not believed while sigma rests on fewer than SOME_FREEDOM repeated runs."""
@@ -48,25 +47,18 @@ SURE_OF_EXACT = 4
 PRICE_FACTOR = 3.0
 """Price of an attempt in multiples of what one normally earns (line 3). Chosen by simulation (docs/judging.md)."""
 
+DOUBT_FACTOR = 2.0
+"""Times the price that a run without a kept edit must be worth (line 5), as its answer only mends what is there."""
+
+STALE_SHARE = 0.3
+"""Runs that an undone edit costs for each edit that runs meanwhile: some of these are good, stand on an old incumbent
+then, and must be tried again on the new one."""
+
 LEAST_EARNING = 0.2
 """Sigmas. Floor under one sigma plus the kept gain: recorded keeps of harmful edits can make it negative (line 3)."""
 
 PRICE_ATTEMPTS = 30.0
 """Attempts added to those so far, so that what a campaign earned is spread over at least this many (line 3)."""
-
-
-def value_attempt(gain: float, spread: float) -> float:
-    """Expected profit, in sigma, of one more attempt, which may change the decision (line 4).
-
-    This is the knowledge gradient: the mean of max(0, x) for a normal x with mean -|gain| and standard deviation
-    `spread`.
-    """
-    if spread <= 0.0:
-        return 0.0
-    u = abs(gain) / spread
-    normal_density = exp(-0.5 * u * u) / sqrt(2.0 * pi)
-    normal_tail = 0.5 * erfc(u / sqrt(2.0))
-    return spread * (normal_density - u * normal_tail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +79,14 @@ class Ledger(Judge):
     line_price: float = 0.0
     """Gain in sigma that an added line must pay; a removed line pays it back."""
 
+    doubts: bool = True
+    """True if kept edits that later runs make doubtful are left out to test them (lines 5 and 6)."""
+
+    @property
+    def leaves_out(self) -> bool:
+        """True unless the setting says no: the ledger knows what each kept edit is believed to be worth."""
+        return self.doubts
+
     @property
     def keeps_merged(self) -> bool:
         """True, because estimates of kept gains add up: what was kept since an edit ran counts by its expected gain."""
@@ -102,15 +102,31 @@ class Ledger(Judge):
         state = begin_state(baseline, level=fmean(baseline), level_variance=1.0 / len(baseline))
         return replace(state, effect_counts=make_prior())
 
+    def find_doubtful(self, state: State, numbers: Collection[int], *, running: int) -> int | None:
+        """Line 5. Without noise every keep has proved itself, and nothing is doubted."""
+        if not self.doubts or state.is_exact:
+            return None
+        price = (DOUBT_FACTOR + STALE_SHARE * running) * self._price_attempt(state)
+        return find_doubtful(state, numbers, price=price, line_price=self.line_price)
+
     def assess(self, state: State, candidate: Candidate, *, may_rerun: bool = True) -> Assessment:
         """Lines 8 to 14, without changing the state."""
         if not candidate.scores:
             return Assessment(decision=Decision.DISCARD, reason="nothing was scored", level=state.level)
+        affordable = may_rerun and len(candidate.scores) < self.max_attempts
+        if candidate.doubts is not None:
+            return assess_without(
+                state,
+                candidate,
+                sign=self.sign,
+                price=DOUBT_FACTOR * self._price_attempt(count_attempts(state, candidate.scores, trusted=True)),
+                line_price=self.line_price,
+                affordable=affordable,
+            )
         belief, pooled = self._form_belief(state, candidate)
         price = self._price_attempt(pooled)
         needed = self.line_price * candidate.line_change
         worth = 0.0 if pooled.is_exact else value_attempt(belief.gain - needed, belief.spread)
-        affordable = may_rerun and len(candidate.scores) < self.max_attempts
         decision, reason = _decide(
             pooled, candidate, belief, needed=needed, worth=worth, price=price, affordable=affordable
         )
@@ -134,22 +150,32 @@ class Ledger(Judge):
         """Lines 12 to 14. The belief uses the sigma with these scores pooled in, as `assess` did."""
         if verdict not in (Verdict.KEEP, Verdict.DISCARD) or not candidate.scores:
             return count_attempts(state, candidate.scores, trusted=False)
+        if candidate.doubts is not None:
+            return conclude_without(state, candidate, verdict, sign=self.sign)
         belief, pooled = self._form_belief(state, candidate)
         effect_counts = []
         for count, weight in zip(state.effect_counts, belief.weights, strict=True):
             effect_counts.append(count + weight)
         learned = replace(pooled, effect_counts=tuple(effect_counts))
+        follow = partial(follow_level, state.kept, sigma=pooled.sigma, before=state.level_variance)
         if verdict is Verdict.DISCARD:
+            level_variance = 0.5 * (state.level_variance + belief.base_variance)
             return replace(
                 learned,
+                kept=follow(moved=0.5 * belief.base, after=level_variance),
                 level=self._move_level(state, 0.5 * belief.base * pooled.sigma),
-                level_variance=0.5 * (state.level_variance + belief.base_variance),
+                level_variance=level_variance,
             )
+        # The new level is the old one plus the gain; how much of the old one is left in it decides what it tells later.
+        carried = (belief.gain_covariance + belief.base_variance) / belief.base_variance
+        others = follow(moved=belief.base, after=belief.base_variance, carried=carried)
+        gain = belief.gain * pooled.sigma
         return replace(
             learned,
+            kept=(*others[-MOST_EDITS + 1 :], _remember(candidate, belief, gain=gain)),
             level=self._move_level(state, belief.kept * pooled.sigma),
             level_variance=belief.kept_variance,
-            gain=state.gain + belief.gain * pooled.sigma,
+            gain=state.gain + gain,
         )
 
     def _form_belief(self, state: State, candidate: Candidate) -> tuple[Belief, State]:
@@ -173,6 +199,18 @@ class Ledger(Judge):
         """Line 3: the normal earning of an attempt in this campaign, in sigmas."""
         earned = max(1.0 + state.in_sigmas(state.gain), LEAST_EARNING)
         return self.price_factor * earned / (PRICE_ATTEMPTS + state.attempts)
+
+
+def _remember(candidate: Candidate, belief: Belief, *, gain: float) -> KeptEdit:
+    """The edit as it is believed at its keep. gain: in the metric's unit."""
+    return KeptEdit(
+        number=candidate.number,
+        gain=gain,
+        variance=belief.gain_variance,
+        covariance=belief.gain_variance + belief.gain_covariance,
+        credited=gain,
+        line_change=candidate.line_change,
+    )
 
 
 def _decide(

@@ -131,11 +131,19 @@ def lab_book_entry(experiment: Experiment, judgement: Judgement, *, tag: str, me
         "",
         f"{metric} {scores} (n={len(experiment.scores)}{told})",
         "",
+        *_told_of_doubt(experiment, judgement, tag=tag),
         *_told_of_merge(judgement),
         f"Experiment: {tag}-{experiment.number} {experiment.commit}",
         f"Agent: {experiment.agent}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told_of_doubt(experiment: Experiment, judgement: Judgement, *, tag: str) -> list[str]:
+    """Lines of a commit that takes a kept edit out again: which one, and why."""
+    if experiment.doubts is None:
+        return []
+    return [f"Undoes: {tag}-{experiment.doubts} ({judgement.reason})", ""]
 
 
 def _told_of_merge(judgement: Judgement) -> list[str]:

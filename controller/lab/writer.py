@@ -104,6 +104,7 @@ class LabWriter(StudyWriter):
                 strategy=proposal.strategy,
                 retry_of=proposal.retry_of,
                 undoes=proposal.undoes,
+                doubts=proposal.doubts,
                 expected_effect=proposal.expected_effect,
                 line_change=commits.count_line_change(self._repository, proposal.base, commit),
                 fingerprint=fingerprint,

@@ -30,6 +30,9 @@ DOINGS = tuple(each for each in Doing if each is not Doing.STOPPED)
 """A stopped loop answers no scrape."""
 
 TOKENS = ("input", "output", "cache_write", "cache_read")
+DOUBTS = {Verdict.KEEP: "undone", Verdict.DISCARD: "stays", Verdict.CRASH: "crash", Verdict.REJECT: "reject"}
+"""For each verdict about the program without a kept edit what became of that edit."""
+
 SLOT = "a slot without accelerators counts as one"
 
 
@@ -45,7 +48,10 @@ def _counts(snapshot: Snapshot) -> Iterable[Metric]:
     tag = snapshot.settings.tag
     verdicts = {verdict.value: snapshot.verdicts.get(verdict, 0) for verdict in Verdict}
     outcomes = {outcome.value: snapshot.outcomes.get(outcome, 0) for outcome in Outcome}
+    doubts = {word: snapshot.doubts.get(verdict, 0) for verdict, word in DOUBTS.items()}
     yield _counter("experiments", "Judged experiments by verdict, the baseline not counted.", "verdict", verdicts, tag)
+    text = "Kept edits that the judge left out to test them, by what came of it; none is in experiments_total."
+    yield _counter("doubts", text, "result", doubts, tag)
     yield _counter("attempts", "Ended attempts by outcome.", "outcome", outcomes, tag)
     losses = CounterMetricFamily(
         f"{PREFIX}_tries_lost",

@@ -92,6 +92,12 @@ class View:
     gains: Mapping[str, float] = field(default_factory=dict)
     """For each commit that was the incumbent: the kept expected gains up to then, in the metric's unit."""
 
+    doubtable: frozenset[int] = frozenset()
+    """Kept experiments that may be left out of this incumbent to test them, as far as that is known."""
+
+    wished: frozenset[int] = frozenset()
+    """Kept experiments that an agent wants left out."""
+
     kept: tuple[Experiment, ...] = ()
     """The baseline once it is judged, then every kept experiment in the order of the branch."""
 
@@ -164,6 +170,14 @@ class TakeBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Run the incumbent without a kept edit, to learn what that is worth by now."""
+
+    kept: int
+    """Number of the kept experiment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Propose:
     """Ask the agent for one more proposal."""
 
@@ -183,4 +197,4 @@ class Stop:
     """True if the operator must act before the campaign can go on."""
 
 
-Action = Launch | Conclude | Rebase | Settle | Retry | TakeBack | Propose | Wait | Stop
+Action = Launch | Conclude | Rebase | Settle | Retry | TakeBack | Doubt | Propose | Wait | Stop

@@ -54,6 +54,11 @@ class CampaignState:
         # Crashed experiments by the commit that they were made on, and the commits on which something was scored.
         self._crashes_on: Counter[str] = Counter()
         self._scored_on: set[str] = set()
+        # See View.doubtable: the edits left in the incumbent, without those that were doubted on this very commit.
+        self.doubtable: frozenset[int] = frozenset()
+        # Experiments that leave a kept edit out, which nobody proposed.
+        self.doubts = 0
+        self._head = ""
         # See Pace.uses.
         self.uses: deque[float] = deque(maxlen=NEWEST)
         # Order of the latest judgement, 0 before the first.
@@ -78,6 +83,11 @@ class CampaignState:
             self._fold(experiment)
 
     @property
+    def leaves_out(self) -> bool:
+        """True if this campaign's judge leaves kept edits out to test them."""
+        return self._judge.leaves_out
+
+    @property
     def incumbent(self) -> Experiment:
         """The experiment whose code is at the head of the branch."""
         return self.experiments[self._incumbent]
@@ -98,6 +108,21 @@ class CampaignState:
             commit, number = self._made_from[commit]
             numbers.append(number)
         return tuple(numbers)
+
+    def edits_left(self, commit: str) -> frozenset[int]:
+        """Numbers of the kept experiments whose edits a commit of the branch has and that were not taken out again."""
+        left: set[int] = set()
+        for number in reversed(self.edits_in(commit)):
+            step = self.experiments[number]
+            if step.doubts is not None:
+                left.discard(step.doubts)
+            elif step.undoes is None:
+                left.add(number)
+            elif (restored := self.experiments[step.undoes].doubts) is not None:
+                left.add(restored)
+            else:
+                left.discard(step.undoes)
+        return frozenset(left)
 
     def find_revivable(self) -> frozenset[str]:
         """Fingerprints of the programs that were the incumbent once, and have not been tried again since.
@@ -143,7 +168,9 @@ class CampaignState:
         self.slot_dollars += self._slot_dollars(experiment) - self._slot_dollars(before)
         self.attempts += _count_ended(experiment) - _count_ended(before)
         self._note_reserve(experiment)
-        if experiment.scores:
+        if before is None and experiment.doubts is not None:
+            self.doubts += 1
+        if experiment.scores and experiment.doubts is None:
             self._scored_on.add(experiment.base)
         if _is_counted(experiment):
             self._counted += 1
@@ -165,12 +192,13 @@ class CampaignState:
         if judgement is None:
             return
         self.order = max(self.order, judgement.order)
-        if experiment.number != BASELINE:
+        if experiment.number != BASELINE and experiment.doubts is None:
             self.without_keep = 0 if judgement.kept_as else self.without_keep + bool(experiment.attempts)
         if experiment.number == BASELINE:
             self.state = self._judge.begin(experiment.scores)
             self.kept.append(experiment)
             self.gains[experiment.commit] = self.state.gain
+            self._head = experiment.commit
         elif self.state is not None:
             if experiment.undoes is None:
                 self._judge_experiment(experiment, self.state, judgement.verdict)
@@ -184,17 +212,49 @@ class CampaignState:
                 if before in self._scored_on:
                     self._scored_on.add(judgement.kept_as)
             if judgement.kept_as:
+                if experiment.doubts is not None:
+                    self._correct_credit(experiment.doubts, judgement.expected_gain, self.state)
                 before = experiment.base if judgement.replaces else judgement.onto or experiment.base
                 self._made_from[judgement.kept_as] = (before, experiment.number)
                 self._incumbent = experiment.number
-                if judgement.onto and not judgement.replaces:
+                if judgement.onto and not judgement.replaces and not self._only_undone_since(experiment.base, before):
                     self.merged_bases |= {experiment.base}
                 self.kept.append(experiment)
                 self.gains[judgement.kept_as] = self.state.gain
+                self._head = judgement.kept_as
+                self.doubtable = self.edits_left(self._head)
+            elif experiment.doubts is not None and experiment.base == self._head:
+                self.doubtable -= {experiment.doubts}
+
+    def _correct_credit(self, undone: int, gain_without: float | None, state: State) -> None:
+        """Count an undone edit as what it turned out to be worth, in every commit of the branch that has it.
+
+        Edits that still run on those commits are compared with the new incumbent by that, and not by the luck with
+        which the edit was kept. gain_without: what leaving it out gains, in sigma.
+        """
+        if gain_without is None:
+            return
+        # The judge has taken back what the edit was credited with. Afterwards the commit before the undoing must lie
+        # below the new one by what leaving the edit out gains.
+        change = state.gain - gain_without * state.sigma - self.gains[self._head]
+        for step, _, after in self.steps_to(self._head):
+            self.gains[after] += change
+            if step.number == undone:
+                break
+
+    def _only_undone_since(self, base: str, head: str) -> bool:
+        """True if from one commit of the branch to a later one edits were only undone, so that no level can lag."""
+        for step, before, _ in self.steps_to(head):
+            if step.doubts is None:
+                return False
+            if before == base:
+                return True
+        return False
 
     def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
-        self._note_use(experiment)
-        if verdict is Verdict.CRASH:
+        if experiment.doubts is None:
+            self._note_use(experiment)
+        if verdict is Verdict.CRASH and experiment.doubts is None:
             self._crashes_on[experiment.base] += 1
         candidate = make_candidate(experiment, state, gains=self.gains)
         self.state = self._judge.conclude(state, candidate, verdict)
@@ -226,11 +286,11 @@ class CampaignState:
 
 
 def _is_counted(experiment: Experiment) -> bool:
-    """True if the budget counts it: not the baseline, no edit tried again, no edit that never ran.
+    """True if the budget counts it: not the baseline, no edit tried again or left out, no edit that never ran.
 
     A crash without an attempt ran: its smoke test ended it.
     """
-    if experiment.number == BASELINE or experiment.retry_of is not None:
+    if experiment.number == BASELINE or experiment.retry_of is not None or experiment.doubts is not None:
         return False
     judgement = experiment.judgement
     return judgement is None or bool(experiment.attempts) or judgement.verdict is Verdict.CRASH

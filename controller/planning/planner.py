@@ -16,6 +16,7 @@ from controller.judge import Assessment, Decision, find_staleness, make_candidat
 from controller.planning.actions import (
     Action,
     Conclude,
+    Doubt,
     Launch,
     Rebase,
     Retry,
@@ -27,7 +28,7 @@ from controller.planning.actions import (
 )
 from controller.planning.budget import Room
 from controller.planning.guards import find_baseline_fault, find_breach, guards_in_force
-from controller.planning.stopping import propose_wait_or_stop
+from controller.planning.stopping import is_searching, propose_wait_or_stop
 from controller.settings import GuardSettings, JudgeSettings, Settings
 
 HITS_THAT_REJECT = 2
@@ -58,8 +59,13 @@ def plan(view: View, settings: Settings) -> Action:
         return TakeBack(view.broken)
     if view.trouble:
         return Wait()
-    if wanted and len(view.running) < settings.executor.slots and room.fits_attempt():
-        return min(wanted, key=_urgency)
+    if len(view.running) < settings.executor.slots and room.fits_attempt():
+        first = min(wanted, key=_urgency, default=None)
+        settles = first is not None and _settles(first.experiment)
+        if not settles and (doubtful := _find_doubtful(view, settings)) is not None:
+            return Doubt(doubtful)
+        if first is not None:
+            return first
     return propose_wait_or_stop(view, settings, room, wanted=bool(wanted))
 
 
@@ -79,6 +85,9 @@ def _next_step(
         return _next_baseline_step(experiment, view, wanted=judge.baseline_runs, guards=guards)
     if experiment.undoes is not None:
         return _conclude_taken_back(experiment, view)
+    if experiment.doubts is not None and experiment.base != view.incumbent and experiment.doubts not in view.doubtable:
+        reason = f"{experiment.doubts} is not in the incumbent any more"
+        return Conclude(experiment, Verdict.DISCARD, reason)
     if experiment.open_attempt is not None:
         return Launch(experiment, experiment.open_attempt.number)
     if not experiment.attempts:
@@ -159,6 +168,9 @@ def _judge_scores(
     match assessment.decision:
         case Decision.RERUN:
             return Launch(experiment, len(experiment.attempts) + 1)
+        case Decision.KEEP if experiment.doubts is not None and experiment.number in view.conflicts:
+            reason = f"{assessment.reason}, but what was kept meanwhile changes the same lines"
+            return Conclude(experiment, Verdict.DISCARD, reason, assessment)
         case Decision.KEEP if experiment.base != view.incumbent and experiment.number in view.conflicts:
             return _settle_conflict(experiment, assessment, view, may_rerun=may_rerun)
         case Decision.KEEP if experiment.base != view.incumbent:
@@ -213,9 +225,25 @@ def _conclude_too_late(experiment: Experiment, assessment: Assessment) -> Action
     return Conclude(experiment, Verdict.DISCARD, reason, assessment)
 
 
+def _find_doubtful(view: View, settings: Settings) -> int | None:
+    """The kept edit to leave out now: one at a time, as two that are left out at once hide what each is worth."""
+    if view.state is None or not view.doubtable or any(e.doubts is not None for e in view.open):
+        return None
+    if not is_searching(view, settings):
+        return None
+    # An agent's wish costs what a proposal does, so it needs no price.
+    wished = view.wished & view.doubtable
+    return min(wished) if wished else view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running))
+
+
 def _urgency(step: Launch | Rebase) -> tuple[int, int]:
     """Sort key: the baseline, then attempts that settle an open question, then the oldest new experiment."""
     experiment = step.experiment
     if experiment.number == BASELINE:
         return (0, 0)
-    return (1 if experiment.attempts else 2, experiment.number)
+    return (1 if _settles(experiment) else 2, experiment.number)
+
+
+def _settles(experiment: Experiment) -> bool:
+    """True if its next attempt answers a question about an experiment that has run already."""
+    return experiment.number == BASELINE or bool(experiment.attempts) or experiment.doubts is not None

@@ -18,6 +18,14 @@ def propose_wait_or_stop(view: View, settings: Settings, room: Room, *, wanted: 
     return _wait_or_stop(view, room, wanted=wanted, enough=enough, limit=settings.budget.experiments)
 
 
+def is_searching(view: View, settings: Settings) -> bool:
+    """True while new proposals are wanted and may be asked for: what competes with them needs that too."""
+    if view.exhausted or view.short_of_money or _has_enough(view, settings.task, settings.budget):
+        return False
+    limit = settings.budget.experiments
+    return limit is None or view.spent.experiments + view.proposing < limit
+
+
 def _may_ask(view: View, settings: Settings) -> bool:
     """True if the agent may be asked for one more proposal."""
     # If only an operator can help the agent, one request is enough to find out whether that has happened.

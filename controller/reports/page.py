@@ -161,7 +161,7 @@ def _verdict_word(experiment: Experiment) -> str:
     if experiment.number == BASELINE:
         return "baseline"
     if experiment.judgement:
-        return experiment.judgement.words
+        return experiment.words
     attempt = experiment.open_attempt
     return "running" if attempt and attempt.tries and not attempt.tries[-1].lost else "ready"
 

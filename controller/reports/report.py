@@ -12,7 +12,7 @@ from pathlib import Path
 
 from controller.costs.answers import answer_text
 from controller.costs.strategies import StrategyTotals
-from controller.domain import BASELINE, Experiment, Remark, Verdict
+from controller.domain import BASELINE, Experiment, Remark, Verdict, find_undone
 from controller.errors import AutoresearchError, SettingsError
 from controller.notices import Activity, Cause
 from controller.reports.page import html
@@ -98,8 +98,12 @@ def markdown(experiments: Sequence[Experiment], *, facts: Summary) -> str:
     """A campaign report like those that upstream's users post: what was tried, what held, what did not, cost."""
     kept: list[Experiment] = []
     failed: list[Experiment] = []
+    doubted = [experiment for experiment in experiments if experiment.doubts is not None and experiment.judgement]
+    undone = find_undone(experiments)
     for experiment in experiments:
-        if experiment.number != BASELINE and experiment.judgement:
+        if experiment.number in (BASELINE, *undone) or experiment.doubts is not None:
+            continue
+        if experiment.judgement:
             (kept if experiment.judgement.verdict is Verdict.KEEP else failed).append(experiment)
     sections = [
         f"# Autoresearch campaign `{facts.tag}`",
@@ -109,6 +113,7 @@ def markdown(experiments: Sequence[Experiment], *, facts: Summary) -> str:
         _list(kept, facts.sigma, none="Nothing was kept."),
         "## What did not",
         _list(failed, facts.sigma, none="Everything tried was kept." if kept else "Nothing was tried."),
+        *(["## What was doubted", _list_doubts(doubted)] if doubted else []),
         "## Who proposed what",
         *(
             [_yields(facts.strategies, "strategy"), _yields(facts.proposers, "proposed by")]
@@ -160,6 +165,15 @@ def _yields(totals: Sequence[StrategyTotals], title: str) -> str:
 
 def _tell_remarks(remarks: Sequence[Remark]) -> str:
     return "\n".join(f"- {moment_text(each.at)}: {_quote(' '.join(each.text.split()))}" for each in remarks)
+
+
+def _list_doubts(doubted: Sequence[Experiment]) -> str:
+    """Kept edits that the judge left out again to test them, and what came of it."""
+    lines = []
+    for experiment in doubted:
+        reason = experiment.judgement.reason if experiment.judgement else ""
+        lines.append(f"- {experiment.number}. {_what(experiment)}: {experiment.words} ({reason})")
+    return "\n".join(lines)
 
 
 def _list(experiments: Sequence[Experiment], noise: float | None, *, none: str) -> str:

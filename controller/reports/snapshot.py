@@ -23,6 +23,7 @@ WEAKEST_FIRST = (Provenance.LOG, Provenance.UNSEALED, Provenance.SEALED)
 class Snapshot:
     """The campaign at one moment, prepared by the loop for whoever scrapes or looks.
 
+    doubts: verdicts about kept edits that the judge left out, a keep for one that was undone; none is in `verdicts`.
     seconds: slot seconds of ended tries by how their attempt ended, lost tries under `lost`.
     best: the best mean score of an experiment, which noise flatters. provenance: the weakest of any score, as one
     unsealed run makes the whole ranking unsealed. freshness: mean over the exams of all kept edits that are in the
@@ -37,6 +38,7 @@ class Snapshot:
     settings: Settings
     activity: Activity
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
+    doubts: Mapping[Verdict, int] = field(default_factory=dict)
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     losses: Mapping[LostTo, int] = field(default_factory=dict)
     seconds: Mapping[Outcome, float] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Tally:
     def __init__(self, experiments: Iterable[Experiment], settings: Settings) -> None:
         self.dollars_of = partial(dollars_of, prices=SlotPrices.of(settings))
         self.verdicts = dict.fromkeys(Verdict, 0)
+        self.doubts = dict.fromkeys(Verdict, 0)
         self.outcomes = dict.fromkeys(Outcome, 0)
         self.losses = dict.fromkeys(LostTo, 0)
         self.seconds = dict.fromkeys(Outcome, 0.0)
@@ -114,7 +117,10 @@ class Tally:
             self.extremes = min(lowest, score), max(highest, score)
         if experiment.number == BASELINE:
             return
-        self.verdicts[verdict] += 1
+        if experiment.doubts is None:
+            self.verdicts[verdict] += 1
+        else:
+            self.doubts[verdict] += 1
         self.yields = add_experiments(self.yields, [experiment], dollars=self.dollars_of)
         self.proposers = add_experiments(self.proposers, [experiment], dollars=self.dollars_of, name_of=proposer_of)
 
@@ -148,6 +154,7 @@ def take_snapshot(campaign_state: CampaignState, tally: Tally, settings: Setting
         settings=settings,
         activity=activity,
         verdicts=dict(tally.verdicts),
+        doubts=dict(tally.doubts),
         outcomes=dict(tally.outcomes),
         observed_seconds=tally.observed_seconds,
         witnessed=dict(tally.witnessed),
@@ -171,7 +178,7 @@ def take_snapshot(campaign_state: CampaignState, tally: Tally, settings: Setting
         slot_seconds=campaign_state.slot_seconds,
         slot_dollars=campaign_state.slot_dollars,
         experiments=campaign_state.spent().experiments,
-        proposed=len(campaign_state.experiments) - 1,
+        proposed=len(campaign_state.experiments) - 1 - campaign_state.doubts,
         ready=count_ready(campaign_state.open.values()),
         wanted=sum(_slots_wanted(e, baseline_runs=settings.judge.baseline_runs) for e in campaign_state.open.values()),
         oldest_launch=min(_launches(campaign_state.open.values()), default=None),

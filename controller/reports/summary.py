@@ -42,7 +42,8 @@ class Summary:
 
     slot_hours: accelerator hours; a slot without accelerators counts as one. What is divided by experiments counts
     judged ones; it is None as long as there is nothing to divide by. sigma, level_error: None where repeated runs were
-    equal, or where there was but one. is_exact: true if repeated runs were equal. chance_keeps: keeps that this policy
+    equal, or where there was but one. doubted: kept edits that the judge left out to test them; undone: those that it
+    took out for good. is_exact: true if repeated runs were equal. chance_keeps: keeps that this policy
     has on average after as many experiments if no edit does anything. claim: what the newest claim says, in lines.
     ablation: what the newest ablation says of each kept edit.
     study_hours: accelerator hours of all studies, which slot_hours holds too. at: the moment of which it tells (Unix
@@ -61,6 +62,8 @@ class Summary:
     sigma: float | None
     is_exact: bool
     chance_keeps: float
+    doubted: int
+    undone: int
     best_experiment: int
     slot_hours: float
     dollars: float
@@ -110,7 +113,8 @@ class Summary:
         """The sentence that matters."""
         now = activity_sentence(self.activity, now=self.at)
         best = self._best()
-        counts = f"{self.verdicts.get('keep', 0)} kept of {self.experiments}"
+        undone = f" ({self.undone} undone since)" if self.undone else ""
+        counts = f"{self.verdicts.get('keep', 0)} kept{undone} of {self.experiments}"
         mark = {"log": " [unverified]", "unsealed": " [unsealed]"}.get(self.provenance, "")
         spent = f"{hours_text(self.slot_hours)} {self.hours_are}, ${self.dollars:.2f}"
         return f"{now}; {best}{mark}, {counts}, {spent}."
@@ -210,6 +214,8 @@ def summarise(snapshot: Snapshot, *, now: float) -> Summary:
         level_error=state.level_error if state and not state.is_exact else None,
         sigma=state.noise if state else None,
         is_exact=bool(state and state.is_exact and state.freedom),
+        doubted=sum(snapshot.doubts.values()),
+        undone=snapshot.doubts.get(Verdict.KEEP, 0),
         chance_keeps=expect_chance_keeps(settings.judge.policy, judged),
         best_experiment=snapshot.incumbent,
         slot_hours=hours,

@@ -16,7 +16,18 @@ from controller.costs.answers import answer_text
 from controller.costs.slots import SlotPrices, dollars_of
 from controller.costs.strategies import StrategyTotals
 from controller.domain import BASELINE, Experiment, Judgement, Progress, Remark, Verdict
-from controller.notices import Activity, AttemptEnded, Concluded, Doing, Notice, Refused, Told, Troubled, TryLost
+from controller.notices import (
+    Activity,
+    AttemptEnded,
+    Concluded,
+    Doing,
+    Inseparable,
+    Notice,
+    Refused,
+    Told,
+    Troubled,
+    TryLost,
+)
 from controller.planning.campaign_state import CampaignState
 from controller.ports import Executor, WaitReason
 from controller.reports.activity import activity_details, activity_sentence, waiting_text
@@ -99,6 +110,12 @@ class Screen:
                 self._err.print(f"     {experiment.number} runs again: {reason}", markup=False, style="bright_black")
             case Refused(reason, _):
                 self._err.print(f"     sent back: {reason}", markup=False, style="bright_black")
+            case Inseparable(number, title):
+                self._err.print(
+                    f"     {number} is in doubt and cannot be left out, as later keeps change its lines: {title}",
+                    markup=False,
+                    style="bright_black",
+                )
             case Told(remark):
                 self._err.print(f"     you said: {one_line(remark.text)}", markup=False, style="bright_black")
             case Troubled(reason):
@@ -147,9 +164,7 @@ def row(experiment: Experiment, noise: float | None) -> Text:
     """One judged experiment. noise: sigma of one run, None where it is not known; so everywhere below."""
     judgement = experiment.judgement
     text = Text(f"{experiment.number:>3}  ")
-    text.append(
-        f"{judgement.words if judgement else 'open':<8}", style=COLOURS[judgement.verdict] if judgement else "cyan"
-    )
+    text.append(f"{experiment.words or 'open':<8}", style=COLOURS[judgement.verdict] if judgement else "cyan")
     text.append(
         f"  {shown_score(experiment, noise):<9} {gain(experiment):<15}  {what(experiment)}{warning_of(experiment)}"
     )
@@ -182,13 +197,13 @@ def experiment_blocks(experiment: Experiment, settings: Settings) -> list[Text]:
         blocks.append(Text(exam_line(experiment.exams[-1])))
     blocks.append(Text(cost_line(experiment, settings)))
     if experiment.judgement:
-        blocks.append(verdict_text(experiment.judgement))
+        blocks.append(verdict_text(experiment, experiment.judgement))
     return blocks
 
 
-def verdict_text(judgement: Judgement) -> Text:
+def verdict_text(experiment: Experiment, judgement: Judgement) -> Text:
     """The verdict and the numbers behind it."""
-    text = Text(judgement.words, style=f"bold {COLOURS[judgement.verdict]}")
+    text = Text(experiment.words, style=f"bold {COLOURS[judgement.verdict]}")
     text.append(f": {judgement.reason}", style="not bold default")
     numbers = [("expected gain", judgement.expected_gain), ("spread", judgement.spread), ("price", judgement.price)]
     shown = "  ".join(f"{name} {sigmas_text(value, decimals=3)}" for name, value in numbers if value is not None)
@@ -263,7 +278,7 @@ def shown_proposer(experiment: Experiment) -> str:
 
 def _verdict(experiment: Experiment) -> Text:
     judgement = experiment.judgement
-    return Text(judgement.words, style=COLOURS[judgement.verdict]) if judgement else Text("open", style="cyan")
+    return Text(experiment.words, style=COLOURS[judgement.verdict]) if judgement else Text("open", style="cyan")
 
 
 def _line(cells: Sequence[Text], title: Text, columns: Sequence[str], widths: Sequence[int], room: int | None) -> Text:

@@ -146,7 +146,7 @@ def closing(
     for experiment in experiments:
         hours += slot_hours(experiment, prices)
         dollars += slot_dollars(experiment, prices)
-        if experiment.number != BASELINE and experiment.judgement:
+        if experiment.number != BASELINE and experiment.doubts is None and experiment.judgement:
             judged += 1
             kept += 1 if experiment.judgement.verdict is Verdict.KEEP else 0
     unit = _hour_unit(_device_used(experiments)) if settings.executor.kind == "local" else "slot-h"

@@ -29,6 +29,7 @@ from controller.judge import make_judge
 from controller.planning.actions import (
     Action,
     Conclude,
+    Doubt,
     Launch,
     Propose,
     Rebase,
@@ -73,8 +74,9 @@ class SimulatedCampaign:
     def __init__(self, settings: Settings, world: World, *, seed: str) -> None:
         self._settings = settings
         self._world = world
-        # Proposals and luck are drawn apart, so that under one seed every policy is offered the same edits.
-        self._ideas, self._luck = Random(f"{seed} ideas"), Random(f"{seed} luck")
+        # Proposals, their durations and the luck of each run are drawn apart, so that under one seed every policy is
+        # offered the same edits, and the n-th run of an edit is as lucky as under any other policy.
+        self._seed, self._ideas, self._luck = seed, Random(f"{seed} ideas"), Random(f"{seed} luck")
         self.machine = Machine(world, Random(f"{seed} machine"))
         """Tells when a neighbour disturbs."""
         self._judge = make_judge(settings.judge, minimize=True)
@@ -93,7 +95,10 @@ class SimulatedCampaign:
         self.scored = 0
         """Attempts that got a score."""
         self._edits: dict[int, Edit] = {}
+        self._lots: dict[int, str] = {}
+        """For each experiment the name under which the luck of its runs is drawn."""
         self._conflicts: set[int] = set()
+        self._inseparable: set[int] = set()
         self._events: list[tuple[float, int, int, int]] = []
         self._order = 0
         self._running: dict[tuple[int, int], None] = {}
@@ -108,6 +113,10 @@ class SimulatedCampaign:
     def truth(self) -> float:
         """True gain of the incumbent over the unchanged program, in sigma."""
         return self.programs[self.incumbent].worth
+
+    def effects_left(self) -> list[float]:
+        """True effect of each kept edit that is still in the incumbent, in sigma."""
+        return [self._edits[number].effect or 0.0 for number in self.campaign_state.edits_left(self.incumbent)]
 
     def edit_of(self, number: int) -> Edit:
         """The edit that an experiment tries."""
@@ -128,6 +137,7 @@ class SimulatedCampaign:
             merged_bases=campaign_state.merged_bases,
             conflicts=frozenset(self._conflicts),
             gains=campaign_state.gains,
+            doubtable=campaign_state.doubtable - self._inseparable,
             pace=Pace(
                 thinking=tuple(self._thinking),
                 admitted=(True,) * len(self._thinking),
@@ -159,6 +169,8 @@ class SimulatedCampaign:
                 self._retry(action)
             case TakeBack():
                 self._take_back(action.kept)
+            case Doubt():
+                self._doubt(action.kept)
             case Propose():
                 self._ask()
             case Wait():
@@ -206,8 +218,9 @@ class SimulatedCampaign:
                     self.campaign_state.edits_in(experiment.base),
                 )
                 judgement = replace(judgement, replaces=tuple(set(before) - set(after)))
+            self.undone += experiment.doubts is not None
             self._move_branch(judgement.kept_as, merged or self.programs[experiment.commit], experiment.number)
-        elif experiment.number in self._conflicts:
+        elif experiment.number in self._conflicts and experiment.doubts is None:
             self._count_shut_out(experiment)
         self.campaign_state.put(replace(experiment, judgement=judgement))
 
@@ -217,6 +230,7 @@ class SimulatedCampaign:
         self.kept.append(Kept(number, worth, self.campaign_state.slot_seconds, self.campaign_state.attempts))
         self.incumbent = commit
         self._conflicts.clear()
+        self._inseparable.clear()
 
     def _rebase(self, experiment: Experiment) -> None:
         merged = self._merge(experiment)
@@ -251,8 +265,23 @@ class SimulatedCampaign:
         self.campaign_state.put(replace(taken, retry_of=None, undoes=kept.number))
         self.undone += 1
 
+    def _doubt(self, number: int) -> None:
+        """Without an edit is what a three-way merge makes of the incumbent; edits of its place since then forbid it."""
+        kept, before, after = next(
+            step for step in self.campaign_state.steps_to(self.incumbent) if step[0].number == number
+        )
+        program = merge(self.programs[after], self.programs[self.incumbent], self.programs[before])
+        if program is None or program == self.programs[self.incumbent]:
+            self._inseparable.add(number)
+            return
+        without = self._admit(program, base=self.incumbent, like=kept)
+        lines = -self._edits[number].lines
+        self.campaign_state.put(replace(without, retry_of=None, doubts=number, line_change=lines))
+
     def _try_again(self, experiment: Experiment, program: Program) -> None:
         again = self._admit(program, base=self.incumbent, like=experiment)
+        again = replace(again, doubts=experiment.doubts, line_change=experiment.line_change)
+        self.campaign_state.put(again)
         judgement = Judgement(
             verdict=Verdict.DISCARD, reason="retried", order=self.campaign_state.order + 1, retried_as=again.number
         )
@@ -275,6 +304,7 @@ class SimulatedCampaign:
         number = max(self.campaign_state.experiments) + 1
         edit = self._edits[like.number] if like else self._edits[number]
         self._edits[number] = edit
+        self._lots[number] = f"{self._lots[like.number]} again" if like else str(self._drawn)
         commit = f"c{number}"
         self.programs[commit] = program
         experiment = Experiment(
@@ -340,7 +370,9 @@ class SimulatedCampaign:
         edit = self._edits.get(experiment.number)
         if edit is not None and edit.effect is None:
             return Result(outcome=Outcome.CRASHED, reason="crashed", seconds=seconds)
-        value = self._world.noise(self._luck) - self.programs[experiment.commit].worth
+        run = sum(attempt.result is not None for attempt in experiment.attempts)
+        luck = Random(f"{self._seed} {self._lots.get(experiment.number, '')} {experiment.doubts or ''} run {run}")
+        value = self._world.noise(luck) - self.programs[experiment.commit].worth
         value += self.machine.measure_harm(self.now - seconds, self.now)
         if self._world.step:
             value = round(value / self._world.step) * self._world.step

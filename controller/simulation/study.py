@@ -64,11 +64,13 @@ class Reading:
     """Attempts that got a score."""
 
     keeps: int
+    """Kept edits that are still in the incumbent."""
+
     worthless: int
-    """Keeps that are truly worth nothing or less."""
+    """Those of them that are truly worth nothing or less."""
 
     harmful: int
-    """Keeps that are truly worse by more than HARM."""
+    """Those of them that are truly worse by more than HARM."""
 
     undone: int
     """Kept edits that were left out again."""
@@ -140,7 +142,7 @@ def simulate_campaign(case: Case, *, seed: int, settings: Settings) -> list[Read
 
 def _read(campaign: SimulatedCampaign) -> Reading:
     level = campaign.campaign_state.state.level if campaign.campaign_state.state else 0.0
-    worths = [kept.worth for kept in campaign.kept]
+    effects = campaign.effects_left()
     return Reading(
         gain=campaign.truth,
         inflation=-level - campaign.truth,
@@ -148,9 +150,9 @@ def _read(campaign: SimulatedCampaign) -> Reading:
         gpu_hours=campaign.campaign_state.slot_seconds / 3600.0,
         runs=campaign.campaign_state.attempts,
         scored=campaign.scored,
-        keeps=len(worths),
-        worthless=sum(1 for worth in worths if worth <= 1e-9),
-        harmful=sum(1 for worth in worths if worth < -HARM),
+        keeps=len(effects),
+        worthless=sum(1 for effect in effects if effect <= 1e-9),
+        harmful=sum(1 for effect in effects if effect < -HARM),
         undone=campaign.undone,
         shut_out=campaign.shut_out,
     )

@@ -5,12 +5,32 @@ All effects and noises are in standard deviations of one run's score on a quiet 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 Effect = Callable[[Random, int], float | None]
 """The true effect of the n-th proposal of a campaign; None crashes."""
+
+
+def draw_from(*, harm: float, least: float, spread: float, gains: Sequence[tuple[float, float, float]] = ()) -> Effect:
+    """A law of effects: some harm by least + |N(0, spread)|, some gain, and the rest does nothing.
+
+    harm: share of the edits that harm. gains: share, least and largest gain of each kind of edit that helps.
+    """
+
+    def effect(random: Random, _: int) -> float:
+        draw = random.random()
+        if draw < harm:
+            return -(least + abs(random.gauss(0.0, spread)))
+        draw -= harm
+        for share, low, high in gains:
+            if draw < share:
+                return random.uniform(low, high)
+            draw -= share
+        return 0.0
+
+    return effect
 
 
 def early(random: Random, _: int) -> float:
@@ -70,6 +90,25 @@ def model(random: Random, number: int) -> float | None:
 def nothing(_: Random, __: int) -> float:
     """No edit does anything."""
     return 0.0
+
+
+kind = draw_from(harm=0.5, least=0.2, spread=2.0, gains=((0.15, 0.3, 1.2), (0.03, 1.5, 3.5)))
+flat = draw_from(harm=0.45, least=0.1, spread=1.0, gains=((0.06, 0.15, 0.6), (0.01, 0.8, 1.5)))
+
+
+def turning(random: Random, number: int) -> float | None:
+    """Sixty proposals of a kind world, then a flat one."""
+    return kind(random, number) if number < 60 else flat(random, number)
+
+
+def writer(random: Random, number: int) -> float | None:
+    """As `model`, with other numbers: fewer and larger gains at first, and more small harm."""
+    draw = random.random()
+    if draw < 0.05:
+        return None
+    if draw < 0.05 + 0.2 / (1.0 + number / 10.0):
+        return 3.0 + random.expovariate(1.0 / 15.0)
+    return random.gauss(-0.4, 1.6)
 
 
 def normal(random: Random) -> float:
@@ -142,6 +181,17 @@ WORLDS: Mapping[str, World] = {
     "rough": ROUGH,
     "busy": World(effect=early, bursts_per_hour=1.0),
     "unwitnessed": World(effect=early, bursts_per_hour=1.0, witness=False),
+    # Held back: none of the judge's constants was chosen on these.
+    "kind": World(effect=kind),
+    "flat": World(effect=flat),
+    "harmful": World(effect=draw_from(harm=0.85, least=0.2, spread=1.5, gains=((0.05, 0.3, 1.0), (0.01, 1.5, 3.0)))),
+    "slips": World(effect=draw_from(harm=0.7, least=0.0, spread=0.5, gains=((0.08, 0.2, 0.8), (0.01, 1.0, 2.5)))),
+    "small": World(effect=draw_from(harm=0.4, least=0.1, spread=0.8, gains=((0.3, 0.05, 0.4),))),
+    "huge": World(effect=draw_from(harm=0.6, least=0.2, spread=2.0, gains=((0.015, 5.0, 15.0),))),
+    "useless": World(effect=draw_from(harm=0.6, least=0.1, spread=1.5)),
+    "turning": World(effect=turning),
+    "writer": World(effect=writer),
+    "wild": World(effect=kind, noise=outlying),
     "narrow": replace(ROUGH, effect=early, places=6, drift=0.0, bursts_per_hour=0.0),
 }
 

@@ -72,7 +72,7 @@ def aa_lines(record: StudyRecord, settings: Settings, judge: Judge, experiments:
             f"  taken as edits in their order: {replayed.kept} of {replayed.judged} kept",
             f"  {rerun.AA_EXPERIMENTS} edits that do nothing, drawn from these runs: {mean:.1f} ± {error:.1f} are kept",
         ]
-    judged = [e for e in experiments if e.number != BASELINE and e.judgement]
+    judged = [e for e in experiments if e.number != BASELINE and e.doubts is None and e.judgement]
     kept = sum(1 for e in judged if e.judgement and e.judgement.verdict is Verdict.KEEP)
     if judged:
         lines.append(f"  the campaign kept {kept} of {len(judged)}")

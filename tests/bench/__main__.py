@@ -62,6 +62,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "neighbour": in_folder(neighbour.measure),
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
+    "doubts": script("simulate_doubts.py", "--campaigns", "20"),
     "studies": lambda: show(studies.measure()),
     "cluster": cluster,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Result, Try, Verdict
 from controller.judge import Assessment, make_judge
-from controller.planning.actions import Conclude, Launch, Propose, Rebase, Retry, Settle, Stop, View, Wait
+from controller.planning.actions import Conclude, Doubt, Launch, Propose, Rebase, Retry, Settle, Stop, View, Wait
 from controller.planning.budget import Room
 from controller.planning.campaign_state import CampaignState
 from controller.planning.planner import plan
@@ -31,6 +31,8 @@ class Simulation:
     most_running: int = 0
     overdrawn: bool = False
     conflicts: set[int] = field(default_factory=set)
+    inseparable: set[int] = field(default_factory=set)
+    doubted: int = 0
 
     def __post_init__(self) -> None:
         baseline = Experiment(number=BASELINE, commit="c0", base="c0", title="baseline")
@@ -50,6 +52,7 @@ class Simulation:
             proposing=self.proposing,
             conflicts=frozenset(self.conflicts),
             gains=self.campaign_state.gains,
+            doubtable=self.campaign_state.doubtable - self.inseparable,
         )
 
     def play(self, *, steps: int = 3000) -> Stop:
@@ -73,6 +76,8 @@ class Simulation:
                 self.settle(experiment, assessment, keep=keep)
             case Retry(experiment, _):
                 self.rebase(experiment, again=True)
+            case Doubt(number):
+                self.doubt(number)
             case Propose():
                 self.proposing += 1
             case Wait():
@@ -121,15 +126,32 @@ class Simulation:
         others = tuple(a for a in experiment.attempts if a.number != attempt.number)
         self.campaign_state.put(replace(experiment, attempts=tuple(sorted((*others, attempt), key=lambda a: a.number))))
 
-    def admit(self, retry_of: int | None = None) -> None:
+    def admit(self, retry_of: int | None = None, doubts: int | None = None) -> None:
         number = max(self.campaign_state.experiments) + 1
         self.campaign_state.put(
-            Experiment(number=number, commit=f"c{number}", base=self.incumbent, title="edit", retry_of=retry_of)
+            Experiment(
+                number=number,
+                commit=f"c{number}",
+                base=self.incumbent,
+                title="edit",
+                retry_of=retry_of,
+                doubts=doubts,
+            )
         )
+
+    def doubt(self, number: int) -> None:
+        """One edit of three shares its lines with a later one."""
+        assert number in self.campaign_state.edits_left(self.incumbent), "doubts what is not in the incumbent"
+        assert not any(e.doubts is not None for e in self.campaign_state.open.values()), "leaves out two at once"
+        if self.draw.random() < 0.33:
+            self.inseparable.add(number)
+        else:
+            self.admit(doubts=number)
+            self.doubted += 1
 
     def rebase(self, experiment: Experiment, *, again: bool) -> None:
         if again:
-            self.admit(retry_of=experiment.number)
+            self.admit(retry_of=experiment.number, doubts=experiment.doubts)
             self.conclude(Conclude(experiment, Verdict.DISCARD, "moved"))
         else:
             self.campaign_state.put(replace(experiment, base=self.incumbent))
@@ -158,7 +180,8 @@ class Simulation:
         )
         self.campaign_state.put(replace(self.campaign_state.experiments[number], judgement=judgement))
         self.incumbent = kept_as or self.incumbent
-        self.conflicts = set() if kept_as else self.conflicts
+        if kept_as:
+            self.conflicts, self.inseparable = set(), set()
 
     def restart(self) -> None:
         """A new controller: what ran is lost, memory is folded anew from the records."""

@@ -66,8 +66,9 @@ def build_digest(request: ProposalRequest, tried: Sequence[Tried], *, window: Wi
 
 
 def _fold_old(old: Sequence[Tried]) -> str:
-    kept = [t for t in old if verdict_of(t) is Verdict.KEEP]
-    discarded = [t for t in old if verdict_of(t) is Verdict.DISCARD]
+    edits = [t for t in old if t.experiment.leaves_out is None]
+    kept = [t for t in edits if verdict_of(t) is Verdict.KEEP]
+    discarded = [t for t in edits if verdict_of(t) is Verdict.DISCARD]
     missed = _take_largest_gains(discarded, OLD_NEAR_MISSES)
     largest = _take_largest_gains(kept, OLD_KEPT)
     return "\n".join(

@@ -146,7 +146,7 @@ def cut_diff(diff: str, *, first: int = 1) -> str:
 def _format_verdict(experiment: Experiment) -> str:
     if experiment.judgement is None:
         return "running" if experiment.attempts else "waiting"
-    return "never ran" if never_ran(experiment) else experiment.judgement.verdict.value
+    return "never ran" if never_ran(experiment) else experiment.words
 
 
 def _format_gain(experiment: Experiment) -> str:

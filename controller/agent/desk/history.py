@@ -92,7 +92,9 @@ def measure_likeness(one: ChangedLines, other: ChangedLines) -> float:
 def never_ran(experiment: Experiment) -> bool:
     """True if it was discarded without an attempt: it conflicted with a newer incumbent, so its idea is still open."""
     judgement = experiment.judgement
-    return judgement is not None and judgement.verdict is Verdict.DISCARD and not experiment.attempts
+    if judgement is None or experiment.doubts is not None:
+        return False
+    return judgement.verdict is Verdict.DISCARD and not experiment.attempts
 
 
 def find_similar(edit: ChangedLines, history: Iterable[Tried], *, limit: int = 5) -> list[tuple[float, Tried]]:

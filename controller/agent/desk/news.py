@@ -19,7 +19,7 @@ from controller.agent.desk.experiment_text import (
 )
 from controller.agent.desk.history import Tried, group_by_constant, never_ran
 from controller.agent.desk.measurements import newest_result, tell_speed
-from controller.domain import BASELINE, Experiment, Verdict
+from controller.domain import BASELINE, Experiment, Verdict, find_undone
 from controller.ports import NOTES_CHARACTERS, ProposalRequest
 from controller.text.figures import score_text, sigma_text
 from controller.text.safe_text import one_line
@@ -79,7 +79,7 @@ def count_by_category(experiments: Sequence[Experiment]) -> str:
     proposed: Counter[str] = Counter()
     kept: Counter[str] = Counter()
     for experiment in experiments:
-        if never_ran(experiment):
+        if never_ran(experiment) or experiment.leaves_out is not None:
             continue
         category = category_of(experiment)
         proposed[category] += 1
@@ -123,7 +123,9 @@ def _tell_incumbent(request: ProposalRequest) -> list[str]:
 
 
 def _tell_lineage(judged: Sequence[Tried]) -> str:
-    kept = [t for t in judged if verdict_of(t) is Verdict.KEEP]
+    undone = find_undone([t.experiment for t in judged])
+    kept = [t for t in judged if verdict_of(t) is Verdict.KEEP and t.experiment.leaves_out is None]
+    kept = [t for t in kept if t.experiment.number not in undone]
     if not kept:
         return "nothing has been kept yet"
     gap = "… → " if len(kept) > LINEAGE else ""

@@ -13,7 +13,7 @@ from math import log, log1p
 from threading import Lock
 
 from controller.costs.strategies import UNNAMED, StrategyTotals, add_experiments
-from controller.domain import BASELINE, Experiment, Verdict
+from controller.domain import BASELINE, Experiment, Judgement, Verdict
 
 OPEN = UNNAMED
 """The strategy of a campaign that is not on a plateau."""
@@ -63,7 +63,7 @@ PLATEAU = ("bolder", "delete", "combine", "revisit", "untried", OTHER_MODEL)
 
 def count_verdicts_since_keep(experiments: Sequence[Experiment]) -> int:
     """Number of verdicts after the last keep, the baseline's not counted."""
-    judged = sorted((e.judgement for e in experiments if e.judgement and e.number != BASELINE), key=lambda j: j.order)
+    judged = sorted(_verdicts_of_edits(experiments), key=lambda judgement: judgement.order)
     count = 0
     for judgement in judged:
         count = 0 if judgement.verdict is Verdict.KEEP else count + 1
@@ -79,13 +79,18 @@ def is_on_plateau(experiments: Sequence[Experiment], *, after: int) -> bool:
     dry = count_verdicts_since_keep(experiments)
     if dry < after:
         return False
-    judged = [e.judgement for e in experiments if e.judgement and e.number != BASELINE]
+    judged = _verdicts_of_edits(experiments)
     kept = len([judgement for judgement in judged if judgement.verdict is Verdict.KEEP])
     if not kept:
         return True
     # As if one more had been kept and three more not: few verdicts tell little about the rate.
     rate = (kept + 1) / (len(judged) - dry + 4)
     return dry >= min(MOST_PATIENCE * after, log(BY_CHANCE) / log1p(-rate))
+
+
+def _verdicts_of_edits(experiments: Sequence[Experiment]) -> list[Judgement]:
+    """All verdicts but the baseline's and those about a kept edit that the judge left out."""
+    return [e.judgement for e in experiments if e.judgement and e.number != BASELINE and e.leaves_out is None]
 
 
 def choose_by_yield(experiments: Sequence[Experiment], *, given: Mapping[str, int], other_model: bool) -> str:

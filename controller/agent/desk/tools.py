@@ -23,6 +23,7 @@ from controller.agent.desk.experiment_text import (
 )
 from controller.agent.desk.fencing import fence
 from controller.agent.desk.submissions import Submitted
+from controller.domain import find_undone
 from controller.edits import novelty
 from controller.ports import NOTES_CHARACTERS, Incumbent
 from controller.text.safe_text import one_line
@@ -80,6 +81,8 @@ def _dispatch(call: toolset.Input, draft: Draft, desk: Desk) -> ToolResult:
             return ToolResult(draft=draft, text=_search_history(call, desk))
         case toolset.ShowExperiment():
             return ToolResult(draft=draft, text=show_experiment(call.number, desk, from_line=call.from_line))
+        case toolset.Doubt():
+            return ToolResult(draft=draft, text=_ask_doubt(call, desk))
         case toolset.Remember():
             return _write_notes(call.text, draft)
         case toolset.Restore():
@@ -111,6 +114,25 @@ def _report_edit(before: Draft, after: Draft) -> ToolResult:
     whole = after.diff
     total = f"{_count_lines(whole, '+')} lines added and {_count_lines(whole, '-')} removed in all"
     return ToolResult(draft=after, text=f"done; {total}; this edit:\n{fence('diff', cut_diff(made) or '(nothing)')}")
+
+
+def _ask_doubt(call: toolset.Doubt, desk: Desk) -> str:
+    """Hand the wish to the judge. Raises ToolError if there is nothing that could be left out."""
+    request = desk.request
+    if request.doubt is None:
+        raise ToolError("this campaign's judge leaves no kept edit out (judge.doubt, judge.policy)")
+    if not call.why.strip():
+        raise ToolError("say in `why` what makes it doubtful")
+    experiment = next((e for e in request.experiments if e.number == call.number), None)
+    kept = experiment is not None and experiment.judgement is not None and bool(experiment.judgement.kept_as)
+    if experiment is None or not kept or experiment.leaves_out is not None:
+        raise ToolError(f"#{call.number} is no kept edit: only what is in the incumbent can be left out of it")
+    if call.number in find_undone(request.experiments):
+        raise ToolError(f"#{call.number} was undone already")
+    if any(e.doubts == call.number and e.judgement is None for e in request.experiments):
+        raise ToolError(f"#{call.number} is left out and tested right now")
+    request.doubt(call.number, call.why)
+    return f"the judge will run the incumbent without #{call.number}, once on each incumbent; go on with your proposal"
 
 
 def _write_notes(text: str, draft: Draft) -> ToolResult:

@@ -94,6 +94,15 @@ class ShowExperiment(Input):
     from_line: int | None = None
 
 
+class Doubt(Input):
+    """Ask the judge to leave a kept edit out of the incumbent, to learn what it is worth by now: that program is run,
+    and the edit is taken back if it fails. It costs a run, as a proposal does. why: what makes it doubtful, in one
+    sentence."""
+
+    number: int
+    why: str
+
+
 class Remember(Input):
     """Rewrite the notes that later proposals are shown: what was learnt and no single experiment tells, such as which
     ideas are spent and why, and what to try next. `text` takes the place of the old notes; at most 4,000 characters."""
@@ -139,6 +148,7 @@ TOOLS: Mapping[str, type[Input]] = {
     "restore": Restore,
     "search_history": SearchHistory,
     "show_experiment": ShowExperiment,
+    "doubt": Doubt,
     "remember": Remember,
     "check": Check,
     "submit": Submit,

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import combinations
 
 from controller.agent.perturb.constants import Constant, read_number
-from controller.domain import Experiment, Verdict
+from controller.domain import Experiment, Verdict, find_undone
 
 CONTINUE = 0.35
 """Share of proposals that take a kept change one step further in the same direction, if there is one."""
@@ -150,8 +150,14 @@ class Past:
 
 def read_past(experiments: Sequence[Experiment], pending: Sequence[str]) -> Past:
     """Read the changes from every title, whoever proposed it; `pending` may name experiments once more."""
-    verdicts = [(e.title, e.judgement.verdict if e.judgement else None) for e in experiments]
-    titles = frozenset(title for title, _ in verdicts)
+    undone = find_undone(experiments)
+    verdicts: list[tuple[str, Verdict | None]] = []
+    for experiment in experiments:
+        # A program that leaves a kept edit out is no change of ours: the edit is no longer kept if it was undone.
+        if experiment.leaves_out is None:
+            verdict = experiment.judgement.verdict if experiment.judgement else None
+            verdicts.append((experiment.title, Verdict.DISCARD if experiment.number in undone else verdict))
+    titles = frozenset(experiment.title for experiment in experiments)
     verdicts += [(title, None) for title in pending if title not in titles]
     changes: list[PastChange] = []
     for title, verdict in verdicts:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from controller.domain import Verdict
 from controller.judge import Assessment, Candidate, Decision, Judge, State, make_judge
-from controller.judge.belief import EFFECTS, form_belief, make_prior, weigh_by_gauss, weigh_by_student
-from controller.judge.ledger import value_attempt
+from controller.judge.belief import EFFECTS, form_belief, make_prior, value_attempt, weigh_by_gauss, weigh_by_student
 from controller.settings import JudgeSettings
 
 

@@ -142,7 +142,7 @@ def test_counters_of_a_campaign_never_fall(tmp_path: Path) -> None:
 
     assert seen["autoresearch_experiments_total{'campaign': 't', 'verdict': 'keep'}"] > 0
     assert sum(n for key, n in seen.items() if key.startswith("autoresearch_strategy_experiments_total")) == sum(
-        n for key, n in seen.items() if key.startswith("autoresearch_experiments_total")
+        n for key, n in seen.items() if key.startswith(("autoresearch_experiments_total", "autoresearch_doubts_total"))
     )
 
 

@@ -138,11 +138,9 @@ def test_plateau_ends_a_campaign_once_what_is_under_way_is_judged(seed: int, slo
     ended = simulation.play()
 
     assert not simulation.campaign_state.open
-    kept = [
-        e.judgement.order for e in simulation.campaign_state.experiments.values() if e.judgement and e.judgement.kept_as
-    ]
-    order = max(kept, default=0)
-    later = [e for e in simulation.campaign_state.experiments.values() if e.judgement and e.judgement.order > order]
+    edits = [e for e in simulation.campaign_state.experiments.values() if e.judgement and e.doubts is None]
+    order = max([e.judgement.order for e in edits if e.judgement and e.judgement.kept_as], default=0)
+    later = [e for e in edits if e.judgement and e.judgement.order > order]
     ran = [e for e in later if e.attempts and e.number != BASELINE]
     if ended.reason.endswith("(budget.plateau)"):
         assert len(ran) >= plateau
@@ -167,3 +165,20 @@ def test_target_ends_a_campaign_when_the_incumbent_reaches_it_and_not_before(
     reached = simulation.campaign_state.state.level <= target
     assert ended.reason.endswith("(budget.target)") == (reached and not ended.reason.endswith("(budget)"))
     assert reached or ended.reason == "10 experiments (budget)"
+
+
+def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_its_budget() -> None:
+    doubted = 0
+    for seed in range(30):
+        simulation = Simulation(settings("executor.slots=3", "budget.experiments=40"), random.Random(seed))
+
+        ended = simulation.play()
+
+        doubted += simulation.doubted
+        left_out = [e for e in simulation.campaign_state.experiments.values() if e.doubts is not None]
+        assert ended.reason == "40 experiments (budget)"
+        assert simulation.campaign_state.spent().experiments == 40
+        assert simulation.campaign_state.doubts == len(left_out)
+        undone = {e.doubts for e in left_out if e.judgement and e.judgement.kept_as}
+        assert not undone & simulation.campaign_state.edits_left(simulation.incumbent)
+    assert doubted > 5

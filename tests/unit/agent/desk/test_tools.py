@@ -550,3 +550,21 @@ def test_import_of_a_package_that_nobody_has_installed_is_told(line: str, told: 
 
     assert ("there is no package" in answer.text) is bool(told)
     assert told in answer.text
+
+
+def test_a_kept_edit_may_be_doubted_and_nothing_else() -> None:
+    campaign = campaign_with(
+        ("EMBEDDING_LR = 0.3 ", "EMBEDDING_LR = 0.5 "), ("EMBEDDING_LR = 0.3 ", "EMBEDDING_LR = 0.6 ")
+    )
+    kept = replace(campaign.experiments[1], judgement=Judgement(verdict=Verdict.KEEP, reason="", order=1, kept_as="k1"))
+    campaign.experiments[1] = kept
+    table, asked = ToolCalls(campaign), list[tuple[int, str]]()
+
+    assert "judge.doubt" in table.run("doubt", {"number": 1, "why": "it made 2 slower"}).text
+
+    table.desk = replace(table.desk, request=replace(table.desk.request, doubt=lambda *wish: asked.append(wish)))
+    for number, why in ((0, "w"), (2, "w"), (7, "w"), (1, " ")):
+        assert table.run("doubt", {"number": number, "why": why}).failed
+    assert asked == []
+    assert not table.run("doubt", {"number": 1, "why": "it made 2 slower"}).failed
+    assert asked == [(1, "it made 2 slower")]
