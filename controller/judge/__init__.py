@@ -46,7 +46,10 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
     match settings.policy:
         case "ledger":
             return Ledger(
-                sign=sign, max_attempts=settings.max_runs, line_price=settings.line_price, doubts=settings.doubt
+                sign=sign,
+                max_attempts=settings.max_runs,
+                line_price=settings.line_price,
+                doubts=settings.doubt is not False,
             )
         case "gauss":
             return Ledger(
@@ -55,7 +58,7 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
                 weigh=weigh_by_gauss,
                 price_factor=GAUSS_PRICE_FACTOR,
                 line_price=settings.line_price,
-                doubts=settings.doubt,
+                doubts=settings.doubt is not False,
             )
         case "confirm":
             return Confirm(sign=sign, max_attempts=settings.max_runs)

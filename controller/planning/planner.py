@@ -233,7 +233,10 @@ def _find_doubtful(view: View, settings: Settings) -> int | None:
         return None
     # An agent's wish costs what a proposal does, so it needs no price.
     wished = view.wished & view.doubtable
-    return min(wished) if wished else view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running))
+    if wished:
+        return min(wished)
+    by_itself = settings.executor.slots == 1 if settings.judge.doubt is None else settings.judge.doubt
+    return view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running)) if by_itself else None
 
 
 def _urgency(step: Launch | Rebase) -> tuple[int, int]:

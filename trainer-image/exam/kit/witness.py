@@ -10,10 +10,10 @@ nothing of the training's can follow it. It repeats the key, which is kept from 
 can stand in for it either, should the supervisor not come to write it.
 
 A training beyond both AUTORESEARCH_WITNESS_MOST_WAITED and AUTORESEARCH_WITNESS_MOST_TAKEN was disturbed. If its exit
-code is one of those in AUTORESEARCH_WITNESS_RUN_AGAIN, it is run again before its exam. A training can make itself wait. It cannot add to what others took: of that
-as much is taken off as the campaign's other pods may use at most, and AUTORESEARCH_WITNESS_OWN_CPUS says how much.
-Stolen time does not count there, because on a machine with a limited share of its hardware a training can bring it
-about.
+code is one of those in AUTORESEARCH_WITNESS_RUN_AGAIN, it is run again before its exam. A training can make itself
+wait. It cannot add to what others took: of that as much is taken off as the campaign's other pods may use at most, and
+AUTORESEARCH_WITNESS_OWN_CPUS says how much. Stolen time does not count there, because on a machine with a limited share
+of its hardware a training can bring it about.
 
 Not covered: a kernel that counts the node's user time by ticks but a cgroup's exactly, under which a training that runs
 for a moment around each tick looks smaller than it is.
