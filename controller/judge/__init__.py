@@ -49,7 +49,7 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
                 sign=sign,
                 max_attempts=settings.max_runs,
                 line_price=settings.line_price,
-                doubts=settings.doubt is not False,
+                doubts=settings.doubt != "never",
             )
         case "gauss":
             return Ledger(
@@ -58,7 +58,7 @@ def make_judge(settings: JudgeSettings, *, minimize: bool) -> Judge:
                 weigh=weigh_by_gauss,
                 price_factor=GAUSS_PRICE_FACTOR,
                 line_price=settings.line_price,
-                doubts=settings.doubt is not False,
+                doubts=settings.doubt != "never",
             )
         case "confirm":
             return Confirm(sign=sign, max_attempts=settings.max_runs)

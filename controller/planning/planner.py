@@ -235,8 +235,9 @@ def _find_doubtful(view: View, settings: Settings) -> int | None:
     wished = view.wished & view.doubtable
     if wished:
         return min(wished)
-    by_itself = settings.executor.slots == 1 if settings.judge.doubt is None else settings.judge.doubt
-    return view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running)) if by_itself else None
+    if settings.judge.doubt == "one-slot" and settings.executor.slots > 1:
+        return None
+    return view.judge.find_doubtful(view.state, view.doubtable, running=len(view.running))
 
 
 def _urgency(step: Launch | Rebase) -> tuple[int, int]:

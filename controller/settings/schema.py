@@ -37,9 +37,9 @@ class JudgeSettings(Section):
     line_price: float = Field(0.01, ge=0, le=10)
     """Gain in sigma that each added line must pay, and each removed line pays back (ledger and gauss)."""
 
-    doubt: bool | None = None
-    """Leave a kept edit out when later runs make it doubtful, and undo it if it fails (ledger and gauss). Empty means:
-    with one slot, as with 16 no gain of it was shown."""
+    doubt: Literal["one-slot", "always", "never"] = "one-slot"
+    """When a kept edit that later runs make doubtful is left out, and undone if it fails (ledger and gauss): in
+    campaigns with one slot, as no gain was shown with 16; always; or never."""
 
     @model_validator(mode="after")
     def _sigma_needs_two_runs(self) -> JudgeSettings:

@@ -108,8 +108,8 @@ def main() -> None:
     for world in flags.world:
         for slots in flags.slots:
             began, runs = time.monotonic(), tuple(sorted(flags.runs))
-            on = Case(world=world, policy=flags.policy, slots=slots, runs=runs)
-            off = Case(world=world, policy=flags.policy, slots=slots, runs=runs, judge=(("doubt", False),))
+            on = Case(world=world, policy=flags.policy, slots=slots, runs=runs, judge=(("doubt", "always"),))
+            off = Case(world=world, policy=flags.policy, slots=slots, runs=runs, judge=(("doubt", "never"),))
             seeds = range(flags.seed, flags.seed + flags.campaigns)
             played = [list(zip(play(off, seed), play(on, seed), strict=True)) for seed in seeds]
             for place, count in enumerate(runs):

@@ -67,7 +67,7 @@ def test_an_edit_that_later_runs_speak_against_is_left_out_and_one_that_they_con
     assert judge.find_doubtful(keep_then_see(judge, 1.5), {1}, running=0) is None
 
 
-@pytest.mark.parametrize("chosen", [{"doubt": False}, {"policy": "confirm"}, {"policy": "greedy"}])
+@pytest.mark.parametrize("chosen", [{"doubt": "never"}, {"policy": "confirm"}, {"policy": "greedy"}])
 def test_other_policies_and_the_setting_never_doubt(chosen: dict[str, object]) -> None:
     judge = ledger(**chosen)
 

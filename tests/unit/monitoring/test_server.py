@@ -139,6 +139,7 @@ def test_no_series_is_labelled_by_experiment_or_commit(site: Site) -> None:
         "strategy",
         "cause",
         "proposer",
+        "share",
     }
     assert labels <= {"campaign", "metric", "le", "version", "doing"} | counted
 

@@ -170,7 +170,8 @@ def test_target_ends_a_campaign_when_the_incumbent_reaches_it_and_not_before(
 def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_its_budget() -> None:
     doubted = 0
     for seed in range(30):
-        simulation = Simulation(settings("executor.slots=3", "budget.experiments=40"), random.Random(seed))
+        chosen = settings("executor.slots=3", "budget.experiments=40", "judge.doubt=always")
+        simulation = Simulation(chosen, random.Random(seed))
 
         ended = simulation.play()
 
@@ -182,3 +183,10 @@ def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_
         undone = {e.doubts for e in left_out if e.judgement and e.judgement.kept_as}
         assert not undone & simulation.campaign_state.edits_left(simulation.incumbent)
     assert doubted > 5
+
+
+def test_with_several_slots_no_kept_edit_is_left_out_by_itself() -> None:
+    for seed in range(10):
+        simulation = Simulation(settings("executor.slots=3", "budget.experiments=40"), random.Random(seed))
+        simulation.play()
+        assert simulation.doubted == 0

@@ -744,7 +744,7 @@ def test_a_booking_that_fails_leaks_nothing_from_the_purse(place: int) -> None:
             raise LabError("the disk is full")
         booked.append(record)
 
-    with AgentOnStandIn(lambda _: call(("check", {})), calls_per_proposal=60, seconds_per_proposal=1e9) as case:
+    with AgentOnStandIn(lambda _: call(("check", {})), calls_per_proposal=60, seconds_per_proposal=1e7) as case:
         case.agent = claude_agent(case.standin, book=book, clock=case.clock, calls_per_proposal=60)
         if place:
             script = case.standin.researcher

@@ -99,7 +99,7 @@ def test_log_and_show_tell_in_plain_words_what_was_undone(tmp_path: Path) -> Non
 
 
 def test_the_setting_and_the_other_policies_leave_nothing_out(tmp_path: Path) -> None:
-    for number, override in enumerate(("judge.doubt=false", "judge.policy=confirm", "judge.policy=greedy")):
+    for number, override in enumerate(("judge.doubt=never", "judge.policy=confirm", "judge.policy=greedy")):
         folder = tmp_path / str(number)
         folder.mkdir()
         play(folder, lucky_first, override)
@@ -216,7 +216,7 @@ def test_what_an_agent_wants_left_out_is_run_once_with_its_reason(tmp_path: Path
 
 
 def test_no_agent_can_have_anything_left_out_where_the_judge_does_not_doubt(tmp_path: Path) -> None:
-    for number, override in enumerate(("judge.doubt=false", "judge.policy=greedy")):
+    for number, override in enumerate(("judge.doubt=never", "judge.policy=greedy")):
         agent = NumberAgent()
         (tmp_path / str(number)).mkdir()
         play(tmp_path / str(number), lucky_first, override, "budget.experiments=1", agent=agent)
