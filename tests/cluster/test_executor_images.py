@@ -128,7 +128,7 @@ def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespa
 
 def test_whole_campaign_runs_from_the_command_line(own_namespace: TaskNamespace, tmp_path: Path) -> None:
     own_namespace.image = own_namespace.cluster.import_image(trainer_image())
-    budget = {"train_seconds": 20, "experiments": 1}
+    budget = {"train_seconds": 40, "experiments": 1}
     # The node's GPUs are only counted, and the trainer image of the tests trains on CPUs.
     task = {"score": "exam", "preset": "cpu"}
     judge = {"baseline_runs": 2, "max_runs": 1}
@@ -137,10 +137,11 @@ def test_whole_campaign_runs_from_the_command_line(own_namespace: TaskNamespace,
     file.write_text(yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=True)))
     for verb in ("prepare", "run"):
         command = [sys.executable, "-m", "controller.cli", verb, str(tmp_path / "whole"), "--settings", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    outcomes = {job["metadata"]["labels"]["outcome"] for job in own_namespace.jobs("whole")}
-    assert len(own_namespace.jobs("whole")) == 3
-    assert outcomes <= {"scored", "crashed", "timed_out"}
+    outcomes = [job["metadata"]["labels"]["outcome"] for job in own_namespace.jobs("whole")]
+    # A training that a busy machine disturbs is lost, and run again.
+    assert len([outcome for outcome in outcomes if outcome != "lost"]) == 3
+    assert set(outcomes) <= {"scored", "crashed", "timed_out", "lost"}
     assert "stopped: 1 experiment" in done.stdout

@@ -122,7 +122,8 @@ def test_requests_and_queueing_are_those_of_the_jobs(prometheus: Prometheus) -> 
 
     assert created(prometheus) == ended(prometheus) != []
     assert len(watches) == 3
-    assert all(0 <= age < 120 for ages in watches for age in ages)
+    # A bookmark comes each minute, and a busy machine may be late with several.
+    assert all(0 <= age < 600 for ages in watches for age in ages), watches
 
 
 def test_tries_are_charged_at_the_price_of_the_node_that_they_ran_on(prometheus: Prometheus) -> None:
