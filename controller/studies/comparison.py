@@ -81,7 +81,9 @@ def _reach(one: Sequence[float], other: Sequence[float], *, tail: float) -> floa
             return inf
         if first == second:
             return 0.0
-    freedom = (first + second) ** 2 / (first**2 / (len(one) - 1) + second**2 / (len(other) - 1))
+    # By their shares, as squares of very small variances are zero.
+    share = first / (first + second)
+    freedom = 1.0 / (share**2 / (len(one) - 1) + (1.0 - share) ** 2 / (len(other) - 1))
     # Rounded down, as readers of printed tables do: the interval grows a little, and quantiles are computed once.
     return student.quantile(tail, int(freedom + 1e-9)) * sqrt(first + second)
 

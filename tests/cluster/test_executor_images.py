@@ -110,7 +110,7 @@ for name in ("lib2to3", "pydoc_data"):
 
 def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespace) -> None:
     own_namespace.image = own_namespace.cluster.import_image(trainer_image())
-    overrides = {**SIZES, "budget": {"train_seconds": 20, "experiments": 1}}
+    overrides = {**SIZES, "budget": {"train_seconds": 60, "experiments": 1}}
     prepare_on_cluster(own_namespace.settings("real", **overrides), say=print)
     with running(own_namespace, tag="real", **overrides) as one:
         result = one.run((TASK / "train.py").read_text() + LOOK, seconds=600)

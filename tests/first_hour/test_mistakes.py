@@ -93,12 +93,12 @@ def spoil_encoding(person: Person) -> str:
 
 def make_a_list(person: Person) -> str:
     (person.folder / "mine.yaml").write_text("- tag\n- mine\n")
-    return "must be a mapping"
+    return "found a list"
 
 
 def spoil_the_program(person: Person) -> str:
     (person.folder / "own" / "train.py").write_bytes(b"# caf\xe9\nprint(1)\n")
-    return "as text"
+    return "train.py is no UTF-8 text"
 
 
 def replay_an_empty_folder(person: Person) -> str:

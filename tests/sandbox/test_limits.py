@@ -190,7 +190,7 @@ def test_version_2_is_found_by_its_mount_and_limited_by_its_files(tmp_path: Path
     (version, parents), *_ = search._version_2(mounts, "0::/user.slice/run-1.scope\n")
     written = {path.name: value for path, value in limiting._limit_files(Cgroup(parents, version), LIMITS)}
 
-    assert parents == {"memory": mine, "pids": mine, "cpu": mine}
+    assert parents == {"memory": mine, "pids": mine, "cpu": mine, "freezer": mine}
     assert written == {
         "memory.max": str(256 * 2**20),
         "memory.oom.group": "1",

@@ -99,7 +99,7 @@ JUNK = write(p__1_dot_patch=b"\xff\xfe", p__2_dot_patch="hello\n", p__3_dot_patc
         pytest.param(
             write(task__train_dot_py="def broken(:\n"), [], "train.py line 1 does not parse: invalid", id="syntax"
         ),
-        pytest.param(write(task__train_dot_py=b"\xff"), [], "cannot read train.py as text", id="no text"),
+        pytest.param(write(task__train_dot_py=b"\xff"), [], "train.py is no UTF-8 text", id="no text"),
         pytest.param(lambda p: (p / "task/train.py").unlink(), [], "has no train.py: set task.editable", id="missing"),
         pytest.param(nothing, ["task.editable=[/etc/hostname]"], "lies outside of the task folder", id="absolute"),
         pytest.param(nothing, ["task.editable=[../x.py]"], "lies outside of the task folder", id="above"),

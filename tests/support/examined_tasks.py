@@ -20,6 +20,7 @@ from controller.folder.new_task import TaskKind, write_task
 from controller.run.prepare import prepare_data
 from controller.settings import Settings
 from controller.settings.file import load_settings
+from tests.support.waiting import PATIENCE_S
 
 KIT = Path(__file__).resolve().parents[2] / "trainer-image"
 MARK = "@@RESULT v1 "
@@ -82,7 +83,7 @@ class ExaminedTask:
         (self.root / "task" / "examiner.py").write_text(textwrap.dedent(examiner))
         return self
 
-    def hold(self, source: str, *flags: str, holdout: bool = False, seconds: float = 60.0) -> Ended:
+    def hold(self, source: str, *flags: str, holdout: bool = False, seconds: float = PATIENCE_S) -> Ended:
         """Hold one exam of an agent's file; flags: for the candidate."""
         (self.root / "task" / "train.py").write_text(textwrap.dedent(source))
         work = self.root / f"work{time.monotonic_ns()}"

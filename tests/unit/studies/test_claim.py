@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.domain import Attempt, Outcome, Result
@@ -87,6 +87,8 @@ def test_a_gain_of_two_sigma_is_found_in_9_of_10() -> None:
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8), st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8))
+@example([0.0, 3e-117], [0.0, 3e-117])
+@example([0.0, 1e-161], [0.0, 1e-161, 2e-161])
 def test_the_sides_mirror_each_other(one: list[float], other: list[float]) -> None:
     forward, backward = compare(one, other, sign=-1.0, tail=0.001), compare(other, one, sign=-1.0, tail=0.001)
 
