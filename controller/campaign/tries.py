@@ -218,9 +218,7 @@ class Tries:
     def _mark_disturbed(self, experiment: Experiment, result: Result) -> Result:
         """The result that ends an attempt, with a remark if the machine was busy, on which the next tries depend."""
         if result.outcome is Outcome.TIMED_OUT:
-            # A baseline that is late tells nothing of what is normal.
-            calm = QUIET if experiment.number == BASELINE else self._normal()
-            why = describe_disturbance(result.witness, calm)
+            why = describe_disturbance(result.witness, self._entitled(experiment))
             return replace(result, reason=f"{result.reason}; {why}") if why else result
         if result.outcome is not Outcome.SCORED:
             return result
@@ -232,11 +230,16 @@ class Tries:
         """The machine as the baseline found it; None before its first score."""
         return measure_calm(self._recorder.campaign_state.experiments[BASELINE])
 
+    def _entitled(self, experiment: Experiment) -> Calm | None:
+        """The machine that a training of this experiment may expect."""
+        # A baseline that is late tells nothing of what is normal.
+        return QUIET if experiment.number == BASELINE else self._normal()
+
     def _calm_for(self, experiment: Experiment) -> Calm | None:
         """The machine that a training is entitled to; None where a busy one disturbs nothing, or is there to stay."""
         if self._stays_busy:
             return None
-        return QUIET if experiment.number == BASELINE else self._normal()
+        return self._entitled(experiment)
 
     def _attach_log(self, event: TryEnded) -> Result:
         """Attach the log's end to the campaign, and return the result without it: records stay small."""
