@@ -105,21 +105,25 @@ class ExaminedTask:
         }
         serving = told | {"AUTORESEARCH_ARTIFACT": str(self.root / "artifact")}
         task, until = self.root / "task", time.monotonic() + seconds
-        with (work / "log").open("w") as log:
+        # A log for each, as in the product: two that write one file at once tear each other's lines apart.
+        with (work / "examine.log").open("w") as log, (work / "candidate.log").open("w") as other:
             examine = [sys.executable, "-m", "exam.kit.examine", "examiner.py"]
             candidate = [sys.executable, "-m", "exam.kit.candidate", *flags]
             examiner = subprocess.Popen(examine, cwd=task, env=asked, stdout=log, stderr=log)
             serves: subprocess.Popen[bytes] | None = None
             while examiner.poll() is None and time.monotonic() < until:
                 if serves is None or serves.poll() is not None:
-                    serves = subprocess.Popen(candidate, cwd=task, env=serving, stdout=log, stderr=log)
+                    serves = subprocess.Popen(candidate, cwd=task, env=serving, stdout=other, stderr=other)
                 time.sleep(0.01)
             for process in filter(None, (examiner, serves)):
                 process.terminate()
                 process.wait(20)
-        text = (work / "log").read_text(errors="replace")
-        lines = [line.removeprefix(MARK) for line in text.splitlines() if line.startswith(MARK)]
-        return Ended(json.loads(lines[-1]) if lines and examiner.returncode == 0 else {}, examiner.returncode, text)
+        said = (work / "examine.log").read_text(errors="replace")
+        answered = (work / "candidate.log").read_text(errors="replace")
+        lines = [line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK)]
+        return Ended(
+            json.loads(lines[-1]) if lines and examiner.returncode == 0 else {}, examiner.returncode, said + answered
+        )
 
 
 def packages_elsewhere() -> tuple[str, ...]:

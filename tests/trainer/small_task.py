@@ -53,6 +53,7 @@ class Training:
     output: str
     budget: float  # seconds
     started: float  # seconds since the epoch, as file times are
+    ended: float  # likewise
     returncode: int
 
 
@@ -77,4 +78,4 @@ def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: i
         [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + 120
     )
     output = (result.stdout + result.stderr).decode()  # text=True would turn the progress line's \r into \n
-    return Training(artifact, output, seconds, start, result.returncode)
+    return Training(artifact, output, seconds, start, time.time(), result.returncode)

@@ -112,7 +112,8 @@ def test_noise_that_the_baseline_shows_too_passes_and_more_does_not(tmp_path: Pa
     baseline = run_exam(replace(stage, work=tmp_path / "w2", noise={"AUTORESEARCH_BASELINE_ITSELF": "1"})).result
     assert strict is not None
     assert baseline is not None
-    assert strict["test"] == "spread"
+    # By chance the differences have a mean beyond its limit, too, once in some 300 exams: then that is named first.
+    assert strict["test"] in ("spread", "restart")
     assert baseline["verdict"] == "scored", baseline["explanation"]
     told = {
         f"AUTORESEARCH_BASELINE_{name.upper()}": str(baseline[name])

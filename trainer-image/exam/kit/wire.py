@@ -140,7 +140,10 @@ def read_exactly(peer: socket.socket, size: int) -> bytes | None:
     buffer = bytearray(size)
     view, got = memoryview(buffer), 0
     while got < size:
-        count = peer.recv_into(view[got:])
+        try:
+            count = peer.recv_into(view[got:])
+        except ConnectionResetError:  # it closed before it had read our last answer
+            return None
         if count == 0:
             return None
         got += count
