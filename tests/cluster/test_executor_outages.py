@@ -25,11 +25,7 @@ from tests.support.waiting import wait_until
 
 PREPARATIONS = [program("kwok")]
 
-pytestmark = [
-    pytest.mark.slow,
-    # A connection that is reset while TLS begins is left to the garbage collector by Python 3.11's own ssl module.
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 SLOW = f"echo begun; sleep 8; {SCORES}"
 
