@@ -55,7 +55,7 @@ def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
                 "reserve_slices": 4,
                 "prepare": [*PREPARE, "--probe-sets", "4", "--reserve-slices", "4"],
             },
-            "budget": {"train_seconds": 20, "experiments": 2},
+            "budget": {"train_seconds": 120, "experiments": 2},
             "judge": {"baseline_runs": 2, "max_runs": 1},
             "deadlines": {"image_pull": 120, "train_grace": 120},
             "executor": {

@@ -120,7 +120,7 @@ there."""
 
 def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespace) -> None:
     own_namespace.image = own_namespace.cluster.import_image(trainer_image())
-    overrides = {**SIZES, "budget": {"train_seconds": 60, "experiments": 1}}
+    overrides = {**SIZES, "budget": {"train_seconds": 120, "experiments": 1}}
     prepare_on_cluster(own_namespace.settings("real", **overrides), say=print)
     with running(own_namespace, tag="real", **overrides) as one:
         program = (TASK / "train.py").read_text()
