@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_S = 30.0
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # root has no other way, and only our own page is opened
@@ -212,7 +211,7 @@ def chromium(program: Path, folder: Path) -> Iterator[Pipe]:
     finally:
         os.close(writer)
         os.close(reader)
-        started.wait(timeout=120)
+        started.wait(timeout=PATIENCE_S)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+            # Only ends a test that hangs: the first one starts Chromium and a campaign, beside busy neighbours.
+            item.add_marker(pytest.mark.timeout(900))
 
 
 def pytest_preparations(items: Sequence[pytest.Item]) -> list[Step]:

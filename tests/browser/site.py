@@ -199,7 +199,7 @@ def serving(folder: Path) -> Iterator[Site]:
     loop.start()
     server = Server(_sources(ran, executor, metrics, chosen, folder / "lab.git"))
     try:
-        wait_until(lambda: len(executor.held) == 2, seconds=120, what="two experiments that run")
+        wait_until(lambda: len(executor.held) == 2, what="two experiments that run")
         yield Site(ran, executor, chosen, folder / "lab.git", server.port)
     finally:
         ran.stop("the test is over")

@@ -25,7 +25,7 @@ from tests.cluster.harness.binaries import binary, program
 from tests.cluster.harness.images import base_step
 from tests.cluster.harness.namespaces import NamespacePair, diagnosis
 from tests.cluster.harness.policies import enforce_policies
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 PREPARATIONS = [base_step(), CONTROLLER, TRAINER, program("helm"), program("kube-router")]
 """What a test module with releases must have made before."""
@@ -55,9 +55,9 @@ def values(cluster: BuiltCluster, tag: str) -> dict[str, Any]:
                 "reserve_slices": 4,
                 "prepare": [*PREPARE, "--probe-sets", "4", "--reserve-slices", "4"],
             },
-            "budget": {"train_seconds": 20, "experiments": 2},
+            "budget": {"train_seconds": 120, "experiments": 2},
             "judge": {"baseline_runs": 2, "max_runs": 1},
-            "deadlines": {"image_pull": 60},
+            "deadlines": {"image_pull": 120, "train_grace": 120},
             "executor": {
                 "limits": {"artifact_gb": 0.1, "scratch_gb": 0.1},
                 "kubernetes": {
@@ -96,7 +96,7 @@ def helm_on(
     """Run Helm on a cluster; `-f -` among the arguments reads the values."""
     command = [str(binary("helm")), *arguments, "--namespace", namespace]
     command += ["--kubeconfig", str(cluster.harness_kubeconfig)]
-    return subprocess.run(command, capture_output=True, text=True, input=json.dumps(values), timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, input=json.dumps(values), timeout=600, check=False)
 
 
 def said_by(done: subprocess.CompletedProcess[str]) -> str:
@@ -141,7 +141,7 @@ class Release:
 
     def test(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`helm test`."""
-        return self.try_helm("test", "autoresearch", "--timeout", "120s", *arguments)
+        return self.try_helm("test", "autoresearch", "--timeout", "400s", *arguments)
 
     @contextmanager
     def page(self) -> Iterator[str]:
@@ -168,7 +168,7 @@ class Release:
         found = self.get("pods", "-lapp.kubernetes.io/component=controller")["items"]
         return max(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default={})
 
-    def wait_ready(self, *, seconds: float = 180) -> Manifest:
+    def wait_ready(self, *, seconds: float = PATIENCE_S) -> Manifest:
         """Wait until the controller says that it is ready."""
 
         def ready() -> Manifest | None:
@@ -196,7 +196,7 @@ class Release:
         """Experiments with a verdict, the baseline not counted."""
         return [e for e in self.experiments() if e["verdict"] != "open" and e["number"] != BASELINE]
 
-    def wait_judged(self, count: int, *, seconds: float = 240) -> list[dict[str, Any]]:
+    def wait_judged(self, count: int, *, seconds: float = 500) -> list[dict[str, Any]]:
         """Wait until so many experiments have a verdict."""
         return wait_until(
             lambda: found if len(found := self.judged()) >= count else None,

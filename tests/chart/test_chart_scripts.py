@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.chart.rendering import CHART, one, render
+from tests.support.waiting import PATIENCE_S
 
 SCRIPTS = CHART / "scripts"
 TASK = CHART.parent / "trainer-image"
@@ -48,7 +49,7 @@ def asked(**changes: Any) -> dict[str, Any]:
 def run(name: str, question: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     """As the pod runs it: the text handed to Python, one JSON argument."""
     command = [sys.executable, "-c", (SCRIPTS / f"{name}.py").read_text(), json.dumps(question)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=TASK)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=TASK)
 
 
 def test_reached_address_fails_and_is_named() -> None:
@@ -61,10 +62,12 @@ def test_reached_address_fails_and_is_named() -> None:
 
 
 def test_refused_connection_is_no_leak() -> None:
-    with listener() as port:
-        pass
+    # Bound and not listening: it refuses, and is no other server's meanwhile.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        done = run("isolation", asked(addresses=[["the outside", f"127.0.0.1:{port}"], ["v6", f"[::1]:{port}"]]))
 
-    done = run("isolation", asked(addresses=[["the outside", f"127.0.0.1:{port}"], ["v6", f"[::1]:{port}"]]))
     assert (done.returncode, done.stdout) == (0, "ok   network    none of 2 addresses can be reached\n")
 
 
@@ -91,7 +94,7 @@ def test_an_attempt_waits_as_long_as_the_test_grants() -> None:
     assert isolation.NETWORK_POLICY_SECONDS == load("network_policy", TASK / "exam/kit").WAIT_SECONDS
 
 
-def test_resolver_that_answers_is_a_leak() -> None:
+def test_resolver_that_answers_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
 
@@ -101,7 +104,9 @@ def test_resolver_that_answers_is_a_leak() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert isolation.resolves("127.0.0.1", server.getsockname()[1])
+        with monkeypatch.context() as patient:
+            patient.setattr(isolation, "CONNECT_SECONDS", PATIENCE_S)
+            assert isolation.resolves("127.0.0.1", server.getsockname()[1])
         thread.join()
     assert not isolation.resolves("127.0.0.1", 1)
 

@@ -37,7 +37,7 @@ PREPARATIONS = [base_step(), image_step("of a task with an examiner of its own",
 
 TASK: Manifest = {
     "task": {"examiner": "examiner.py", "metric": "ndcg@10", "direction": "maximize", "reserve_slices": 40},
-    "budget": {"train_seconds": 20},
-    "deadlines": {"image_pull": 60, "examine": 120},
+    "budget": {"train_seconds": 120},
+    "deadlines": {"image_pull": 120, "examine": 300},
     "kubernetes": {"memory": "256Mi", "examine_memory": "256Mi", "cpu": "500m", "examine_cpu": "500m"},
 }

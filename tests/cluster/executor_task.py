@@ -31,7 +31,7 @@ from controller.settings import Settings
 from tests.cluster.harness import BuiltCluster, Cluster, Manifest
 from tests.cluster.harness.builder import image_store
 from tests.cluster.harness.oci import Image, image_of_files
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 IMAGE = "localhost/scripted-task:1"
 APPLETS = (
@@ -60,6 +60,11 @@ SCRIPTS = Path(__file__).parent / "images" / "scripted"
 
 SCORES = 'echo "loss 1.5"; echo 0.9871 > "$AUTORESEARCH_ARTIFACT/score"'
 """A training that ends well."""
+
+HOLD = "until test -e /tmp/go; do sleep 0.5; done; sleep 1"
+"""In a training: waits for TaskNamespace.let_go. A kubelet may tell of a short one only when it is over."""
+
+HELD = f"echo begun; {HOLD}; {SCORES}"
 
 
 def scripted_image() -> Image:
@@ -109,7 +114,7 @@ class TaskNamespace:
                 "tag": tag,
                 "task": {"score": score, **overrides.pop("task", {})},
                 "budget": {"train_seconds": 30},
-                "deadlines": {"image_pull": 20, "probe": 10, "examine": 20, **overrides.pop("deadlines", {})},
+                "deadlines": {"image_pull": 120, "probe": 10, "examine": 20, **overrides.pop("deadlines", {})},
                 "executor": {"kind": "kubernetes", "limits": limits, "kubernetes": kubernetes},
                 **overrides,
             }
@@ -130,6 +135,13 @@ class TaskNamespace:
     def job(self, id: TryId) -> Manifest:
         """One Job as it is now."""
         return self.cluster.get("job", job_name(id), f"--namespace={self.name}")
+
+    def let_go(self, *labels: str) -> None:
+        """Let the training that waits by HOLD go on: that of the only pod with these labels."""
+        [pod] = self.cluster.get("pods", f"--namespace={self.name}", f"-l{','.join(labels)}")["items"]
+        place = (f"--namespace={self.name}", pod["metadata"]["name"], "--container=train")
+        telling = ("exec", *place, "--", "touch", "/tmp/go")
+        wait_until(lambda: self.cluster.try_kubectl(*telling).returncode == 0, what="the training to be told")
 
     def kubectl(self, *arguments: str) -> str:
         """kubectl in this namespace."""
@@ -172,31 +184,41 @@ class Running:
         self.executor.launch(request)
         return request
 
-    def result(self, *, seconds: float = 90) -> Result:
+    def result(self, *, seconds: float = PATIENCE_S) -> Result:
         """The result of the next try that ends."""
         return self.end(seconds=seconds).result
 
-    def end(self, *, seconds: float = 90) -> TryEnded:
+    def end(self, *, seconds: float = PATIENCE_S) -> TryEnded:
         """The next end."""
         try:
             return self.ends.get(timeout=seconds)
         except queue.Empty:
             raise AssertionError(f"no try ended within {seconds} s; {self.executor.progress()}") from None
 
-    def run(self, script: str, *, number: int = 1, seconds: float = 90, **changes: Any) -> Result:
+    def run(self, script: str, *, number: int = 1, seconds: float = PATIENCE_S, **changes: Any) -> Result:
         """Launch, wait for the end, and say that it is recorded."""
         request = self.launch(script, number=number, **changes)
         result = self.result(seconds=seconds)
         self.executor.recorded(request.id)
         return result
 
-    def wait_for(self, phase: str, *, seconds: float = 60) -> Progress:
+    def wait_for(self, phase: str) -> Progress:
         """Wait until a try is seen in this phase."""
         return wait_until(
             lambda: next((p for p in self.executor.progress() if p.phase == phase), None),
             what=f"a try in phase {phase}",
-            seconds=seconds,
         )
+
+    def wait_for_trouble(self, words: str) -> None:
+        """Wait until the executor tells of this trouble; a lease that a busy machine renews late is another."""
+        wait_until(
+            lambda: words in self.executor.trouble(),
+            what=lambda: f"the trouble {words!r}; it is {self.executor.trouble()!r}",
+        )
+
+    def wait_for_no_trouble(self) -> None:
+        """Wait until nothing is left that an operator would have to mend, nor a lease that is late."""
+        wait_until(lambda: not self.executor.trouble(), what=lambda: f"the end of {self.executor.trouble()!r}")
 
 
 @contextmanager

@@ -12,22 +12,26 @@ import pytest
 from tests.chart.live import OUTSIDE_PORT, PREPARATIONS, Release, pod_like_an_attempt
 from tests.cluster.harness import Manifest
 from tests.cluster.harness.policies import policies_ignored
+from tests.support.waiting import PATIENCE_S
 
 __all__ = ["PREPARATIONS"]
 
 ASKING = """
 import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
 def reaches(host, port, udp):
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as asking:
-        asking.settimeout(2)
+        asking.settimeout(10)
         try:
             asking.connect((host, port))
             return not udp or bool(asking.send(b"?") and asking.recv(9))
         except OSError:
             return False
 wanted = json.loads(sys.argv[1])
-print(json.dumps([name for name, address in wanted.items() if reaches(*address)]))
+with ThreadPoolExecutor(len(wanted)) as pool:
+    reached = list(pool.map(lambda address: reaches(*address), wanted.values()))
+print(json.dumps([name for name, answers in zip(wanted, reached) if answers]))
 """
 """Prints the names of the addresses that answer."""
 
@@ -114,7 +118,9 @@ def reached_by(release: Release, namespace: str, pod: str, addresses: Addresses)
 
 def reached_once(release: Release, addresses: Addresses, **labels: str) -> set[str]:
     """Which of them a pod among the attempts reaches when its policies have arrived, as an attempt waits for that."""
-    waiting = "from exam.kit.network_policy import await_network_policy\nimport os\nawait_network_policy(os.environ)\n"
+    # Longer than an attempt would: a busy machine enforces them later.
+    waiting = "import os\nfrom exam.kit.network_policy import await_network_policy\n"
+    waiting += f"await_network_policy(os.environ, seconds={PATIENCE_S})\n"
     spec = pod_like_an_attempt(release)
     spec["containers"][0]["command"] = ["python", "-c", waiting + ASKING, json.dumps(addresses)]
     name = f"asking-{secrets.token_hex(3)}"

@@ -53,7 +53,7 @@ def test_a_check_up_runs_its_short_attempts_in_pods(own_namespace: TaskNamespace
     write_task(tmp_path / "search", TaskKind.SEARCH)
     task = {**TASK["task"], "folder": str(tmp_path / "search")}
     settings = own_namespace.settings("looked-at", **{**TASK, "task": task})
-    findings = {found.subject: found for found in check_up(CampaignFolder(tmp_path / "c"), settings, seconds=15)}
+    findings = {found.subject: found for found in check_up(CampaignFolder(tmp_path / "c"), settings, seconds=120)}
 
     assert is_fit(list(findings.values())), findings
     assert findings["data"].seen == "prepared on the cluster"

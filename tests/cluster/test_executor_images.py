@@ -59,8 +59,15 @@ def said_by(own_namespace: TaskNamespace, image: str, *arguments: str) -> str:
         },
     }
     own_namespace.cluster.apply(pod, namespace=own_namespace.name)
-    own_namespace.kubectl("wait", "pod/check", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=90s")
-    return own_namespace.kubectl("logs", "check")
+    ended = own_namespace.cluster.wait_for(
+        *("pod", "check", f"--namespace={own_namespace.name}"),
+        until=lambda found: found["status"].get("phase") in ("Succeeded", "Failed"),
+        what="the end of the pod",
+        seconds=600,
+    )
+    said = own_namespace.kubectl("logs", "check")
+    assert ended["status"]["phase"] == "Succeeded", said
+    return said
 
 
 def test_controllers_image_runs_as_nobody_and_tells_its_version(own_namespace: TaskNamespace) -> None:
@@ -93,7 +100,7 @@ SIZES: Manifest = {
         "shared_memory": "64Mi",
     },
     "limits": {"artifact_gb": 1, "scratch_gb": 1},
-    "deadlines": {"image_pull": 60, "probe": 180, "examine": 400},
+    "deadlines": {"image_pull": 120, "train_grace": 120, "probe": 300, "examine": 600},
 }
 
 
@@ -113,11 +120,11 @@ there."""
 
 def test_sealed_exam_scores_the_shipped_task_in_a_pod(own_namespace: TaskNamespace) -> None:
     own_namespace.image = own_namespace.cluster.import_image(trainer_image())
-    overrides = {**SIZES, "budget": {"train_seconds": 60, "experiments": 1}}
+    overrides = {**SIZES, "budget": {"train_seconds": 120, "experiments": 1}}
     prepare_on_cluster(own_namespace.settings("real", **overrides), say=print)
     with running(own_namespace, tag="real", **overrides) as one:
         program = (TASK / "train.py").read_text()
-        result = one.run(program.replace(BEGINS, LOOK + BEGINS), seconds=600)
+        result = one.run(program.replace(BEGINS, LOOK + BEGINS), seconds=900)
 
     assert result.outcome is Outcome.SCORED, result.reason
     assert result.score is not None

@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from controller.domain import LostTo, Outcome, Result, TryId
-from tests.cluster.executor_task import SCORES, Running, TaskNamespace, running, task_namespace_on
+from tests.cluster.executor_task import HELD, HOLD, SCORES, Running, TaskNamespace, running, task_namespace_on
 from tests.cluster.harness import BuiltCluster, ClusterSpec
 from tests.cluster.harness.binaries import program
 from tests.cluster.harness.fake_nodes import (
@@ -21,13 +21,11 @@ from tests.cluster.harness.fake_nodes import (
 )
 from tests.cluster.harness.namespaces import create_pair
 from tests.cluster.script_job import script_job
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 PREPARATIONS = [program("kwok")]
 
-pytestmark = pytest.mark.slow
-
-SLOW = f"echo begun; sleep 8; {SCORES}"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def healed(broken: BuiltCluster) -> Iterator[None]:
             start()
 
 
-def scored_once(namespace: TaskNamespace, one: Running, *, seconds: float = 120) -> bool:
+def scored_once(namespace: TaskNamespace, one: Running, *, seconds: float = PATIENCE_S) -> bool:
     result = one.result(seconds=seconds)
     print(f"{result.outcome} {result.reason}")
     return result.outcome is Outcome.SCORED and one.ends.empty() and len(namespace.jobs(one.settings.tag)) == 1
@@ -67,9 +65,10 @@ def scored_once(namespace: TaskNamespace, one: Running, *, seconds: float = 120)
 
 def test_restart_of_the_api_server_while_training(namespace: TaskNamespace, broken: BuiltCluster) -> None:
     with running(namespace) as one:
-        one.launch(SLOW)
+        one.launch(HELD)
         one.wait_for("train")
         broken.faults.restart_api_server()
+        namespace.let_go(f"campaign={one.settings.tag}")
 
         assert scored_once(namespace, one)
 
@@ -80,9 +79,7 @@ def test_launch_while_the_api_server_is_away_happens_once_it_is_back(
     with running(namespace) as one:
         broken.faults.stop_api_server()
         one.launch(SCORES)
-        wait_until(
-            lambda: any("does not answer" in p.line for p in one.executor.progress()), what="the refusal", seconds=30
-        )
+        wait_until(lambda: any("does not answer" in p.line for p in one.executor.progress()), what="the refusal")
         broken.faults.start_api_server()
 
         assert scored_once(namespace, one)
@@ -90,10 +87,11 @@ def test_launch_while_the_api_server_is_away_happens_once_it_is_back(
 
 def test_end_during_an_outage_is_read_and_recorded_afterwards(namespace: TaskNamespace, broken: BuiltCluster) -> None:
     with running(namespace) as one:
-        request = one.launch(f"sleep 3; {SCORES}")
+        request = one.launch(f"{HOLD}; sleep 3; {SCORES}")
         one.wait_for("train")
+        namespace.let_go(f"campaign={one.settings.tag}")
         broken.faults.stop_api_server()
-        wait_until(lambda: "lease" in one.executor.trouble(), what="the lease to lapse", seconds=30)
+        one.wait_for_trouble("lease")
         broken.faults.start_api_server()
 
         assert scored_once(namespace, one)
@@ -101,16 +99,16 @@ def test_end_during_an_outage_is_read_and_recorded_afterwards(namespace: TaskNam
         wait_until(
             lambda: namespace.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
             what="the record",
-            seconds=60,
         )
-        assert one.executor.trouble() == ""
+        one.wait_for_no_trouble()
 
 
 def test_refused_connections_are_met_with_patience(namespace: TaskNamespace, broken: BuiltCluster) -> None:
     with running(namespace) as one:
-        one.launch(SLOW)
+        one.launch(HELD)
         one.wait_for("train")
         broken.faults.refuse_connections(6)
+        namespace.let_go(f"campaign={one.settings.tag}")
 
         assert scored_once(namespace, one)
 
@@ -122,10 +120,11 @@ def test_silent_line_is_noticed_and_what_happened_meanwhile_is_seen(
 ) -> None:
     """Every open connection stays silent for ever: only the read timeout of the watches can help."""
     with running(namespace) as one:
-        request = one.launch(SLOW)
+        request = one.launch(HELD)
         one.wait_for("train")
         broken.faults.break_watch(cut)
         began = time.monotonic()
+        namespace.let_go(f"campaign={one.settings.tag}")
 
         assert scored_once(namespace, one, seconds=cut + 200)
         print(f"line silent for {cut} s: the end of an attempt was seen {time.monotonic() - began:.0f} s after the cut")
@@ -133,44 +132,42 @@ def test_silent_line_is_noticed_and_what_happened_meanwhile_is_seen(
         wait_until(
             lambda: namespace.job(request.id)["metadata"]["labels"].get("outcome") == "scored",
             what="the record",
-            seconds=60,
         )
-        wait_until(lambda: one.executor.trouble() == "", what="every watch to be heard again", seconds=60)
+        one.wait_for_no_trouble()
 
 
 def test_restart_of_the_kubelet_changes_nothing(namespace: TaskNamespace, broken: BuiltCluster) -> None:
     with running(namespace) as one:
-        one.launch(SLOW)
+        one.launch(HELD)
         one.wait_for("train")
         broken.faults.stop_kubelet()
         broken.faults.start_kubelet()
+        namespace.let_go(f"campaign={one.settings.tag}")
 
         assert scored_once(namespace, one)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
     namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
     # Silence is believed when the pod's deadline is long over, so a short one.
     short = {"train_grace": 10, "probe": 1, "examine": 1, "image_pull": 10}
     with running(namespace, budget={"train_seconds": 5}, deadlines=short) as one:
-        request = one.launch(f"sleep 200; {SCORES}")
+        request = one.launch(f"sleep 600; {SCORES}")
         one.wait_for("train")
         broken.faults.stop_kubelet()
         # What the node controller does where other nodes are well; with its only node silent it does nothing.
         broken.kubectl("taint", "node", broken.node, "node.kubernetes.io/unreachable:NoExecute")
 
-        lost = one.result(seconds=240)
+        lost = one.result(seconds=400)
         assert lost.outcome is Outcome.LOST
         assert lost.reason.startswith("node lost")
         assert lost.seconds > 0
         one.executor.recorded(request.id)
         broken.faults.start_kubelet()
         broken.try_kubectl("taint", "node", broken.node, "node.kubernetes.io/unreachable:NoExecute-")
-        wait_until(
-            lambda: namespace.job(request.id)["status"].get("failed"), what="the late pod to be ended", seconds=60
-        )
+        wait_until(lambda: namespace.job(request.id)["status"].get("failed"), what="the late pod to be ended")
         assert one.ends.empty()
         labels = namespace.job(request.id)["metadata"]["labels"]
         assert labels["outcome"] == "lost"
@@ -178,10 +175,10 @@ def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
 
 def test_deleted_node_loses_the_try(namespace: TaskNamespace, broken: BuiltCluster) -> None:
     with running(namespace) as one:
-        one.launch(f"sleep 200; {SCORES}")
+        one.launch(f"sleep 600; {SCORES}")
         one.wait_for("train")
         broken.faults.delete_node()
-        lost = one.result(seconds=150)
+        lost = one.result()
         broken.faults.restore_node()
 
         assert lost.outcome is Outcome.LOST
@@ -193,7 +190,7 @@ ENDS_WHEN_TOLD = "trap 'exit 1' TERM; while true; do sleep 0.1 & wait $!; done"
 
 def taken_away_then_scored(one: Running) -> Result:
     """The try is lost and the attempt's second one is scored; returns how the first was lost."""
-    lost = one.end(seconds=120)
+    lost = one.end()
     assert lost.result.outcome is Outcome.LOST
     one.executor.recorded(lost.id)
     second = TryId(lost.id.tag, lost.id.experiment, lost.id.attempt, 2)
@@ -210,7 +207,7 @@ def test_pressure_on_the_node_takes_the_try_and_the_next_one_scores(
         one.launch(ENDS_WHEN_TOLD)
         one.wait_for("train")
         broken.faults.press_node()
-        wait_until(lambda: not one.ends.empty(), what="the eviction", seconds=90)
+        wait_until(lambda: not one.ends.empty(), what="the eviction")
         broken.faults.relieve_node()
 
         lost = taken_away_then_scored(one)
@@ -247,7 +244,7 @@ def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
 ) -> None:
     """One attempt ends well and one is drained; by the timestamps the latter crashed minutes before the drain."""
     printed = logs_that_say(broken, "loss 1.5", "---", "val_bpb: 1.25")
-    stages = by_the_clock_of("fake-000", pods_that_succeed(seconds=5), seconds=60 * minutes)
+    stages = by_the_clock_of("fake-000", pods_that_succeed(seconds=30), seconds=60 * minutes)
     start_fake_nodes(broken, nodes=1, gpus=2, pod_stages=[*stages, printed])
     fake = {"node_selector": SELECTOR["nodeSelector"], "tolerations": SELECTOR["tolerations"]}
     with running(namespace, score="log", kubernetes=fake) as one:
@@ -256,9 +253,8 @@ def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
         wait_until(
             lambda: [progress.phase for progress in one.executor.progress()] == ["train", "train"],
             what="both in training",
-            seconds=30,
         )
-        assert all(0 <= time.time() - progress.started_at < 20 for progress in one.executor.progress())
+        assert all(0 <= time.time() - progress.started_at < 200 for progress in one.executor.progress())
         [pod] = broken.get("pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag},experiment=2")[
             "items"
         ]
@@ -266,7 +262,7 @@ def test_node_whose_clock_is_minutes_off_is_believed_in_nothing_but_differences(
         results = {end.id.experiment: end.result for end in (one.end(), one.end())}
 
     started = datetime.fromisoformat(pod["status"]["startTime"]).timestamp()
-    assert abs(started - 60 * minutes - time.time()) < 120, "the node's clock is right"
+    assert abs(started - 60 * minutes - time.time()) < 300, "the node's clock is right"
     assert (results[1].outcome, results[2].outcome) == (Outcome.SCORED, Outcome.LOST)
     assert results[2].reason.startswith("drained")
-    assert all(0 <= result.seconds < 60 for result in results.values())
+    assert all(0 <= result.seconds < 300 for result in results.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from controller.domain import Outcome, Provenance
@@ -9,6 +11,9 @@ from controller.executor.kubernetes.naming import job_name
 from tests.cluster.executor_task import SCORES, TaskNamespace, running
 from tests.cluster.harness import BuiltCluster
 from tests.support.waiting import wait_until
+
+STARVES = "tail /dev/zero; sleep 3; exit 0"
+"""A child runs out of memory. The end of a shell may be noted before the kernel tells what killed its child."""
 
 
 def labels(namespace: TaskNamespace, tag: str) -> dict[str, str]:
@@ -21,8 +26,12 @@ def recorded(namespace: TaskNamespace, tag: str) -> dict[str, str]:
     return wait_until(
         lambda: found if "outcome" in (found := labels(namespace, tag)) else None,
         what="the outcome label",
-        seconds=30,
     )
+
+
+def starved(phase: str) -> str:
+    """What is said of a phase out of memory: the kubelet may note its end before the kernel's word on the cause."""
+    return f"out of memory in {phase}|{phase}.* most likely out of memory"
 
 
 def test_scored_attempt_travels_through_four_phases(namespace: TaskNamespace) -> None:
@@ -46,21 +55,21 @@ def test_recorded_job_may_go_and_takes_its_config_map_along(namespace: TaskNames
         one.run(SCORES)
         name = job_name(one.request("").id)
 
-        wait_until(lambda: not namespace.jobs(one.settings.tag), what="the Job to be removed", seconds=60)
+        wait_until(lambda: not namespace.jobs(one.settings.tag), what="the Job to be removed")
         wait_until(
             lambda: name not in namespace.kubectl("get", "configmaps", "-o", "name"),
             what="its ConfigMap to be removed",
-            seconds=60,
         )
 
 
 def test_result_is_an_event_on_the_job(namespace: TaskNamespace) -> None:
     with running(namespace) as one:
         one.run('echo "Traceback (most recent call last):"; echo "ValueError: heads"; exit 3')
-        recorded(namespace, one.settings.tag)
 
-        described = namespace.kubectl("describe", "job", job_name(one.request("").id))
-        assert "AttemptCrashed" in described
+        # The Event comes after the label.
+        describing = ("describe", "job", job_name(one.request("").id))
+        wait_until(lambda: "AttemptCrashed" in namespace.kubectl(*describing), what="the Event")
+        described = namespace.kubectl(*describing)
         assert "train ended with exit code 3: heads. Logs: kubectl logs job/" in described
 
 
@@ -73,20 +82,15 @@ def test_result_is_an_event_on_the_job(namespace: TaskNamespace) -> None:
         pytest.param(
             "true",
             Outcome.CRASHED,
-            "probe: the trained model could not be loaded or asked (exit code 1)",
+            re.escape("probe: the trained model could not be loaded or asked (exit code 1)"),
             id="no artifact",
         ),
-        pytest.param("exec tail /dev/zero", Outcome.CRASHED, "out of memory in train", id="process 1 out of memory"),
+        pytest.param("exec tail /dev/zero", Outcome.CRASHED, starved("train"), id="process 1 out of memory"),
+        pytest.param(STARVES, Outcome.CRASHED, starved("train"), id="child out of memory, shell exits 0"),
         pytest.param(
-            "tail /dev/zero; exit 0",
+            "echo 'tail /dev/zero; sleep 3' > $AUTORESEARCH_ARTIFACT/probe",
             Outcome.CRASHED,
-            "out of memory in train",
-            id="child out of memory, shell exits 0",
-        ),
-        pytest.param(
-            "echo 'tail /dev/zero' > $AUTORESEARCH_ARTIFACT/probe",
-            Outcome.CRASHED,
-            "out of memory in probe",
+            starved("probe"),
             id="probe out of memory",
         ),
         pytest.param(
@@ -120,7 +124,7 @@ def test_end_is_told_apart(namespace: TaskNamespace, script: str, outcome: Outco
         result = one.run(script)
 
         assert (result.outcome, result.score) == (outcome, None)
-        assert reason in result.reason
+        assert re.search(reason, result.reason), result.reason
 
 
 def test_candidate_that_never_serves_has_no_score_whoever_notices_first(namespace: TaskNamespace) -> None:
@@ -162,7 +166,7 @@ def test_printed_scores_of_training_are_just_text(namespace: TaskNamespace) -> N
 def test_binary_and_huge_output_is_cut_and_harmless(namespace: TaskNamespace) -> None:
     script = f"head -c 30000000 /dev/urandom; yes 'a line that says nothing' | head -c 60000000; echo; {SCORES}"
     with running(namespace) as one:
-        result = one.run(script, seconds=120)
+        result = one.run(script)
 
         assert result.outcome is Outcome.SCORED
         # Where the kubelet begins a new file at that very moment, what was followed live stands in for the end.
@@ -174,7 +178,7 @@ def test_deadline_of_the_pod_keeps_the_log_although_process_1_ignores_term(names
     script = "trap '' TERM; echo started; while true; do sleep 1; done"
     deadlines = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1}
     with running(namespace, deadlines=deadlines, budget={"train_seconds": 5, "experiments": 1}) as one:
-        result = one.run(script, seconds=120)
+        result = one.run(script)
 
         assert (result.outcome, result.reason) == (
             Outcome.TIMED_OUT,
@@ -223,7 +227,9 @@ def test_attempt_without_an_exam_writes_to_a_copy_of_the_images_folder(namespace
         assert result.score.value == 0.5
         assert "train.py" in result.log_tail.split()
         assert "results" not in result.log_tail.split()
-        assert "changed\nexit 1\n" in result.log_tail
+        # Containerd copies the two streams of a container each by itself, so that their lines may change places.
+        printed = [line for line in result.log_tail.splitlines() if not line.startswith("touch: ")]
+        assert "changed\nexit 1" in "\n".join(printed)
         assert "touch: /etc/x: Read-only file system" in result.log_tail
         assert set(result.phase_seconds) == {"train"}
 
@@ -265,12 +271,14 @@ def test_attempt_code_finds_no_way_out(namespace: TaskNamespace) -> None:
         result = one.run(script)
 
     said = result.log_tail
-    assert said.startswith("65532\n")
+    # Containerd copies the two streams of a container each by itself: only within one is there an order.
+    printed = [line for line in said.splitlines() if not line.startswith(("touch: ", "ls: ", "nc: "))]
+    assert printed[0] == "65532"
+    assert "tokenizer\ntrain" in "\n".join(printed)
     for path in ("/etc/x", "/task/x", "/data/x", "/data/train/x", "/bin/x"):
         assert f"touch: {path}: Read-only file system" in said
     for path in ("/var/run/secrets", "/data/validation", "/data/holdout", "/data/probe", "/answers", "/socket"):
         assert f"ls: {path}: No such file or directory" in said
-    assert "\ntokenizer\ntrain\n" in said
     assert "nc: bad address 'kubernetes.default.svc'" in said
     assert result.outcome is Outcome.SCORED
 
@@ -308,15 +316,15 @@ def test_candidate_forgets_everything_when_it_restarts(namespace: TaskNamespace)
     """The candidate notes its first life wherever it can write; its second life looks for the notes."""
     candidate = r"""
         for place in /tmp /dev/shm /var/tmp /task /artifact /socket /dev /run /; do
-            if test -e "$place/note"; then echo "remembered in $place" > /dev/termination-log; fi
+            if test -e "$place/note"; then echo "remembered in $place"; fi
             echo x 2> /dev/null > "$place/note" && echo "wrote $place"
         done
-        if test -e "$AUTORESEARCH_SOCKET/second"; then trap "exit 0" TERM; while true; do sleep 0.1 & wait $!; done; fi
-        sleep 2
+        echo looked
+        until test -e "$AUTORESEARCH_SOCKET/begun"; do sleep 0.1; done
         exit 0
     """
-    # The examiner lets the candidate start twice, then looks no further: the notes are in the candidate's own message.
-    exam = 'sleep 1; touch "$AUTORESEARCH_SOCKET/second"; sleep 4'
+    # The candidate ends once the exam has begun, which ends when the candidate's second life has looked for the notes.
+    exam = 'touch "$AUTORESEARCH_SOCKET/begun"; until test -e "$AUTORESEARCH_SOCKET/end"; do sleep 0.5; done; sleep 1'
     script = f"""
         cat > $AUTORESEARCH_ARTIFACT/candidate <<'END'
 {candidate}
@@ -326,18 +334,27 @@ END
     """
     with running(namespace) as one:
         request = one.launch(script)
+        place, labels = f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}"
+        [pod] = wait_until(lambda: namespace.cluster.get("pods", place, labels)["items"], what="the pod")
+        name = pod["metadata"]["name"]
+        namespace.cluster.wait_for(
+            *("pod", name, place),
+            until=lambda found: found["status"].get("initContainerStatuses", [{}])[-1].get("restartCount", 0) >= 1,
+            what="the candidate's second life",
+        )
+        reading = ("logs", place, name, "--container=candidate")
+        log = wait_until(
+            lambda: said if "looked" in (said := namespace.cluster.try_kubectl(*reading).stdout) else None,
+            what="the candidate to look for its notes",
+        )
+        ending = ("exec", place, name, "--container=examine", "--", "sh", "-c", 'touch "$AUTORESEARCH_SOCKET/end"')
+        wait_until(lambda: namespace.cluster.try_kubectl(*ending).returncode == 0, what="the examiner to be told")
         result = one.result()
-        pods = namespace.cluster.get("pods", f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}")
-        [pod] = pods["items"]
         one.executor.recorded(request.id)
 
-    candidate_status = pod["status"]["initContainerStatuses"][2]
     assert result.outcome is Outcome.SCORED
-    assert candidate_status["restartCount"] >= 1
-    assert "remembered" not in str(candidate_status)
-    log = namespace.kubectl("logs", pod["metadata"]["name"], "-c", "candidate")
     assert "wrote /tmp" in log
-    assert [line for line in log.splitlines() if line not in ("wrote /tmp", "wrote /var/tmp")] == []
+    assert [line for line in log.splitlines() if line not in ("wrote /tmp", "wrote /var/tmp", "looked")] == []
 
 
 def test_eviction_by_a_drain_is_another_try(namespace: TaskNamespace, built_cluster: BuiltCluster) -> None:
@@ -355,11 +372,9 @@ def test_eviction_by_a_drain_is_another_try(namespace: TaskNamespace, built_clus
 
 def test_pod_that_no_kubelet_ends_is_ended_once_recorded_and_keeps_its_log(namespace: TaskNamespace) -> None:
     with running(namespace) as one:
-        result = one.run("echo before; tail /dev/zero; exit 0")
-        wait_until(
-            lambda: namespace.job(one.request("").id)["status"].get("failed"), what="the Job to fail", seconds=60
-        )
+        result = one.run(f"echo before; {STARVES}")
+        wait_until(lambda: namespace.job(one.request("").id)["status"].get("failed"), what="the Job to fail")
 
-        assert result.log_tail.startswith("before\n")
+        assert "before" in result.log_tail.splitlines()
         log = namespace.kubectl("logs", f"job/{job_name(one.request('').id)}", "-c", "train")
-        assert log.startswith("before\n")
+        assert "before" in log.splitlines()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -22,14 +21,11 @@ def test_data_are_made_once_and_kept_and_attempts_find_them(own_namespace: TaskN
         return said, own_namespace.cluster.get("job", NAME, f"--namespace={own_namespace.name}")["metadata"]["uid"]
 
     made, first = prepare()
-    began = time.monotonic()
     answered, second = prepare()
-    took = time.monotonic() - began
     checked, third = prepare(check=True)
 
     assert "  made /volume/data" in made
     assert answered == [f"  prepared before by Job {NAME}; --check looks at the data again"]
-    assert took < 2
     assert "  kept /volume/data" in checked
     assert first == second != third
     with running(own_namespace) as one:

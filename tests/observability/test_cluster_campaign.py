@@ -21,7 +21,7 @@ from tests.observability.scraping import PATIENCE_S, Prometheus, process, scrapi
 from tests.support.http import free_port
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1200)]
 PREPARATIONS = [program("prometheus")]
 
 RULES = Path(__file__).resolve().parents[2] / "helm" / "rules" / "autoresearch.yaml"
@@ -79,8 +79,8 @@ def prometheus(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
                 seconds=PATIENCE_S,
             )
             assert "stopped: 3 experiments (budget)" in log.read_text()
-            wait_until(lambda: created(prometheus) == ended(prometheus), what=log.read_text, seconds=20)
-            wait_until(lambda: over(prometheus), what=log.read_text, seconds=20)
+            wait_until(lambda: created(prometheus) == ended(prometheus), what=log.read_text)
+            wait_until(lambda: over(prometheus), what=log.read_text)
             yield prometheus
     delete_pair(cluster, pair)
 
@@ -123,7 +123,8 @@ def test_requests_and_queueing_are_those_of_the_jobs(prometheus: Prometheus) -> 
     assert created(prometheus) == ended(prometheus) != []
     assert len(watches) == 3
     # A bookmark comes each minute, and a busy machine may be late with several.
-    assert all(0 <= age < 600 for ages in watches for age in ages), watches
+    # A scrape has the time of its beginning, and may tell what was heard until its end, a second later at most.
+    assert all(-1 <= age < 600 for ages in watches for age in ages), watches
 
 
 def test_tries_are_charged_at_the_price_of_the_node_that_they_ran_on(prometheus: Prometheus) -> None:

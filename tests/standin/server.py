@@ -225,6 +225,7 @@ class StandIn:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # beyond it the kernel lets a connection wait for a second
     standin: StandIn
 
     def handle_error(self, request: Any, client_address: Any) -> None:

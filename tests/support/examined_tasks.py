@@ -36,7 +36,7 @@ class Doubles(Questions):
     direction = "maximize"
     asks = Array("float32", (3,))
     answers = Array("float32", (3,))
-    answer_seconds = 2.0
+    answer_seconds = 5.0
 
     def items(self, folder):
         return json.loads((folder / "items.json").read_text())
@@ -117,7 +117,7 @@ class ExaminedTask:
                 time.sleep(0.01)
             for process in filter(None, (examiner, serves)):
                 process.terminate()
-                process.wait(20)
+                process.wait(PATIENCE_S)
         said = (work / "examine.log").read_text(errors="replace")
         answered = (work / "candidate.log").read_text(errors="replace")
         lines = [line.removeprefix(MARK) for line in said.splitlines() if line.startswith(MARK)]
@@ -139,7 +139,7 @@ def written_task(root: Path, kind: TaskKind, *overrides: str) -> tuple[CampaignF
     folder = CampaignFolder(root / kind / "campaign")
     given = load_settings(root / kind / "settings.yaml", overrides)
     task = given.task.model_copy(update={"mounts": tuple(map(Path, packages_elsewhere()))})
-    settings = shorten(given.model_copy(update={"task": task}), 20.0)
+    settings = shorten(given.model_copy(update={"task": task}), 120.0)
     if task.score == "exam":
         prepare_data(folder, settings, say=lambda _: None)
     return folder, settings

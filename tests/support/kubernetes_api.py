@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import urllib3
 
 from controller.executor.kubernetes.client import Client
+from tests.support.waiting import PATIENCE_S
 
 NAMESPACE = "runs"
 
@@ -137,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
             self.wfile.flush()
         if reply.silent:
-            self.api.over.wait(30)
+            self.api.over.wait(PATIENCE_S)
         if not reply.cut:
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
@@ -148,6 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # beyond it the kernel lets a connection wait for a second
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hung up is what some tests are about."""

@@ -20,9 +20,8 @@ class OpenAiStandIn:
 
     def __init__(self) -> None:
         self.requests: list[Mapping[str, Any]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.requests = self.requests  # type: ignore[attr-defined]  # for the handler
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.requests = self.requests
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -42,14 +41,22 @@ class OpenAiStandIn:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # beyond it the kernel lets a connection wait for a second
+    requests: list[Mapping[str, Any]]
+
+
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
     def log_message(self, *_: Any) -> None:
         """Quiet."""
 
     def do_POST(self) -> None:
         """Answer any request that has the key."""
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append(request)  # type: ignore[attr-defined]  # see above
+        self.server.requests.append(request)
         if self.headers["authorization"] != f"Bearer {KEY}":
             return self._send(401, b"{}")
         pieces = _responses(request) if self.path == "/v1/responses" else _chat(request)

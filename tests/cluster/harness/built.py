@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 from . import slots
 from .binaries import binary
@@ -144,7 +144,7 @@ class BuiltCluster(Cluster):
         changed = replace(self.spec, kubelet={**self.spec.kubelet, **changes})
         (self.layout.root / "kubelet.json").write_text(files(self.layout, changed)["kubelet.json"])
 
-    def wait_until_serving(self, *, seconds: float = 60) -> None:
+    def wait_until_serving(self, *, seconds: float = PATIENCE_S) -> None:
         """Wait until the API server says it is ready."""
 
         def serving() -> bool:
@@ -159,7 +159,7 @@ class BuiltCluster(Cluster):
 
         wait_until(serving, what="the API server's /readyz", seconds=seconds)
 
-    def wait_until_ready(self, *, seconds: float = 60) -> None:
+    def wait_until_ready(self, *, seconds: float = PATIENCE_S) -> None:
         """Wait until the node is Ready, and give it its GPUs."""
         self.wait_for("node", self.node, until=node_is_ready, what=f"node {self.node} to be Ready", seconds=seconds)
         if self.spec.gpus is not None:

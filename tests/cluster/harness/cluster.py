@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 from .binaries import binary
 from .errors import ClusterError
@@ -39,7 +39,7 @@ class Cluster(ABC):
         """The installed kubectl, or else the one that the harness builds."""
         return shutil.which("kubectl") or str(binary("kubectl"))
 
-    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 120) -> str:
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = PATIENCE_S) -> str:
         """Run kubectl and return its output. Raises ClusterError with its words when it fails or hangs."""
         done = self.try_kubectl(*arguments, stdin=stdin, seconds=seconds)
         if done.returncode != 0:
@@ -47,7 +47,7 @@ class Cluster(ABC):
         return done.stdout
 
     def try_kubectl(
-        self, *arguments: str, stdin: str | None = None, seconds: float = 120
+        self, *arguments: str, stdin: str | None = None, seconds: float = PATIENCE_S
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return how it ended, for tests that expect a refusal."""
         command = [self.kubectl_program, f"--kubeconfig={self.harness_kubeconfig}", *arguments]
@@ -73,7 +73,7 @@ class Cluster(ABC):
         *arguments: str,
         until: Callable[[Manifest], bool],
         what: str,
-        seconds: float = 60,
+        seconds: float = PATIENCE_S,
     ) -> Manifest:
         """Ask for `kubectl get ARGUMENTS` until the object meets the condition; returns it.
 

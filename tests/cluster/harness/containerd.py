@@ -111,7 +111,7 @@ class Containerd:
     def _launch(self, argv: list[str]) -> None:
         self.layout.containerd_socket.unlink(missing_ok=True)
         self.machine.start("containerd", argv)
-        wait_until(self._answers, what=f"containerd; see {self.layout.logs}/containerd.log", seconds=60)
+        wait_until(self._answers, what=f"containerd; see {self.layout.logs}/containerd.log")
 
     def _answers(self) -> bool:
         return self.layout.containerd_socket.exists() and "Server" in self.machine.run(

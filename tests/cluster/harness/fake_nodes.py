@@ -68,7 +68,7 @@ def start_fake_nodes(
     )
     cluster.apply(*(_node(f"fake-{number:03}", gpus=gpus) for number in range(nodes)))
     # `kubectl wait` looks at all of them in one watch.
-    cluster.kubectl("wait", "nodes", "--selector=kwok.x-k8s.io/node=fake", "--for=condition=Ready", "--timeout=60s")
+    cluster.kubectl("wait", "nodes", "--selector=kwok.x-k8s.io/node=fake", "--for=condition=Ready", "--timeout=180s")
 
 
 def pods_that_succeed(*, seconds: float, jitter: float = 0.5) -> list[Manifest]:

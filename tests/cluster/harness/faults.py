@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from tests.support.waiting import PATIENCE_S
+
 from .errors import ClusterError
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ class Faults:
             *("node", self.cluster.node),
             until=lambda node: not any("memory-pressure" in taint["key"] for taint in node["spec"].get("taints", ())),
             what="the end of the memory pressure",
-            seconds=90,
         )
 
     def _restart_kubelet(self, **changes: Any) -> None:
@@ -136,7 +137,7 @@ class Faults:
 
     def _proxy(self, mode: Literal["pass", "cut", "swallow"], *, seconds: float) -> None:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(PATIENCE_S)
             connection.connect(str(self.cluster.layout.proxy_socket))
             connection.sendall(f"{mode} {seconds}\n".encode())
             reply = connection.makefile().readline().strip()

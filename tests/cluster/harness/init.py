@@ -81,7 +81,7 @@ def answer(control: socket.socket, table: Table) -> None:
     """Read one request, carry it out, reply."""
     connection, _ = control.accept()
     with connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         try:
             request = json.loads(connection.makefile().readline())
             reply = {"ok": carry_out(request, table)}
@@ -136,8 +136,10 @@ def main() -> None:
     plan = json.loads(sys.argv[1])
     mount_all(plan)
     control = socket.socket(socket.AF_UNIX)
-    control.bind(plan["control"])
+    # Nobody finds it by its name before it listens.
+    control.bind(f"{plan['control']}.new")
     control.listen(16)
+    os.rename(f"{plan['control']}.new", plan["control"])
     serve(control, keep=plan["keep"])
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 from .errors import ClusterError
 from .layout import Layout
@@ -48,7 +48,7 @@ class Machine:
         """Make the namespaces and their process 1, and plug in the network cable. keep: outlive the caller."""
         plan = _mount_plan(layout, keep=keep)
         lifeline = _start_init(plan, layout.logs / "init.log", keep=keep)
-        wait_until(layout.control_socket.exists, what=f"process 1 of {layout.name}: see {layout.logs}", seconds=20)
+        wait_until(layout.control_socket.exists, what=f"process 1 of {layout.name}: see {layout.logs}")
         machine = replace(cls.find(layout), lifeline=lifeline)
         machine._plug_in(layout)
         return machine
@@ -59,14 +59,15 @@ class Machine:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(str(layout.control_socket))
+                # The kernel translates the peer's process id out of its own process namespace into ours.
+                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                connection.sendall(b'{"do": "status"}\n')
+                connection.makefile().readline()
             except OSError as error:
                 raise ClusterError(f"no cluster runs in {layout.root}: {error}") from error
-            # The kernel translates the peer's process id out of its own process namespace into ours.
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            connection.sendall(b'{"do": "status"}\n')
-            connection.makefile().readline()
         process = Process.of(struct.unpack("3i", credentials)[0])
-        assert process is not None
+        if process is None:
+            raise ClusterError(f"the cluster in {layout.root} has just ended")
         return cls(process=process, control=layout.control_socket, logs=layout.logs)
 
     def start(self, name: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
@@ -74,7 +75,7 @@ class Machine:
         log = str(self.logs / f"{name}.log")
         self._ask(do="start", name=name, argv=list(argv), log=log, environment=dict(environment or {}))
 
-    def kill(self, name: str, *, number: int = signal.SIGKILL, seconds: float = 90) -> None:
+    def kill(self, name: str, *, number: int = signal.SIGKILL, seconds: float = PATIENCE_S) -> None:
         """Send a component a signal and wait until it has ended."""
         self._ask(do="signal", name=name, signal=int(number))
         wait_until(lambda: not self.runs(name), what=f"the end of {name}", seconds=seconds, interval=0.02)
@@ -106,11 +107,11 @@ class Machine:
         """End every process inside at once; mounts, links and rules go with the last of them."""
         self.process.kill()
         if self.lifeline is not None:
-            self.lifeline.communicate(timeout=30)
+            self.lifeline.communicate(timeout=PATIENCE_S)
 
     def _ask(self, **request: Any) -> Any:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE_S)
             try:
                 connection.connect(str(self.control))
                 connection.sendall(json.dumps(request).encode() + b"\n")

@@ -38,7 +38,7 @@ def enforce_policies(cluster: BuiltCluster) -> None:
         ],
     )
     what = f"the rules of {NAME}; see {layout.logs}/{NAME}.log"
-    wait_until(lambda: f"-A {CHAINS[0]}" in _rules(cluster), what=what, seconds=60)
+    wait_until(lambda: f"-A {CHAINS[0]}" in _rules(cluster), what=what)
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def policies_ignored(cluster: BuiltCluster) -> Iterator[None]:
         yield
     finally:
         enforce_policies(cluster)
-        wait_until(lambda: "-j KUBE-POD-FW-" in _rules(cluster), what=f"the pods' rules of {NAME}", seconds=60)
+        wait_until(lambda: "-j KUBE-POD-FW-" in _rules(cluster), what=f"the pods' rules of {NAME}")
 
 
 def _rules(cluster: BuiltCluster) -> str:

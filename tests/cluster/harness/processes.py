@@ -9,7 +9,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
 """In front of a command: the kernel ends it when the thread that waits for it ends, even by SIGKILL.
@@ -45,7 +45,7 @@ class Process:
     def alive(self) -> bool:
         return Process.of(self.pid) == self
 
-    def kill(self, *, seconds: float = 30) -> None:
+    def kill(self, *, seconds: float = PATIENCE_S) -> None:
         """End it at once and wait until it is gone. Raises DeadlineError."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):

@@ -91,9 +91,9 @@ def _remove(layout: Layout) -> None:
         Machine.find(layout).end()
     link = Path("/sys/class/net") / layout.host_link
     # The kernel takes a dead namespace's links down by itself, a moment later.
-    wait_until(lambda: not link.exists(), what=f"the end of network link {layout.host_link}", seconds=30)
+    wait_until(lambda: not link.exists(), what=f"the end of network link {layout.host_link}")
     for group in control_groups(layout):
-        wait_until(partial(_is_removed, group), what=f"the processes of {group} to end", seconds=30)
+        wait_until(partial(_is_removed, group), what=f"the processes of {group} to end")
     if layout.root.exists():
         shutil.rmtree(layout.root)
 
