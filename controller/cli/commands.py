@@ -53,7 +53,7 @@ from controller.lab import Lab
 from controller.reports import text
 from controller.reports.activity import activity_details
 from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
-from controller.reports.terminal import experiment_blocks, experiments_table, yields_table
+from controller.reports.terminal import draw_yields, experiment_blocks, experiments_table
 from controller.settings import home_of_campaigns
 from controller.settings.complaints import in_plain_words
 from controller.text.safe_text import one_line, safe_text, visible_code
@@ -169,6 +169,7 @@ def status(
     """Say in a few lines where the campaign stands."""
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
     from controller.reports.summary import summary
+    from controller.reports.yields import tabulate_yields
 
     now, activity = time.time(), read_activity(folder, settings.tag)
     lab = Lab.open(folder.lab)
@@ -189,9 +190,8 @@ def status(
     for line in (facts.sentence(), *facts.claim, facts.costs(), facts.luck(), facts.reserve()):
         if line:
             out.print(line, markup=False)
-    if facts.strategies:
-        out.print(yields_table(facts.strategies))
-        out.print(yields_table(facts.proposers, "proposed by"))
+    for table in tabulate_yields(facts):
+        out.print(draw_yields(table))
     for remark in lab.waiting_remarks(settings.tag):
         out.print(f"you said and nobody has read yet: {one_line(remark.text)}", markup=False)
     further = f"pid {activity.pid}" if activity.alive else f"go on with: {folder.run_command}"

@@ -11,19 +11,18 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from controller.costs.strategies import StrategyTotals
 from controller.domain import BASELINE, Experiment, Progress, Remark
 from controller.reports.ablation_chart import ablation_chart
 from controller.reports.activity import activity_details
 from controller.reports.summary import Summary
 from controller.reports.svg_chart import chart
 from controller.reports.text import attempt_line, cost_line, exam_line, gain, origin_line, shown_score
+from controller.reports.yields import YieldsTable, tabulate_yields
 from controller.settings import Settings
-from controller.text.figures import duration, moment_text, sigmas_text
+from controller.text.figures import duration, moment_text
 from controller.text.safe_text import visible_code
 
 DIFF_LIMIT = 20_000
-TITLES = "<th scope=col>proposed</th><th scope=col>kept</th><th scope=col>gain kept</th><th scope=col>cost</th>"
 
 SHOWN_REMARKS = 20
 """Newest remarks of the operator on the page; `log` lists all of them."""
@@ -95,7 +94,7 @@ def _page(
         costs=escape(f"{facts.costs()} {facts.luck()}".strip()),
         claim=escape("\n".join(facts.claim)),
         ablation=ablation_chart(facts.ablation) if facts.ablation else "",
-        yields=_yields(facts.strategies, "strategy") + _yields(facts.proposers, "proposed by"),
+        yields="".join(map(_yields, tabulate_yields(facts))),
         remarks=_remarks(facts.remarks),
         note=escape(facts.warning.replace("**", "")),
         style=_asset("page.css"),
@@ -110,16 +109,12 @@ def _page(
     )
 
 
-def _yields(totals: Sequence[StrategyTotals], title: str) -> str:
-    """A row for each strategy, or each proposer; nothing where nobody has proposed anything."""
-    if not totals:
-        return ""
+def _yields(table: YieldsTable) -> str:
+    titles = "".join(f"<th scope=col>{title}</th>" for title in table.titles)
     rows = ""
-    for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
-        rows += f"<tr><th scope=row>{escape(each.strategy)}</th><td>{each.proposed}</td><td>{each.kept}</td>"
-        rows += f"<td>{gained}</td><td>${each.dollars:.2f}</td></tr>"
-    return f"<table><thead><tr><th scope=col>{title}</th>{TITLES}</tr></thead><tbody>{rows}</tbody></table>"
+    for name, *cells in table.rows:
+        rows += f"<tr><th scope=row>{escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _remarks(remarks: Sequence[Remark]) -> str:

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from controller.costs.answers import answer_text
 from controller.costs.slots import SlotPrices, dollars_of
-from controller.costs.strategies import StrategyTotals
 from controller.domain import BASELINE, Experiment, Judgement, Progress, Remark, Verdict
 from controller.notices import (
     Activity,
@@ -42,6 +41,7 @@ from controller.reports.text import (
     warning_of,
     what,
 )
+from controller.reports.yields import YieldsTable
 from controller.settings import Settings
 from controller.text.figures import moment_text, sigmas_text
 from controller.text.safe_text import one_line
@@ -293,13 +293,11 @@ def _line(cells: Sequence[Text], title: Text, columns: Sequence[str], widths: Se
     return line.append_text(title)
 
 
-def yields_table(totals: Sequence[StrategyTotals], title: str = "strategy") -> Table:
-    """A row for each strategy, or each proposer: proposals, keeps, gain and dollars."""
+def draw_yields(table: YieldsTable) -> Table:
+    """What each strategy, or each proposer, has brought: names on the left, numbers on the right."""
     result = Table(box=None, pad_edge=False, header_style="bold")
-    result.add_column(title, no_wrap=True)
-    for name in ("proposed", "kept", "gain kept", "cost"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
-        result.add_row(Text(each.strategy), str(each.proposed), str(each.kept), gained, f"${each.dollars:.2f}")
+    for title in table.titles:
+        result.add_column(title, justify="right" if result.columns else "left", no_wrap=True)
+    for row in table.rows:
+        result.add_row(*map(Text, row))
     return result

@@ -44,7 +44,8 @@ from controller.reports.page import Now, details, html, live_page
 from controller.reports.report import markdown
 from controller.reports.snapshot import Tally, take_snapshot
 from controller.reports.summary import noise_of, summary
-from controller.reports.terminal import Screen, experiment_blocks, experiments_table, live_line, yields_table
+from controller.reports.terminal import Screen, draw_yields, experiment_blocks, experiments_table, live_line
+from controller.reports.yields import tabulate_yields
 from controller.settings import Settings
 from tests.support.scripted import InstantExecutor, scored
 
@@ -185,7 +186,7 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
         "report.md": markdown(known, facts=facts),
         "status": "\n".join([*activity_details(activity, now=NOW), facts.sentence(), facts.costs()]),
         "status.json": json_text(facts.as_dict()),
-        "yields": drawn(yields_table(facts.strategies)),
+        "yields": drawn(*map(draw_yields, tabulate_yields(facts))),
         "log": drawn(*experiments_table(known, settings, noise=noise, width=80)),
         "log --wide": drawn(*experiments_table(known, settings, noise=noise, width=None)),
         "log --json": json_text([experiment_facts(e, settings) for e in known]),
