@@ -47,6 +47,7 @@ from controller.cli.shared import (
 )
 from controller.cli.simulate import simulate
 from controller.cli.task_commands import doctor, new
+from controller.costs.slots import SlotPrices
 from controller.errors import AutoresearchError
 from controller.folder import CampaignFolder, denied_access, find, read_manifest
 from controller.lab import Lab
@@ -208,8 +209,9 @@ def log(
 ) -> None:
     """List every experiment with its verdict, score, expected gain and cost, and what you told the agent."""
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
+    metric, prices = settings.task.metric, SlotPrices.of(settings)
     if as_json:
-        print_json([experiment_facts(e, settings) for e in experiments])
+        print_json([experiment_facts(e, prices) for e in experiments])
         return
     from controller.reports.summary import noise_of
 
@@ -217,7 +219,9 @@ def log(
     # A pipe has no width: whoever searches the lines wants them whole.
     width = out.width if out.is_terminal and not wide else None
     remarks = Lab.open(folder.lab).remarks(settings.tag)
-    for line in experiments_table(experiments, settings, noise=noise, width=width, wide=wide, remarks=remarks):
+    for line in experiments_table(
+        experiments, metric=metric, prices=prices, noise=noise, width=width, wide=wide, remarks=remarks
+    ):
         out.print(line)
 
 
@@ -238,10 +242,11 @@ def show(
         conversation = lab.transcript(settings.tag, number)
         out.print(conversation or "no transcript: this agent does not talk", markup=False)
         return
+    prices = SlotPrices.of(settings)
     if as_json:
-        print_json(experiment_facts(experiment, settings) | {"diff": lab.diff(experiment)})
+        print_json(experiment_facts(experiment, prices) | {"diff": lab.diff(experiment)})
         return
-    for block in experiment_blocks(experiment, settings):
+    for block in experiment_blocks(experiment, metric=settings.task.metric, prices=prices):
         out.print(block)
     if patch := lab.diff(experiment):
         out.print(Syntax(visible_code(patch), "diff", background_color="default"))
@@ -322,7 +327,8 @@ def export(
 ) -> None:
     """Print results.tsv in upstream's five columns; with --wide, columns of our own behind them."""
     _, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
-    table = wide_tsv(experiments, settings) if wide else results_tsv(experiments, metric=settings.task.metric)
+    metric, prices = settings.task.metric, SlotPrices.of(settings)
+    table = wide_tsv(experiments, metric=metric, prices=prices) if wide else results_tsv(experiments, metric=metric)
     typer.echo(table, nl=False)
 
 

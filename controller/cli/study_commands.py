@@ -12,6 +12,7 @@ import typer
 from controller.cli.reading import split_experiment
 from controller.cli.shared import CampaignArgument, ExperimentArgument, err, out, print_json
 from controller.cli.study_flags import StudyFlags, with_study_flags
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE
 from controller.errors import SettingsError
 from controller.folder import CampaignFolder
@@ -80,7 +81,13 @@ def rerun(
     folder, settings = flags.open(named)
     record = run_study(folder, settings, rerun_planner(number, seeds=seeds), plan_lines, again=flags.again, err=err)
     known = next((e for e in Lab.open(folder.lab).experiments(settings.tag) if e.number == number), None)
-    _print_answer(record, settings, lambda r, s: rerun_lines(r, s, known), study_facts, as_json=flags.as_json)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: rerun_lines(record, task, prices, known),
+        facts=lambda: study_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def aa(
@@ -99,7 +106,13 @@ def aa(
     record = run_study(folder, settings, aa_planner(seeds=seeds), plan_lines, again=flags.again, err=err)
     judge = make_judge(settings.judge, minimize=settings.task.direction == "minimize")
     experiments = Lab.open(folder.lab).experiments(settings.tag)
-    _print_answer(record, settings, lambda r, s: aa_lines(r, s, judge, experiments), study_facts, as_json=flags.as_json)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: aa_lines(record, task, prices, experiments, judge=judge, judging=settings.judge),
+        facts=lambda: study_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def ablate(
@@ -126,10 +139,14 @@ def ablate(
     folder, settings = flags.open(named)
     record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=flags.again, err=err)
     experiments = Lab.open(folder.lab).experiments(settings.tag)
+    task, prices = settings.task, SlotPrices.of(settings)
     _print_answer(
-        record, settings, lambda r, s: ablation_lines(r, s, experiments), ablation_facts, as_json=flags.as_json
+        record,
+        lines=lambda: ablation_lines(record, task, prices, experiments),
+        facts=lambda: ablation_facts(record, task, prices),
+        as_json=flags.as_json,
     )
-    leaves = choose_pruned(weigh_edits(record, sign=sign_of(settings)))
+    leaves = choose_pruned(weigh_edits(record, sign=sign_of(task)))
     if prune and not leaves:
         err.print("  nothing to prune: the head stays as it is", markup=False)
     elif prune:
@@ -183,7 +200,13 @@ def portability(
 
     make_plan = portability_planner(named_places, seeds=seeds, validation=validation)
     record = run_study(folder, settings, make_plan, plan_lines, again=flags.again, err=err, at_place=at_place)
-    _print_answer(record, settings, portability_lines, portability_facts, as_json=flags.as_json)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: portability_lines(record, task, prices),
+        facts=lambda: portability_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def register(app: typer.Typer) -> None:
@@ -198,30 +221,25 @@ def _print_claim(folder: CampaignFolder, record: StudyRecord, settings: Settings
     from controller.studies.wording import claim_lines
 
     studies = Lab.open(folder.lab).studies(settings.tag)
+    task, prices = settings.task, SlotPrices.of(settings)
     _print_answer(
         record,
-        settings,
-        lambda r, s: claim_lines(r, s, studies),
-        lambda r, s: claim_facts(r, s, studies),
+        lines=lambda: claim_lines(record, task, prices, studies),
+        facts=lambda: claim_facts(record, task, prices, studies),
         as_json=as_json,
     )
 
 
 def _print_answer(
-    record: StudyRecord,
-    settings: Settings,
-    lines: Callable[[StudyRecord, Settings], Sequence[str]],
-    facts: Callable[[StudyRecord, Settings], object],
-    *,
-    as_json: bool,
+    record: StudyRecord, *, lines: Callable[[], Sequence[str]], facts: Callable[[], object], as_json: bool
 ) -> None:
     """Print the answer of a study that has ended; one that has not has none yet."""
     if record.study.ended_at is None:
         raise typer.Exit(3)
     if as_json:
-        print_json(facts(record, settings))
+        print_json(facts())
         return
-    for line in lines(record, settings):
+    for line in lines():
         out.print(line, markup=False)
 
 
