@@ -4,6 +4,7 @@ __main__        the entry point, quiet when Ctrl-C comes while the rest still lo
 commands        the commands of a campaign and their flags
 task_commands   the commands about a task: new, doctor
 study_commands  the commands that run studies: claim, ablate, rerun, aa, portability
+study_flags     the flags that all of these have, and the campaign that they open
 mcp_command     the command that connects a client from outside: mcp
 simulate        the command that measures judging policies in simulated campaigns
 studies         plans the studies that are asked for

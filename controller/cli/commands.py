@@ -47,13 +47,14 @@ from controller.cli.shared import (
 )
 from controller.cli.simulate import simulate
 from controller.cli.task_commands import doctor, new
+from controller.costs.slots import SlotPrices
 from controller.errors import AutoresearchError
 from controller.folder import CampaignFolder, denied_access, find, read_manifest
 from controller.lab import Lab
 from controller.reports import text
 from controller.reports.activity import activity_details
 from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
-from controller.reports.terminal import experiment_blocks, experiments_table, yields_table
+from controller.reports.terminal import draw_yields, experiment_blocks, experiments_table
 from controller.settings import home_of_campaigns
 from controller.settings.complaints import in_plain_words
 from controller.text.safe_text import one_line, safe_text, visible_code
@@ -169,6 +170,7 @@ def status(
     """Say in a few lines where the campaign stands."""
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
     from controller.reports.summary import summary
+    from controller.reports.yields import tabulate_yields
 
     now, activity = time.time(), read_activity(folder, settings.tag)
     lab = Lab.open(folder.lab)
@@ -189,9 +191,8 @@ def status(
     for line in (facts.sentence(), *facts.claim, facts.costs(), facts.luck(), facts.reserve()):
         if line:
             out.print(line, markup=False)
-    if facts.strategies:
-        out.print(yields_table(facts.strategies))
-        out.print(yields_table(facts.proposers, "proposed by"))
+    for table in tabulate_yields(facts):
+        out.print(draw_yields(table))
     for remark in lab.waiting_remarks(settings.tag):
         out.print(f"you said and nobody has read yet: {one_line(remark.text)}", markup=False)
     further = f"pid {activity.pid}" if activity.alive else f"go on with: {folder.run_command}"
@@ -208,8 +209,9 @@ def log(
 ) -> None:
     """List every experiment with its verdict, score, expected gain and cost, and what you told the agent."""
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
+    metric, prices = settings.task.metric, SlotPrices.of(settings)
     if as_json:
-        print_json([experiment_facts(e, settings) for e in experiments])
+        print_json([experiment_facts(e, prices) for e in experiments])
         return
     from controller.reports.summary import noise_of
 
@@ -217,7 +219,9 @@ def log(
     # A pipe has no width: whoever searches the lines wants them whole.
     width = out.width if out.is_terminal and not wide else None
     remarks = Lab.open(folder.lab).remarks(settings.tag)
-    for line in experiments_table(experiments, settings, noise=noise, width=width, wide=wide, remarks=remarks):
+    for line in experiments_table(
+        experiments, metric=metric, prices=prices, noise=noise, width=width, wide=wide, remarks=remarks
+    ):
         out.print(line)
 
 
@@ -238,10 +242,11 @@ def show(
         conversation = lab.transcript(settings.tag, number)
         out.print(conversation or "no transcript: this agent does not talk", markup=False)
         return
+    prices = SlotPrices.of(settings)
     if as_json:
-        print_json(experiment_facts(experiment, settings) | {"diff": lab.diff(experiment)})
+        print_json(experiment_facts(experiment, prices) | {"diff": lab.diff(experiment)})
         return
-    for block in experiment_blocks(experiment, settings):
+    for block in experiment_blocks(experiment, metric=settings.task.metric, prices=prices):
         out.print(block)
     if patch := lab.diff(experiment):
         out.print(Syntax(visible_code(patch), "diff", background_color="default"))
@@ -322,7 +327,8 @@ def export(
 ) -> None:
     """Print results.tsv in upstream's five columns; with --wide, columns of our own behind them."""
     _, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
-    table = wide_tsv(experiments, settings) if wide else results_tsv(experiments, metric=settings.task.metric)
+    metric, prices = settings.task.metric, SlotPrices.of(settings)
+    table = wide_tsv(experiments, metric=metric, prices=prices) if wide else results_tsv(experiments, metric=metric)
     typer.echo(table, nl=False)
 
 

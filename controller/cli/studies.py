@@ -125,7 +125,7 @@ def prune_planner(ablated: StudyRecord, *, seeds: int | None, validation: bool) 
     def make_plan(asked: Asked) -> Study:
         wanted = seeds or default_seeds()
         head, baseline = ablated.study.arms[0], find_arm(asked, FIRST, seeds=wanted)
-        leaves = ablation.choose_pruned(ablation.weigh_edits(ablated, sign=sign_of(asked.settings)))
+        leaves = ablation.choose_pruned(ablation.weigh_edits(ablated, sign=sign_of(asked.settings.task)))
         holdout = _asks_holdout(asked, validation=validation)
         question = f"prune {head.commit} without {leaves} by {ablated.study.name}, {wanted} seeds, holdout {holdout}"
         if known := asked.find(question):

@@ -10,29 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from controller.cli.reading import split_experiment
-from controller.cli.shared import (
-    CampaignArgument,
-    CampaignOption,
-    ExecutorOption,
-    ExperimentArgument,
-    JsonOption,
-    LabOption,
-    SandboxOption,
-    SetOption,
-    choose_settings,
-    err,
-    name_once,
-    out,
-    print_json,
-)
+from controller.cli.shared import CampaignArgument, ExperimentArgument, err, out, print_json
+from controller.cli.study_flags import StudyFlags, with_study_flags
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE
 from controller.errors import SettingsError
-from controller.folder import CampaignFolder, find
+from controller.folder import CampaignFolder
 from controller.lab import Lab
-from controller.settings import Settings, home_of_campaigns
+from controller.settings import Settings
 from controller.studies.study import StudyRecord
 
-AgainOption = Annotated[bool, typer.Option("--again", help="Ask anew, with fresh seeds, what was answered before.")]
 ValidationOption = Annotated[
     bool, typer.Option("--validation", help="Compare by the campaign's own score instead of the holdout.")
 ]
@@ -51,16 +38,10 @@ def _seeds(default: str) -> Any:
 
 
 def claim(
+    flags: StudyFlags,
     wanted: SidesArgument = None,
     seeds: Annotated[int | None, _seeds("13, which find a gain of 2 sigma in 9 of 10 claims")] = None,
     validation: ValidationOption = False,
-    again: AgainOption = False,
-    campaign: CampaignOption = None,
-    executor: ExecutorOption = None,
-    sandbox: SandboxOption = None,
-    lab_path: LabOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Say if one program is better than another, by runs of its own on the holdout; the head against the baseline."""
     from controller.cli.studies import FIRST, HEAD, claim_planner
@@ -68,14 +49,14 @@ def claim(
     from controller.studies.wording import claim_plan_lines
 
     named, sides = _split_sides(wanted or [])
-    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    folder, settings = flags.open(named)
     if not sides and _is_unchanged(folder, settings):
         out.print("nothing was kept, so there is nothing to claim: the head is the unchanged code", markup=False)
         return
     one, other = sides or (HEAD, FIRST)
     make_plan = claim_planner(one, other, seeds=seeds, validation=validation)
-    record = run_study(folder, settings, make_plan, claim_plan_lines, again=again, err=err)
-    _print_claim(folder, record, settings, as_json=as_json)
+    record = run_study(folder, settings, make_plan, claim_plan_lines, again=flags.again, err=err)
+    _print_claim(folder, record, settings, as_json=flags.as_json)
 
 
 def _is_unchanged(folder: CampaignFolder, settings: Settings) -> bool:
@@ -86,15 +67,9 @@ def _is_unchanged(folder: CampaignFolder, settings: Settings) -> bool:
 
 
 def rerun(
+    flags: StudyFlags,
     wanted: ExperimentArgument,
     seeds: Annotated[int | None, _seeds("3")] = None,
-    again: AgainOption = False,
-    campaign: CampaignOption = None,
-    executor: ExecutorOption = None,
-    sandbox: SandboxOption = None,
-    lab_path: LabOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Run an experiment again with fresh seeds, and tell what it scores beside what it scored."""
     from controller.cli.studies import rerun_planner
@@ -103,22 +78,22 @@ def rerun(
     from controller.studies.study_tables import plan_lines, rerun_lines
 
     named, number = split_experiment(wanted)
-    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
-    record = run_study(folder, settings, rerun_planner(number, seeds=seeds), plan_lines, again=again, err=err)
+    folder, settings = flags.open(named)
+    record = run_study(folder, settings, rerun_planner(number, seeds=seeds), plan_lines, again=flags.again, err=err)
     known = next((e for e in Lab.open(folder.lab).experiments(settings.tag) if e.number == number), None)
-    _print_answer(record, settings, lambda r, s: rerun_lines(r, s, known), study_facts, as_json=as_json)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: rerun_lines(record, task, prices, known),
+        facts=lambda: study_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def aa(
+    flags: StudyFlags,
     named: CampaignArgument = None,
     seeds: Annotated[int | None, _seeds("15, and at least twice judge.baseline_runs")] = None,
-    again: AgainOption = False,
-    campaign: CampaignOption = None,
-    executor: ExecutorOption = None,
-    sandbox: SandboxOption = None,
-    lab_path: LabOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Run the unchanged code against itself: what this campaign's judge keeps where there is nothing to find."""
     from controller.cli.studies import aa_planner
@@ -127,14 +102,21 @@ def aa(
     from controller.studies.facts import study_facts
     from controller.studies.study_tables import aa_lines, plan_lines
 
-    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
-    record = run_study(folder, settings, aa_planner(seeds=seeds), plan_lines, again=again, err=err)
+    folder, settings = flags.open(named)
+    record = run_study(folder, settings, aa_planner(seeds=seeds), plan_lines, again=flags.again, err=err)
     judge = make_judge(settings.judge, minimize=settings.task.direction == "minimize")
     experiments = Lab.open(folder.lab).experiments(settings.tag)
-    _print_answer(record, settings, lambda r, s: aa_lines(r, s, judge, experiments), study_facts, as_json=as_json)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: aa_lines(record, task, prices, experiments, judge=judge, judging=settings.judge),
+        facts=lambda: study_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def ablate(
+    flags: StudyFlags,
     named: CampaignArgument = None,
     seeds: Annotated[int | None, _seeds("3, and the head more often")] = None,
     prune: Annotated[
@@ -145,13 +127,6 @@ def ablate(
         typer.Option("--claim-seeds", min=1, help="The same for the claim of --prune; empty: 13."),
     ] = None,
     validation: ValidationOption = False,
-    again: AgainOption = False,
-    campaign: CampaignOption = None,
-    executor: ExecutorOption = None,
-    sandbox: SandboxOption = None,
-    lab_path: LabOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Leave each kept edit out of the head, and tell what each is still worth."""
     from controller.cli.studies import ablation_planner, prune_planner
@@ -161,20 +136,27 @@ def ablate(
     from controller.studies.study_tables import ablation_lines, plan_lines
     from controller.studies.wording import claim_plan_lines, sign_of
 
-    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
-    record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=again, err=err)
+    folder, settings = flags.open(named)
+    record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=flags.again, err=err)
     experiments = Lab.open(folder.lab).experiments(settings.tag)
-    _print_answer(record, settings, lambda r, s: ablation_lines(r, s, experiments), ablation_facts, as_json=as_json)
-    leaves = choose_pruned(weigh_edits(record, sign=sign_of(settings)))
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: ablation_lines(record, task, prices, experiments),
+        facts=lambda: ablation_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
+    leaves = choose_pruned(weigh_edits(record, sign=sign_of(task)))
     if prune and not leaves:
         err.print("  nothing to prune: the head stays as it is", markup=False)
     elif prune:
         make_plan = prune_planner(record, seeds=claim_seeds, validation=validation)
         claimed = run_study(folder, settings, make_plan, claim_plan_lines, again=False, err=err)
-        _print_claim(folder, claimed, settings, as_json=as_json)
+        _print_claim(folder, claimed, settings, as_json=flags.as_json)
 
 
 def portability(
+    flags: StudyFlags,
     named: CampaignArgument = None,
     places: Annotated[
         list[str] | None,
@@ -189,13 +171,6 @@ def portability(
     ] = None,
     seeds: Annotated[int | None, _seeds("13 at each place")] = None,
     validation: ValidationOption = False,
-    again: AgainOption = False,
-    campaign: CampaignOption = None,
-    executor: ExecutorOption = None,
-    sandbox: SandboxOption = None,
-    lab_path: LabOption = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
 ) -> None:
     """Compare head and baseline on each node pool, preset or other place: does the gain hold there?"""
     from controller.cli.studies import portability_planner, require_different_places, require_places
@@ -213,7 +188,7 @@ def portability(
             "portability compares at least two places, each with a name of its own: give --pool, --preset or --place "
             "twice"
         )
-    folder, settings = _open(named, campaign, lab_path, overrides, executor=executor, sandbox=sandbox)
+    folder, settings = flags.open(named)
     require_places(folder, settings, pools or [], presets or [])
     require_different_places(folder, named_places)
 
@@ -221,18 +196,23 @@ def portability(
         place = read_place(text)
         own = folder.path / f"data-{place.name}"
         there = replace(folder, data_override=own) if own.exists() else folder
-        flags = [*(overrides or []), *place.overrides]
-        return there, choose_settings(folder, None, flags, executor=executor, sandbox=sandbox)
+        return there, flags.settings_of(folder, place.overrides)
 
     make_plan = portability_planner(named_places, seeds=seeds, validation=validation)
-    record = run_study(folder, settings, make_plan, plan_lines, again=again, err=err, at_place=at_place)
-    _print_answer(record, settings, portability_lines, portability_facts, as_json=as_json)
+    record = run_study(folder, settings, make_plan, plan_lines, again=flags.again, err=err, at_place=at_place)
+    task, prices = settings.task, SlotPrices.of(settings)
+    _print_answer(
+        record,
+        lines=lambda: portability_lines(record, task, prices),
+        facts=lambda: portability_facts(record, task, prices),
+        as_json=flags.as_json,
+    )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (claim, ablate, rerun, aa, portability):
-        app.command()(command)
+        app.command()(with_study_flags(command))
 
 
 def _print_claim(folder: CampaignFolder, record: StudyRecord, settings: Settings, *, as_json: bool) -> None:
@@ -241,48 +221,26 @@ def _print_claim(folder: CampaignFolder, record: StudyRecord, settings: Settings
     from controller.studies.wording import claim_lines
 
     studies = Lab.open(folder.lab).studies(settings.tag)
+    task, prices = settings.task, SlotPrices.of(settings)
     _print_answer(
         record,
-        settings,
-        lambda r, s: claim_lines(r, s, studies),
-        lambda r, s: claim_facts(r, s, studies),
+        lines=lambda: claim_lines(record, task, prices, studies),
+        facts=lambda: claim_facts(record, task, prices, studies),
         as_json=as_json,
     )
 
 
 def _print_answer(
-    record: StudyRecord,
-    settings: Settings,
-    lines: Callable[[StudyRecord, Settings], Sequence[str]],
-    facts: Callable[[StudyRecord, Settings], object],
-    *,
-    as_json: bool,
+    record: StudyRecord, *, lines: Callable[[], Sequence[str]], facts: Callable[[], object], as_json: bool
 ) -> None:
     """Print the answer of a study that has ended; one that has not has none yet."""
     if record.study.ended_at is None:
         raise typer.Exit(3)
     if as_json:
-        print_json(facts(record, settings))
+        print_json(facts())
         return
-    for line in lines(record, settings):
+    for line in lines():
         out.print(line, markup=False)
-
-
-def _open(
-    named: Path | None,
-    flagged: Path | None,
-    lab_path: Path | None,
-    overrides: list[str] | None,
-    *,
-    executor: str | None,
-    sandbox: str | None,
-) -> tuple[CampaignFolder, Settings]:
-    """Folder and settings of a campaign that exists. A setting that is given here holds for this study alone."""
-    named = name_once(named, flagged)
-    folder = CampaignFolder(find(named, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
-    if folder.known_settings is None:
-        raise SettingsError(f"{folder.path} is no campaign: start one with `{folder.run_command}`")
-    return folder, choose_settings(folder, None, overrides, executor=executor, sandbox=sandbox)
 
 
 def _split_sides(wanted: list[str]) -> tuple[Path | None, tuple[str, str] | None]:

@@ -41,6 +41,7 @@ def tree_of_commit(repository: pygit2.Repository, commit: str) -> pygit2.Tree:
 def read_blob_text(repository: pygit2.Repository, commit: str, path: str) -> str | None:
     """Text of `path` at `commit`, with bytes that are no UTF-8 replaced; None if there is no such file."""
     tree = tree_of_commit(repository, commit)
+    # pygit2 takes a path through folders for a name in a tree.
     if path not in tree:
         return None
     return cast(pygit2.Blob, tree[path]).data.decode("utf-8", errors="replace")
@@ -48,6 +49,7 @@ def read_blob_text(repository: pygit2.Repository, commit: str, path: str) -> str
 
 def count_line_change(repository: pygit2.Repository, base: str, commit: str) -> int:
     """Lines added minus lines removed between two commits."""
+    # git has no changed lines: one counts as removed and as added, and so as nothing here.
     stats = repository.diff(base, commit).stats
     return stats.insertions - stats.deletions
 
@@ -77,6 +79,7 @@ def merge_commits(
         path, text = settled
         del index.conflicts[path]
         index.add(pygit2.IndexEntry(path, repository.create_blob(text.encode()), FileMode.BLOB))
+    # The index is in memory alone. libgit2 makes no tree of one that still has a conflict.
     merged = cast(pygit2.Tree, repository[index.write_tree(repository)])
     return {path: cast(pygit2.Blob, merged[path]).data.decode() for path in paths if path in merged}
 

@@ -95,6 +95,7 @@ class Lab:
         if experiment.number == BASELINE:
             return ""
         with translate_errors(self.path):
+            # Without rename detection, libgit2 tells a renamed file as one removed and one added.
             return self._repository.diff(experiment.base, experiment.commit).patch or ""
 
     def attachment(self, tag: str, path: str) -> bytes | None:
@@ -162,6 +163,7 @@ class Lab:
     def find_commit(self, name: str) -> str | None:
         """The id of the commit that an id, a beginning of one or a ref names; None if there is none."""
         try:
+            # It takes what git takes: a ref, HEAD~2, or an id of which at least four digits are there.
             return str(self._repository.revparse_single(name).peel(pygit2.Commit).id)
         except (KeyError, ValueError, pygit2.GitError):
             return None

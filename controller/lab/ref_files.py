@@ -34,6 +34,7 @@ def put_files(repository: pygit2.Repository, *, ref: str, changes: Mapping[str, 
     tree = change_tree(repository, old, changes)
     if tree is None or (old is not None and old.id == tree.id):
         return
+    # libgit2 moves a ref only if the first parent is its tip: a write by someone else meanwhile fails and is not lost.
     parents = [repository.references[ref].target] if old is not None else []
     author = make_signature(at)
     # libgit2 writes the objects first and moves the ref last, so a reader sees all of the changes or none.

@@ -237,6 +237,7 @@ class LabWriter(StudyWriter):
     def compact(self) -> None:
         """Let git pack loose objects and refs if it finds that worthwhile. A failure costs only speed."""
         # gc.autoDetach would leave a process behind that goes on packing after the lock is released.
+        # Below 6,700 loose objects and 50 packs --auto does nothing.
         command = ["git", "-C", str(self.path), "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"]
         # HOME is a folder without git settings, so that the user's do not count.
         with translate_errors(self.path), locks.keep_writers_out(self.path):
@@ -252,6 +253,7 @@ class LabWriter(StudyWriter):
         """Point the experiment's ref at its commit."""
         name, refs = EXPERIMENT.format(tag=tag, number=experiment.number), self._repository.references
         if name not in refs:
+            # Without force libgit2 refuses a name that exists.
             write_patiently(lambda: refs.create(name, experiment.commit), self._ballast)
         elif str(refs[name].target) != experiment.commit:
             write_patiently(lambda: refs[name].set_target(experiment.commit, "rebased"), self._ballast)
@@ -271,6 +273,7 @@ class LabWriter(StudyWriter):
                 return
             if now != old:
                 raise Moved(f"{name} in {self.path} is at {now}, expected {old}: another writer moved it")
+            # A bare repository keeps a reflog, and the message, only with core.logAllRefUpdates.
             transaction.set_target(name, pygit2.Oid(hex=new), message=why)
 
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from prometheus_client.exposition import choose_encoder
 
+from controller.costs.slots import SlotPrices
 from controller.domain import Experiment, Progress
 from controller.errors import AutoresearchError, LabError, SettingsError
 from controller.lab import Lab, LabNotebook
@@ -149,15 +150,21 @@ def _summary(sources: Sources) -> Summary:
 
 def _page(sources: Sources) -> str:
     now = Now(at=sources.clock(), progress=sources.progress())
-    return live_page(sources.experiments(), sources.settings, facts=_summary(sources), now=now)
+    settings = sources.settings
+    train_seconds = settings.budget.train_seconds
+    return live_page(
+        sources.experiments(), settings.task, train_seconds=train_seconds, facts=_summary(sources), now=now
+    )
 
 
 def _experiment(name: str, sources: Sources) -> Answer:
     found = next((e for e in sources.experiments() if str(e.number) == name), None)
     if found is None:
         return _said(f"no experiment {one_line(name, 40)}", HTTPStatus.NOT_FOUND)
-    notebook = LabNotebook(sources.lab, tag=sources.settings.tag)
-    body = details(found, sources.settings, diff=notebook.diff(found), log=notebook.log_tail(found))
+    settings = sources.settings
+    notebook = LabNotebook(sources.lab, tag=settings.tag)
+    diff, log = notebook.diff(found), notebook.log_tail(found)
+    body = details(found, metric=settings.task.metric, prices=SlotPrices.of(settings), diff=diff, log=log)
     return Answer(body.encode(), "text/html; charset=utf-8")
 
 

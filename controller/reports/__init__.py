@@ -3,6 +3,7 @@
 snapshot        where a running campaign stands, in one value
 summary         the same for a lab that nobody runs
 activity        words for a campaign's activity
+yields          what each strategy and each proposer has brought, as cells for terminal and page
 text            the sentences and lines that terminal, page and report share
 terminal        rows and live lines of a run, tables, and the parts of one experiment, drawn by rich
 exports         records for scripts: results.tsv, its wide form, JSON

@@ -10,7 +10,6 @@ from controller.costs.answers import answer_memory_gb, seconds_per_answer
 from controller.costs.slots import SlotPrices, dollars_of, slot_hours
 from controller.domain import BASELINE, Experiment, Verdict
 from controller.lab.records import experiment_to_json
-from controller.settings import Settings
 from controller.text.safe_text import visible_json
 
 WIDE = (
@@ -28,11 +27,11 @@ def json_text(facts: object) -> str:
     return visible_json(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def experiment_facts(experiment: Experiment, settings: Settings) -> dict[str, Any]:
+def experiment_facts(experiment: Experiment, prices: SlotPrices) -> dict[str, Any]:
     """The experiment's record for a script, with verdict (`open` before there is one), mean score and dollars added."""
     record: dict[str, Any] = json.loads(experiment_to_json(experiment))
     verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
-    dollars = dollars_of(experiment, SlotPrices.of(settings))
+    dollars = dollars_of(experiment, prices)
     return record | {"verdict": verdict, "score": experiment.mean_score, "dollars": dollars}
 
 
@@ -45,10 +44,9 @@ def results_tsv(experiments: Iterable[Experiment], *, metric: str = "val_bpb") -
     return "\n".join(lines) + "\n"
 
 
-def wide_tsv(experiments: Iterable[Experiment], settings: Settings) -> str:
+def wide_tsv(experiments: Iterable[Experiment], *, metric: str, prices: SlotPrices) -> str:
     """The same rows with columns of our own behind upstream's: verdict, strategy, hours, dollars."""
-    prices = SlotPrices.of(settings)
-    lines = ["\t".join((HEADER.replace("val_bpb", settings.task.metric), *WIDE))]
+    lines = ["\t".join((HEADER.replace("val_bpb", metric), *WIDE))]
     for experiment in filter(_has_run, experiments):
         row, more = _upstream_row(experiment), _extra_columns(experiment, prices)
         lines.append("\t".join((row, *more)))

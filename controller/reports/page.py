@@ -11,19 +11,19 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from controller.costs.strategies import StrategyTotals
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Experiment, Progress, Remark
 from controller.reports.ablation_chart import ablation_chart
 from controller.reports.activity import activity_details
 from controller.reports.summary import Summary
 from controller.reports.svg_chart import chart
 from controller.reports.text import attempt_line, cost_line, exam_line, gain, origin_line, shown_score
-from controller.settings import Settings
-from controller.text.figures import duration, moment_text, sigmas_text
+from controller.reports.yields import YieldsTable, tabulate_yields
+from controller.settings import TaskSettings
+from controller.text.figures import duration, moment_text
 from controller.text.safe_text import visible_code
 
 DIFF_LIMIT = 20_000
-TITLES = "<th scope=col>proposed</th><th scope=col>kept</th><th scope=col>gain kept</th><th scope=col>cost</th>"
 
 SHOWN_REMARKS = 20
 """Newest remarks of the operator on the page; `log` lists all of them."""
@@ -41,37 +41,44 @@ class Now:
 
 
 def html(
-    experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, diff: Callable[[Experiment], str]
+    experiments: Sequence[Experiment],
+    task: TaskSettings,
+    *,
+    prices: SlotPrices,
+    facts: Summary,
+    diff: Callable[[Experiment], str],
 ) -> str:
     """One self-contained page: the sentence, the chart, the table whose rows unfold."""
-    bodies = {e.number: details(e, settings, diff=diff(e), log="") for e in experiments}
-    return _page(experiments, settings, facts=facts, body=lambda e: bodies[e.number], running="", live=False)
+    bodies = {e.number: details(e, metric=task.metric, prices=prices, diff=diff(e), log="") for e in experiments}
+    return _page(experiments, task, facts=facts, body=lambda e: bodies[e.number], running="", live=False)
 
 
-def live_page(experiments: Sequence[Experiment], settings: Settings, *, facts: Summary, now: Now) -> str:
+def live_page(
+    experiments: Sequence[Experiment], task: TaskSettings, *, train_seconds: float, facts: Summary, now: Now
+) -> str:
     """The same page while the campaign runs: it refreshes itself, and a row fetches its details when it is unfolded."""
-    running = "".join(_running_row(p, now=now.at, train_seconds=settings.budget.train_seconds) for p in now.progress)
+    running = "".join(_running_row(p, now=now.at, train_seconds=train_seconds) for p in now.progress)
     kind = "trouble" if facts.activity.needs else "waiting"
     for line in activity_details(facts.activity, now=now.at):
         running += f'<li class="{kind}">{escape(line)}</li>'
         kind = "waiting"
     newest = experiments[-LIVE_ROWS:]
-    return _page(newest, settings, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)
+    return _page(newest, task, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)
 
 
-def details(experiment: Experiment, settings: Settings, *, diff: str, log: str) -> str:
+def details(experiment: Experiment, *, metric: str, prices: SlotPrices, diff: str, log: str) -> str:
     """The part below a row when it is unfolded: hypothesis, verdict, attempts, exam, diff, end of the log."""
     judgement = experiment.judgement
     cut = diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n… (`autoresearch diff` prints the rest)"
     verdict = _verdict_word(experiment)
-    attempts = "\n".join(attempt_line(a, settings.task.metric) for a in experiment.attempts)
+    attempts = "\n".join(attempt_line(a, metric) for a in experiment.attempts)
     exams = experiment.exams
     parts = [
         f"<p>{escape(experiment.hypothesis)}</p>" if experiment.hypothesis else "",
         f"<p>{verdict}: {escape(judgement.reason)}</p>" if judgement else "",
         f'<p class="origin">{escape(origin_line(experiment))}</p>' if experiment.number != BASELINE else "",
         f'<pre class="runs">{escape(attempts)}</pre>' if attempts else "",
-        f"<p>{escape(cost_line(experiment, settings))}</p>",
+        f"<p>{escape(cost_line(experiment, prices))}</p>",
         f"<p>{escape(exam_line(exams[-1]))}</p>" if exams else "",
         f'<pre class="diff">{_diff_lines(cut)}</pre>' if cut else "",
         f"<p>end of the training's log</p><pre>{escape(log)}</pre>" if log else "",
@@ -81,7 +88,7 @@ def details(experiment: Experiment, settings: Settings, *, diff: str, log: str) 
 
 def _page(
     experiments: Sequence[Experiment],
-    settings: Settings,
+    task: TaskSettings,
     *,
     facts: Summary,
     body: Callable[[Experiment], str],
@@ -90,36 +97,30 @@ def _page(
     charted: Sequence[Experiment] = (),
 ) -> str:
     return Template(_asset("report.html")).substitute(
-        title=escape(f"autoresearch · {settings.tag}"),
+        title=escape(f"autoresearch · {facts.tag}"),
         sentence=escape(facts.sentence()),
         costs=escape(f"{facts.costs()} {facts.luck()}".strip()),
         claim=escape("\n".join(facts.claim)),
         ablation=ablation_chart(facts.ablation) if facts.ablation else "",
-        yields=_yields(facts.strategies, "strategy") + _yields(facts.proposers, "proposed by"),
+        yields="".join(map(_yields, tabulate_yields(facts))),
         remarks=_remarks(facts.remarks),
         note=escape(facts.warning.replace("**", "")),
         style=_asset("page.css"),
         script=_asset("page.js"),
-        chart=chart(
-            charted or experiments, settings, sigma=facts.sigma, linked=frozenset(e.number for e in experiments)
-        ),
-        metric=escape(settings.task.metric),
+        chart=chart(charted or experiments, task, sigma=facts.sigma, linked=frozenset(e.number for e in experiments)),
+        metric=escape(task.metric),
         rows="\n".join(_html_row(each, facts.sigma, body(each)) for each in reversed(experiments)),
         running=running,
         live="live" if live else "still",
     )
 
 
-def _yields(totals: Sequence[StrategyTotals], title: str) -> str:
-    """A row for each strategy, or each proposer; nothing where nobody has proposed anything."""
-    if not totals:
-        return ""
+def _yields(table: YieldsTable) -> str:
+    titles = "".join(f"<th scope=col>{title}</th>" for title in table.titles)
     rows = ""
-    for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
-        rows += f"<tr><th scope=row>{escape(each.strategy)}</th><td>{each.proposed}</td><td>{each.kept}</td>"
-        rows += f"<td>{gained}</td><td>${each.dollars:.2f}</td></tr>"
-    return f"<table><thead><tr><th scope=col>{title}</th>{TITLES}</tr></thead><tbody>{rows}</tbody></table>"
+    for name, *cells in table.rows:
+        rows += f"<tr><th scope=row>{escape(name)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _remarks(remarks: Sequence[Remark]) -> str:

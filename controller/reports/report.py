@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.costs.answers import answer_text
+from controller.costs.slots import SlotPrices
 from controller.costs.strategies import StrategyTotals
 from controller.domain import BASELINE, Experiment, Remark, Verdict, find_undone
 from controller.errors import AutoresearchError, SettingsError
@@ -50,7 +51,9 @@ def write_reports(
     )
     page, text = folder / "report.html", folder / "report.md"
     try:
-        page.write_text(html(experiments, settings, facts=facts, diff=diff), encoding="utf-8")
+        page.write_text(
+            html(experiments, settings.task, prices=SlotPrices.of(settings), facts=facts, diff=diff), encoding="utf-8"
+        )
         text.write_text(markdown(experiments, facts=facts), encoding="utf-8")
     except OSError as error:
         raise SettingsError(

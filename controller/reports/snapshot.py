@@ -74,8 +74,8 @@ class Snapshot:
 class Tally:
     """Counts of verdicts, outcomes and losses, kept current notice by notice."""
 
-    def __init__(self, experiments: Iterable[Experiment], settings: Settings) -> None:
-        self.dollars_of = partial(dollars_of, prices=SlotPrices.of(settings))
+    def __init__(self, experiments: Iterable[Experiment], prices: SlotPrices) -> None:
+        self.dollars_of = partial(dollars_of, prices=prices)
         self.verdicts = dict.fromkeys(Verdict, 0)
         self.doubts = dict.fromkeys(Verdict, 0)
         self.outcomes = dict.fromkeys(Outcome, 0)

@@ -177,10 +177,8 @@ def summary(
 ) -> Summary:
     """Fold a lab's experiments; `dollars` is what model calls cost. Whoever runs the loop has a snapshot instead."""
     judge = make_judge(settings.judge, minimize=settings.task.direction == "minimize")
-    state, tally = (
-        CampaignState(judge, experiments, SlotPrices.of(settings), studies=studies),
-        Tally(experiments, settings),
-    )
+    prices = SlotPrices.of(settings)
+    state, tally = CampaignState(judge, experiments, prices, studies=studies), Tally(experiments, prices)
     snapshot = replace(take_snapshot(state, tally, settings, activity), studies=tuple(studies))
     elapsed = now - experiments[BASELINE].proposed_at
     known = replace(snapshot, call_dollars=dollars, elapsed_seconds=elapsed, remarks=tuple(remarks))
@@ -234,8 +232,8 @@ def summarise(snapshot: Snapshot, *, now: float) -> Summary:
         freshness_error=snapshot.freshness_error,
         reserve_left=snapshot.reserve_left,
         remarks=snapshot.remarks,
-        claim=tuple(newest_claim_lines(snapshot.studies, settings)),
-        ablation=weigh_newest_ablation(snapshot.studies, sign=sign_of(settings)),
+        claim=tuple(newest_claim_lines(snapshot.studies, settings.task, prices)),
+        ablation=weigh_newest_ablation(snapshot.studies, sign=sign_of(settings.task)),
         studies=len(snapshot.studies),
-        study_hours=sum(hours_of(study, SlotPrices.of(settings)) for study in snapshot.studies),
+        study_hours=sum(hours_of(study, prices) for study in snapshot.studies),
     )

@@ -14,7 +14,7 @@ from statistics import fmean
 from rich.cells import cell_len, set_cell_size
 
 from controller.domain import BASELINE, Experiment, Verdict
-from controller.settings import Settings, TaskSettings
+from controller.settings import TaskSettings
 from controller.text.figures import tick_text
 
 WIDTH, HEIGHT = 960, 420
@@ -61,7 +61,7 @@ class Scale:
 
 
 def chart(
-    experiments: Sequence[Experiment], settings: Settings, *, sigma: float | None, linked: Container[int] | None = None
+    experiments: Sequence[Experiment], task: TaskSettings, *, sigma: float | None, linked: Container[int] | None = None
 ) -> str:
     """The SVG of a campaign; a sentence in it where nothing has been scored yet.
 
@@ -72,8 +72,8 @@ def chart(
     for experiment in experiments:
         dots += _dots(experiment)
     if all(dot.value is None for dot in dots):
-        return _frame('<text class="axis" x="480" y="210" text-anchor="middle">no score yet</text>', settings.task)
-    minimize = settings.task.direction == "minimize"
+        return _frame('<text class="axis" x="480" y="210" text-anchor="middle">no score yet</text>', task)
+    minimize = task.direction == "minimize"
     low, high = _range(dots, sigma=sigma, minimize=minimize)
     y = Scale(low, high, HEIGHT - BOTTOM, TOP)
     ticks = _ticks(low, high)
@@ -91,7 +91,7 @@ def chart(
         *_labels(dots, x, y, minimize=minimize),
         *(_mark(dot, x, y, edge) for dot in with_row),
     ]
-    return _frame("\n".join(parts), settings.task)
+    return _frame("\n".join(parts), task)
 
 
 def levels(experiments: Iterable[Experiment]) -> list[tuple[int, float]]:

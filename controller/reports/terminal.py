@@ -14,7 +14,6 @@ from rich.text import Text
 
 from controller.costs.answers import answer_text
 from controller.costs.slots import SlotPrices, dollars_of
-from controller.costs.strategies import StrategyTotals
 from controller.domain import BASELINE, Experiment, Judgement, Progress, Remark, Verdict
 from controller.notices import (
     Activity,
@@ -42,7 +41,7 @@ from controller.reports.text import (
     warning_of,
     what,
 )
-from controller.settings import Settings
+from controller.reports.yields import YieldsTable
 from controller.text.figures import moment_text, sigmas_text
 from controller.text.safe_text import one_line
 
@@ -74,14 +73,15 @@ class Screen:
 
     def __init__(
         self,
-        settings: Settings,
         *,
+        metric: str,
+        train_seconds: float,
         out: Console,
         err: Console,
         executor: Executor,
         activity: Callable[[], Activity],
     ) -> None:
-        self._settings = settings
+        self._metric, self._train_seconds = metric, train_seconds
         self._out = out
         self._err = err
         self._executor = executor
@@ -100,10 +100,11 @@ class Screen:
         """Print what a person should read now."""
         match notice:
             case Concluded(experiment, state) if experiment.number == BASELINE:
-                self._out.print(baseline_line(experiment, state, self._settings), markup=False)
+                line = baseline_line(experiment, state, metric=self._metric, train_seconds=self._train_seconds)
+                self._out.print(line, markup=False)
             case Concluded(experiment, state):
                 if not self._titled:
-                    self._out.print(columns(self._settings.task.metric), markup=False, style="bold")
+                    self._out.print(columns(self._metric), markup=False, style="bold")
                     self._titled = True
                 self._out.print(row(experiment, state.noise))
             case TryLost(experiment, _, reason):
@@ -146,8 +147,7 @@ class Screen:
 
     def _lines(self) -> Group:
         now = time.time()
-        granted = self._settings.budget.train_seconds
-        lines = [live_line(progress, now=now, granted=granted) for progress in self._executor.progress()]
+        lines = [live_line(progress, now=now, granted=self._train_seconds) for progress in self._executor.progress()]
         activity = self._activity()
         if activity.doing is Doing.THINKS:
             lines.append(activity_sentence(activity, now=now))
@@ -184,7 +184,7 @@ def live_line(progress: Progress, *, now: float, granted: float) -> str:
     return f"{label}{again}  {progress.phase:<8} {bar or f'{seconds:.0f} s'}   {progress.line[:60]}".rstrip()
 
 
-def experiment_blocks(experiment: Experiment, settings: Settings) -> list[Text]:
+def experiment_blocks(experiment: Experiment, *, metric: str, prices: SlotPrices) -> list[Text]:
     """The parts of `show N` above the diff: title, hypothesis, runs, exam, verdict."""
     blocks = [Text(f"{experiment.number}  {experiment.title}", style="bold")]
     if experiment.hypothesis:
@@ -192,10 +192,10 @@ def experiment_blocks(experiment: Experiment, settings: Settings) -> list[Text]:
     origin = origin_line(experiment)
     blocks += [Text(origin, style="bright_black")] if origin else []
     blocks.append(Text(f"commit {experiment.commit[:12]}  base {experiment.base[:12]}", style="bright_black"))
-    blocks += [Text(attempt_line(attempt, settings.task.metric)) for attempt in experiment.attempts]
+    blocks += [Text(attempt_line(attempt, metric)) for attempt in experiment.attempts]
     if experiment.exams:
         blocks.append(Text(exam_line(experiment.exams[-1])))
-    blocks.append(Text(cost_line(experiment, settings)))
+    blocks.append(Text(cost_line(experiment, prices)))
     if experiment.judgement:
         blocks.append(verdict_text(experiment, experiment.judgement))
     return blocks
@@ -214,8 +214,9 @@ def verdict_text(experiment: Experiment, judgement: Judgement) -> Text:
 
 def experiments_table(
     experiments: Sequence[Experiment],
-    settings: Settings,
     *,
+    metric: str,
+    prices: SlotPrices,
     noise: float | None,
     width: int | None,
     remarks: Sequence[Remark] = (),
@@ -229,10 +230,9 @@ def experiments_table(
     ellipsis; None cuts nothing. remarks: what the operator told, oldest first, each before the experiments that were
     proposed after it.
     """
-    prices = SlotPrices.of(settings)
     dollars = [dollars_of(experiment, prices) for experiment in experiments]
     several = len({experiment.agent for experiment in experiments if experiment.number != BASELINE}) > 1
-    columns = ["#", "verdict", settings.task.metric, "gain", "lines", *(["cost"] if any(dollars) else [])]
+    columns = ["#", "verdict", metric, "gain", "lines", *(["cost"] if any(dollars) else [])]
     columns += ["by"] if several else []
     columns += ["an answer"] if wide else []
     rows = []
@@ -293,13 +293,11 @@ def _line(cells: Sequence[Text], title: Text, columns: Sequence[str], widths: Se
     return line.append_text(title)
 
 
-def yields_table(totals: Sequence[StrategyTotals], title: str = "strategy") -> Table:
-    """A row for each strategy, or each proposer: proposals, keeps, gain and dollars."""
+def draw_yields(table: YieldsTable) -> Table:
+    """What each strategy, or each proposer, has brought: names on the left, numbers on the right."""
     result = Table(box=None, pad_edge=False, header_style="bold")
-    result.add_column(title, no_wrap=True)
-    for name in ("proposed", "kept", "gain kept", "cost"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for each in totals:
-        gained = sigmas_text(each.gain, decimals=1) if each.kept and each.gain else ""
-        result.add_row(Text(each.strategy), str(each.proposed), str(each.kept), gained, f"${each.dollars:.2f}")
+    for title in table.titles:
+        result.add_column(title, justify="right" if result.columns else "left", no_wrap=True)
+    for row in table.rows:
+        result.add_row(*map(Text, row))
     return result

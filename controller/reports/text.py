@@ -86,12 +86,12 @@ def data_line(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def baseline_line(experiment: Experiment, state: State, settings: Settings) -> str:
+def baseline_line(experiment: Experiment, state: State, *, metric: str, train_seconds: float) -> str:
     """The baseline's mean score, the noise, and what the exam says of it. `state` may be of a later moment."""
     runs, noise = len(experiment.scores), state.noise
-    level = f"{settings.task.metric} {_mean_text(experiment, noise)}"
+    level = f"{metric} {_mean_text(experiment, noise)}"
     spread = "no two runs differed" if noise is None else f"sigma {sigma_text(noise)}"
-    text = f"  baseline  {runs} × {settings.budget.train_seconds:g} s   {level}   {spread}"
+    text = f"  baseline  {runs} × {train_seconds:g} s   {level}   {spread}"
     exams = experiment.exams
     if exams and exams[-1].inflation is not None:
         text += f"   exam ok, inflation {score_with_error(exams[-1].inflation, exams[-1].inflation_error)}"
@@ -135,13 +135,18 @@ def reason_without_score(experiment: Experiment) -> str:
 
 
 def closing(
-    experiments: Sequence[Experiment], *, reason: str, seconds: float, settings: Settings, dollars: float
+    experiments: Sequence[Experiment],
+    *,
+    reason: str,
+    seconds: float,
+    dollars: float,
+    prices: SlotPrices,
+    local: bool,
 ) -> str:
     """The last line of a run: why it ended, experiments, keeps, time and cost.
 
-    dollars: those of the model calls.
+    dollars: those of the model calls. local: true if it ran on this machine.
     """
-    prices = SlotPrices.of(settings)
     judged, kept, hours = 0, 0, 0.0
     for experiment in experiments:
         hours += slot_hours(experiment, prices)
@@ -149,7 +154,7 @@ def closing(
         if experiment.number != BASELINE and experiment.doubts is None and experiment.judgement:
             judged += 1
             kept += 1 if experiment.judgement.verdict is Verdict.KEEP else 0
-    unit = _hour_unit(_device_used(experiments)) if settings.executor.kind == "local" else "slot-h"
+    unit = _hour_unit(_device_used(experiments)) if local else "slot-h"
     return (
         f"stopped: {reason} · {judged} judged, {kept} kept · {duration(seconds)} · "
         f"${dollars:.2f} · {hours_text(hours)} {unit}"
@@ -162,9 +167,8 @@ def origin_line(experiment: Experiment) -> str:
     return " · ".join(f"{name} {value}" for name, value in parts.items() if value)
 
 
-def cost_line(experiment: Experiment, settings: Settings) -> str:
+def cost_line(experiment: Experiment, prices: SlotPrices) -> str:
     """Cost of an experiment: model calls of its proposal, slots of all its tries, and an answer of its model."""
-    prices = SlotPrices.of(settings)
     cost, gpus, hours = experiment.cost, slot_dollars(experiment, prices), slot_hours(experiment, prices)
     calls = f"${cost.dollars:.2f} for {cost.calls} model calls, " if cost.calls or cost.dollars else ""
     calls += f"${cost.declared_dollars:.2f} declared by the client and not counted, " if cost.declared_dollars else ""

@@ -14,6 +14,7 @@ from controller.campaign import Campaign
 from controller.campaign.activity_writer import ActivityWriter
 from controller.campaign.preflight import check_start
 from controller.costs.forecast import unfit_settings
+from controller.costs.slots import SlotPrices
 from controller.folder import CampaignFolder, read_brief, task_files
 from controller.judge import make_judge
 from controller.lab.booked_calls import BookedCalls
@@ -66,7 +67,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
     for warning in check_start(folder, settings):
         err.print(f"  warning  {warning}", markup=False)
     check_agent(settings)
-    check_executor(settings)
+    check_executor(settings.executor, serves=settings.server.enabled)
     if sealed_here and not prepared:
         prepare_data(folder, settings, say=lambda line: err.print(line, markup=False))
         check_data(folder, settings, err)
@@ -78,13 +79,13 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         refuse_other_preset(begun, settings)
         if begun and any(experiment.scores for experiment in lab.experiments(settings.tag)):
             refuse_other_score(begun, settings)
-        device = training_device(settings)
+        device = training_device(settings.executor)
         out.print(f"\n{text.headline(settings)}", markup=False)
         out.print(text.budget_line(settings, device), markup=False)
         if settings.agent.kind == "mcp":
             out.print(f"  clients   connect by: autoresearch mcp {folder.path}", markup=False)
         doubts = [*unfit_settings(settings, device), *changed_training(begun, settings)]
-        doubts += warnings_of_place(folder, settings)
+        doubts += warnings_of_place(folder, settings.executor)
         died = _predecessor_died(lab, settings)
         with ActivityWriter(lab, tag=settings.tag, pid=os.getpid(), since=since) as activity_writer:
             while True:
@@ -137,7 +138,12 @@ class _Run:
             warn=lambda line: err.print(f"  warning  {line}", markup=False),
         )
         self._screen = Screen(
-            settings, out=out, err=err, executor=self._executor, activity=lambda: self._metrics.snapshot.activity
+            metric=settings.task.metric,
+            train_seconds=settings.budget.train_seconds,
+            out=out,
+            err=err,
+            executor=self._executor,
+            activity=lambda: self._metrics.snapshot.activity,
         )
         for warning in warnings_of(agent, serves=settings.server.enabled):
             err.print(f"  warning  {warning}", markup=False)
@@ -156,9 +162,9 @@ class _Run:
             died=died,
             facts=training_facts(settings),
             importable=find_importable(settings),
-            smoke=build_smoke_test(self._executor, settings),
+            smoke=build_smoke_test(self._executor, wanted=settings.smoke_tests),
         )
-        self._tally = Tally(self._campaign.campaign_state.experiments.values(), settings)
+        self._tally = Tally(self._campaign.campaign_state.experiments.values(), SlotPrices.of(settings))
         activity = activity_writer.write(Activity(tag=settings.tag))
         snapshot = take_snapshot(self._campaign.campaign_state, self._tally, settings, activity)
         self._metrics.publish(replace(snapshot, studies=self._campaign.studies))

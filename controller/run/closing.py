@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Remark
 from controller.folder import CampaignFolder
 from controller.lab import Lab
@@ -24,7 +25,14 @@ def print_results(
 ) -> None:
     """Print why the run ended, its cost, and the best program. seconds: of this run. dollars: of all model calls."""
     experiments = list(campaign_state.experiments.values())
-    line = text.closing(experiments, reason=ended.reason, seconds=seconds, settings=settings, dollars=dollars)
+    line = text.closing(
+        experiments,
+        reason=ended.reason,
+        seconds=seconds,
+        dollars=dollars,
+        prices=SlotPrices.of(settings),
+        local=settings.executor.kind == "local",
+    )
     out.print(line, markup=False)
     state = campaign_state.state
     if state is not None:

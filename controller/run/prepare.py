@@ -12,7 +12,7 @@ from pathlib import Path
 from controller.errors import DataError, TaskError
 from controller.executor.phases import prepare_environment, trusted_files
 from controller.folder import CampaignFolder, shipped_task, task_folder
-from controller.settings import Settings, own_environment
+from controller.settings import Settings, TaskSettings, own_environment
 from controller.text.safe_text import safe_text
 
 
@@ -32,13 +32,13 @@ def prepare_data(
     if not script.is_file():
         raise TaskError(f"{script} does not exist: put the data into {folder.data} yourself, or give the task one")
     command = [
-        _python_of(script.parent, settings),
+        _python_of(script.parent, settings.task),
         str(script),
         "--data",
         str(folder.data.resolve()),
         *settings.task.prepare,
     ]
-    environment = own_environment(prepare_environment(settings.task) | _kit_for(settings))
+    environment = own_environment(prepare_environment(settings.task) | _kit_for(settings.task))
     # Its output may quote names from a data set that somebody else has published, so it is made safe.
     done = subprocess.run(
         command, cwd=script.parent, env=environment, capture_output=True, text=True, errors="replace", check=False
@@ -55,15 +55,15 @@ def prepare_data(
         raise DataError(f"prepare.py failed: {last.removeprefix('prepare.py: ')}")
 
 
-def _kit_for(settings: Settings) -> dict[str, str]:
+def _kit_for(settings: TaskSettings) -> dict[str, str]:
     """The package `exam`, for a task whose examiner is one file: its prepare.py seals the data with it."""
-    return {"PYTHONPATH": str(shipped_task())} if trusted_files(settings.task) else {}
+    return {"PYTHONPATH": str(shipped_task())} if trusted_files(settings) else {}
 
 
-def _python_of(task: Path, settings: Settings) -> str:
+def _python_of(task: Path, settings: TaskSettings) -> str:
     """Python of the task's own environment, where it has one with a Python in it; else the controller's."""
-    if settings.task.environment_folder is not None:
-        python = task / settings.task.environment_folder.expanduser() / "bin" / "python"
+    if settings.environment_folder is not None:
+        python = task / settings.environment_folder.expanduser() / "bin" / "python"
         if os.access(python, os.X_OK):
             return str(python)
     return sys.executable

@@ -28,7 +28,7 @@ from controller.reports.report import write_closing_report
 from controller.run.signals import on_signals
 from controller.run.study_checks import charge_campaign, check_place, require_campaign
 from controller.run.wiring import build_executor
-from controller.settings import Settings
+from controller.settings import Settings, TaskSettings
 from controller.studies.bill import Charged, charge, find_overdraft, mean_seconds
 from controller.studies.schedule import count_runs, is_finished
 from controller.studies.study import Study, StudyRecord, begin_record, find_answered, find_unfinished, score_of
@@ -65,7 +65,7 @@ AtPlace = Callable[[str], tuple[CampaignFolder, Settings]]
 class Teller(Protocol):
     """Lines to say before the first run."""
 
-    def __call__(self, record: StudyRecord, settings: Settings, *, seconds: float) -> Sequence[str]:
+    def __call__(self, record: StudyRecord, task: TaskSettings, *, slots: int, seconds: float) -> Sequence[str]:
         """seconds: what a run takes, about."""
 
 
@@ -131,11 +131,11 @@ class _StudyRun:
         self._record, self._experiments = record, experiments
         others = [each for each in lab.studies(settings.tag) if each.study.number != record.study.number]
         self._model_dollars = sum_calls(read_calls(lab, settings.tag)).dollars
-        self._campaign = charge_campaign(experiments, settings)
         self._prices = SlotPrices.of(settings)
+        self._campaign = charge_campaign(experiments, self._prices)
         studied = charge(others, self._prices)
         self._others = self._campaign.plus(studied).plus(Charged(dollars=self._model_dollars))
-        self._seconds = mean_seconds(self._campaign, settings)
+        self._seconds = mean_seconds(self._campaign, train_seconds=settings.budget.train_seconds)
         """Seconds that a run is expected to take."""
 
     def to_its_end(self, tell_plan: Teller, *, is_new: bool) -> StudyRecord:
@@ -144,7 +144,8 @@ class _StudyRun:
         overdraft = self._find_overdraft(self._record, runs=wanted - ended)
         if overdraft:
             raise SettingsError(overdraft)
-        for line in tell_plan(self._record, self._settings, seconds=self._seconds):
+        slots = self._settings.executor.slots
+        for line in tell_plan(self._record, self._settings.task, slots=slots, seconds=self._seconds):
             self._err.print(line, markup=False)
         if is_new:
             self._lab.begin_study(self._settings.tag, self._record, at=self._record.study.began_at)
@@ -213,7 +214,7 @@ class _StudyRun:
 
     def _find_overdraft(self, record: StudyRecord, *, runs: int) -> str:
         charged = self._others.plus(charge([record], self._prices))
-        return find_overdraft(charged, self._settings, runs=runs, seconds=self._seconds)
+        return find_overdraft(charged, self._settings.budget, self._prices, runs=runs, seconds=self._seconds)
 
     def _tell(self, notice: Notice) -> None:
         """Print what a person should read now."""

@@ -34,20 +34,21 @@ def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experim
 
 def check_place(folder: CampaignFolder, settings: Settings, study: Study, err: Console) -> None:
     """Look at data and executor of a place before anything is spent."""
-    check_executor(settings)
+    check_executor(settings.executor, serves=settings.server.enabled)
     if settings.executor.kind == "local" and settings.task.score == "exam":
         check_data(folder, settings, err)
-    _require_holdout(folder, settings, study)
+    if settings.executor.kind == "local" and study.holdout:
+        _require_holdout(folder)
 
 
-def _require_holdout(folder: CampaignFolder, settings: Settings, study: Study) -> None:
-    if study.holdout and settings.executor.kind == "local" and not (folder.data / "holdout").exists():
+def _require_holdout(folder: CampaignFolder) -> None:
+    if not (folder.data / "holdout").exists():
         raise DataError(
             f"data folder {folder.data} has no holdout to ask: compare by the campaign's own score with --validation"
         )
 
 
-def charge_campaign(experiments: Sequence[Experiment], settings: Settings) -> Charged:
+def charge_campaign(experiments: Sequence[Experiment], prices: SlotPrices) -> Charged:
     """The cost of the campaign's own attempts, without the calls of models."""
     charged = Charged()
     for experiment in experiments:
@@ -55,7 +56,7 @@ def charge_campaign(experiments: Sequence[Experiment], settings: Settings) -> Ch
         charged = charged.plus(
             Charged(
                 seconds=sum(attempt.seconds for attempt in experiment.attempts),
-                dollars=slot_dollars(experiment, SlotPrices.of(settings)),
+                dollars=slot_dollars(experiment, prices),
                 attempts=sum(1 for result in results if result and result.outcome is not Outcome.LOST),
             )
         )

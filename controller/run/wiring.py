@@ -20,7 +20,7 @@ from controller.folder import CampaignFolder, short_lived_place, task_files, tas
 from controller.folder.ballast import room_on
 from controller.lab.booked_calls import BookedCalls
 from controller.ports import Agent, Executor, SmokeTest
-from controller.settings import AgentSettings, Device, Settings, read_secrets
+from controller.settings import AgentSettings, Device, ExecutorSettings, Settings, read_secrets
 from controller.settings.defaults import cluster_device
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def build_executor(
     )
 
 
-def build_smoke_test(executor: Executor, settings: Settings) -> SmokeTest | None:
+def build_smoke_test(executor: Executor, *, wanted: bool) -> SmokeTest | None:
     """The smoke test that runs one step of a larger edit before its first attempt; None where there is none."""
     from controller.executor.local import LocalExecutor
 
-    return executor.smoke if settings.smoke_tests and isinstance(executor, LocalExecutor) else None
+    return executor.smoke if wanted and isinstance(executor, LocalExecutor) else None
 
 
 def build_agent(
@@ -116,16 +116,16 @@ def check_agent(settings: Settings) -> None:
             pass
 
 
-def check_executor(settings: Settings) -> None:
+def check_executor(settings: ExecutorSettings, *, serves: bool) -> None:
     """Raise SettingsError where the cluster cannot be used with these settings; a sandbox is tried out at the start.
 
-    A controller with a server runs in the cluster already: it waits for the API server, and its page says what is
-    missing.
+    serves: true if this process has an HTTP port. It then runs in the cluster already: it waits for the API server, and
+    its page says what is missing.
     """
-    if settings.executor.kind == "kubernetes" and not settings.server.enabled:
+    if settings.kind == "kubernetes" and not serves:
         from controller.executor.kubernetes.rights import check_cluster
 
-        check_cluster(settings.executor.kubernetes)
+        check_cluster(settings.kubernetes)
 
 
 def warnings_of(agent: Agent, *, serves: bool) -> list[str]:
@@ -196,7 +196,7 @@ def _perturb(settings: Settings) -> PerturbAgent:
     from controller.agent.perturb import PerturbAgent
 
     # It must change the constants that count where the training runs.
-    return PerturbAgent(settings.agent, accelerator=training_device(settings) is Device.GPU)
+    return PerturbAgent(settings.agent, accelerator=training_device(settings.executor) is Device.GPU)
 
 
 def device_here() -> Device:
@@ -206,11 +206,11 @@ def device_here() -> Device:
     return Device.GPU if find_gpus(see_gpus()).accelerators else Device.CPU
 
 
-def training_device(settings: Settings) -> Device:
+def training_device(settings: ExecutorSettings) -> Device:
     """The device that the campaign's trainings use."""
-    if settings.executor.kind == "local":
+    if settings.kind == "local":
         return device_here()
-    cluster = settings.executor.kubernetes
+    cluster = settings.kubernetes
     return cluster_device(
         gpus=cluster.gpus, extra_resources=cluster.extra_resources, claims=len(cluster.resource_claims)
     )
@@ -256,7 +256,7 @@ def _find_version(package: str) -> str:
         return ""
 
 
-def warnings_of_place(folder: CampaignFolder, settings: Settings) -> list[str]:
+def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings) -> list[str]:
     """Warnings about the machine and the folder, before anything is spent."""
     from controller.executor.local import diagnoses
     from controller.executor.local.gpus import find_gpus, see_gpus
@@ -265,19 +265,19 @@ def warnings_of_place(folder: CampaignFolder, settings: Settings) -> list[str]:
 
     place = short_lived_place(folder.lab.resolve())
     told = [diagnoses.short_lived(place, str(folder.path))] if place else []
-    if settings.executor.kind == "local":
+    if settings.kind == "local":
         told += diagnoses.tight_disk(
             folder=str(folder.path),
             room=room_on(folder.path) / 2**30,
-            slots=settings.executor.slots,
-            artifact=settings.executor.limits.artifact_gb,
+            slots=settings.slots,
+            artifact=settings.limits.artifact_gb,
         )
-        gpus, slots, cores = find_gpus(see_gpus()), settings.executor.slots, usable_cores()
+        gpus, slots, cores = find_gpus(see_gpus()), settings.slots, usable_cores()
         told += gpus.doubts
         told += diagnoses.crowded(
             slots=slots,
             cores=cores,
-            threads=threads_of(cpus_of_slot(settings.executor.limits.cpus, slots=slots, cores=cores)),
+            threads=threads_of(cpus_of_slot(settings.limits.cpus, slots=slots, cores=cores)),
             gpus=len(gpus.accelerators),
         )
     return told

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from controller.costs.slots import SlotPrices, slot_dollars, slot_hours
 from controller.domain import Outcome
-from controller.settings import Settings
+from controller.settings.budget import BudgetSettings
 from controller.studies.study import StudyRecord
 
 
@@ -53,17 +53,16 @@ def hours_of(record: StudyRecord, prices: SlotPrices) -> float:
     return sum(slot_hours(run, prices) for run in record.runs)
 
 
-def mean_seconds(charged: Charged, settings: Settings) -> float:
+def mean_seconds(charged: Charged, *, train_seconds: float) -> float:
     """Slot seconds that a run is expected to take."""
-    return charged.seconds / charged.attempts if charged.attempts else settings.budget.train_seconds
+    return charged.seconds / charged.attempts if charged.attempts else train_seconds
 
 
-def find_overdraft(charged: Charged, settings: Settings, *, runs: int, seconds: float) -> str:
+def find_overdraft(charged: Charged, budget: BudgetSettings, prices: SlotPrices, *, runs: int, seconds: float) -> str:
     """The limit that leaves no room for so many more runs of so many seconds, as a sentence; empty if there is room.
 
     charged: everything that the campaign and its studies have cost.
     """
-    budget, prices = settings.budget, SlotPrices.of(settings)
     hours = (charged.seconds + runs * seconds) * prices.size / 3600
     if budget.gpu_hours is not None and hours > budget.gpu_hours:
         return (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isinf
 
 from controller.costs.slots import SlotPrices
-from controller.settings import Settings
+from controller.settings import TaskSettings
 from controller.studies.ablation import EditWorth, pooled_sigma, weigh_edits
 from controller.studies.bill import charge, hours_of
 from controller.studies.claim import TAIL, answer_claim, count_claims
@@ -16,7 +16,7 @@ from controller.studies.study import StudyRecord
 from controller.studies.wording import sign_of
 
 
-def study_facts(record: StudyRecord, settings: Settings) -> dict[str, object]:
+def study_facts(record: StudyRecord, task: TaskSettings, prices: SlotPrices) -> dict[str, object]:
     """The facts that every kind of study has: plan, scores and price."""
     arms = []
     for number, arm in enumerate(record.study.arms, start=1):
@@ -32,22 +32,24 @@ def study_facts(record: StudyRecord, settings: Settings) -> dict[str, object]:
         )
     return {
         "study": record.study.name,
-        "metric": settings.task.metric,
+        "metric": task.metric,
         "holdout": record.study.holdout,
         "notes": list(record.study.notes),
         "arms": arms,
-        "slot_hours": hours_of(record, SlotPrices.of(settings)),
-        "dollars": charge([record], SlotPrices.of(settings)).dollars,
+        "slot_hours": hours_of(record, prices),
+        "dollars": charge([record], prices).dollars,
     }
 
 
-def claim_facts(record: StudyRecord, settings: Settings, studies: Sequence[StudyRecord]) -> dict[str, object]:
+def claim_facts(
+    record: StudyRecord, task: TaskSettings, prices: SlotPrices, studies: Sequence[StudyRecord]
+) -> dict[str, object]:
     """The answer of a claim. studies: all of its campaign, of which the claims are counted."""
     count = count_claims(record, studies)
     counted = {"claims_of_these_programs": count.of_these, "claims_of_campaign": count.of_campaign}
-    answer = answer_claim(record, sign=sign_of(settings))
+    answer = answer_claim(record, sign=sign_of(task))
     compared = comparison_facts(answer.comparison) if answer.comparison else {}
-    return study_facts(record, settings) | {"answer": answer.word.value, "wrong_in": TAIL, **counted, **compared}
+    return study_facts(record, task, prices) | {"answer": answer.word.value, "wrong_in": TAIL, **counted, **compared}
 
 
 def comparison_facts(comparison: Comparison) -> Mapping[str, object]:
@@ -60,10 +62,10 @@ def comparison_facts(comparison: Comparison) -> Mapping[str, object]:
     }
 
 
-def ablation_facts(record: StudyRecord, settings: Settings) -> dict[str, object]:
+def ablation_facts(record: StudyRecord, task: TaskSettings, prices: SlotPrices) -> dict[str, object]:
     """The table of an ablation."""
-    rows = [_edit_facts(worth) for worth in weigh_edits(record, sign=sign_of(settings))]
-    return study_facts(record, settings) | {"edits": rows, "sigma": pooled_sigma(record)}
+    rows = [_edit_facts(worth) for worth in weigh_edits(record, sign=sign_of(task))]
+    return study_facts(record, task, prices) | {"edits": rows, "sigma": pooled_sigma(record)}
 
 
 def _edit_facts(worth: EditWorth) -> dict[str, object]:
@@ -77,10 +79,10 @@ def _edit_facts(worth: EditWorth) -> dict[str, object]:
     }
 
 
-def portability_facts(record: StudyRecord, settings: Settings) -> dict[str, object]:
+def portability_facts(record: StudyRecord, task: TaskSettings, prices: SlotPrices) -> dict[str, object]:
     """The matrix of places."""
     rows = []
-    for found in compare_places(record, sign=sign_of(settings)):
+    for found in compare_places(record, sign=sign_of(task)):
         compared = comparison_facts(found.comparison) if found.comparison else {}
         rows.append({"place": found.place.name, "answer": found.held.value, **compared})
-    return study_facts(record, settings) | {"places": rows}
+    return study_facts(record, task, prices) | {"places": rows}

@@ -7,7 +7,7 @@ from math import isinf
 from statistics import fmean, stdev
 
 from controller.costs.slots import SlotPrices
-from controller.settings import Settings
+from controller.settings import TaskSettings
 from controller.studies import student
 from controller.studies.bill import charge, hours_of
 from controller.studies.claim import POWER, TAIL, ClaimCount, answer_claim, count_claims
@@ -17,9 +17,9 @@ from controller.studies.study import Arm, Study, StudyKind, StudyRecord
 from controller.text.figures import MISSING, duration, hours_text, score_text, score_with_error, sigma_text, sigmas_text
 
 
-def sign_of(settings: Settings) -> float:
+def sign_of(task: TaskSettings) -> float:
     """-1 if a lower score is better, else 1."""
-    return -1.0 if settings.task.direction == "minimize" else 1.0
+    return -1.0 if task.direction == "minimize" else 1.0
 
 
 def commit_name(arm: Arm) -> str:
@@ -27,17 +27,17 @@ def commit_name(arm: Arm) -> str:
     return f"{arm.name} {arm.commit[:7]}"
 
 
-def measure_name(study: Study, settings: Settings) -> str:
+def measure_name(study: Study, task: TaskSettings) -> str:
     """The text or log whose scores a study compares, in words."""
     if study.holdout:
         return "the holdout"
-    return "the training's own log" if settings.task.score == "log" else "validation"
+    return "the training's own log" if task.score == "log" else "validation"
 
 
-def coming_line(record: StudyRecord, settings: Settings, *, seconds: float) -> str:
+def coming_line(record: StudyRecord, *, slots: int, seconds: float) -> str:
     """The runs that are still to come, and the time that they will take. seconds: mean of one run."""
     ended, wanted = count_runs(record)
-    left, slots = wanted - ended, settings.executor.slots
+    left = wanted - ended
     done = f" ({ended} of {wanted} have ended)" if ended else ""
     hours = left * seconds / 3600
     return (
@@ -45,7 +45,7 @@ def coming_line(record: StudyRecord, settings: Settings, *, seconds: float) -> s
     )
 
 
-def claim_plan_lines(record: StudyRecord, settings: Settings, *, seconds: float) -> list[str]:
+def claim_plan_lines(record: StudyRecord, task: TaskSettings, *, slots: int, seconds: float) -> list[str]:
     """The question of a claim, and how sure its answer will be."""
     study = record.study
     one, other = study.arms[0], study.arms[1]
@@ -54,40 +54,42 @@ def claim_plan_lines(record: StudyRecord, settings: Settings, *, seconds: float)
         "nothing, as one run a side tells no noise" if isinf(found) else f"a gain of {found:.1f} σ in 9 of 10 claims"
     )
     return [
-        f"{study.name}  is {commit_name(one)} better than {commit_name(other)} on {measure_name(study, settings)}?",
+        f"{study.name}  is {commit_name(one)} better than {commit_name(other)} on {measure_name(study, task)}?",
         f"  {one.seeds} seeds each, in turns; finds {finds}, and calls equal programs better in 1 of {1 / TAIL:,.0f}",
-        f"  {coming_line(record, settings, seconds=seconds)}",
+        f"  {coming_line(record, slots=slots, seconds=seconds)}",
     ]
 
 
-def claim_lines(record: StudyRecord, settings: Settings, studies: Sequence[StudyRecord]) -> list[str]:
+def claim_lines(
+    record: StudyRecord, task: TaskSettings, prices: SlotPrices, studies: Sequence[StudyRecord]
+) -> list[str]:
     """The answer of a claim. studies: all of its campaign, of which the claims are counted."""
     one, other = record.study.arms[0], record.study.arms[1]
-    answer = answer_claim(record, sign=sign_of(settings))
+    answer = answer_claim(record, sign=sign_of(task))
     lines = [
         f"{answer.word.value}: {commit_name(one)} against {commit_name(other)} "
-        f"on {measure_name(record.study, settings)}{_mark(record, settings)}"
+        f"on {measure_name(record.study, task)}{_mark(record, task)}"
     ]
     if answer.comparison:
         sides = f"{side_text(record, 1)} against {side_text(record, 2)}"
         lines += [
-            f"  {settings.task.metric}  {sides}, sigma {sigma_text(answer.comparison.sigma)}",
+            f"  {task.metric}  {sides}, sigma {sigma_text(answer.comparison.sigma)}",
             f"  gain  {gain_text(answer.comparison)}",
         ]
     if answer.doubt:
         lines.append(f"  {answer.doubt}")
     if len(record.study.arms) > 2:
-        whole = answer_claim(record, sign=sign_of(settings), one=1, other=3).comparison
+        whole = answer_claim(record, sign=sign_of(task), one=1, other=3).comparison
         told = gain_text(whole) if whole else "no score"
         lines.append(f"  against {commit_name(record.study.arms[2])}  {told}")
     lines += [f"  {line}" for line in (*_count_lines(count_claims(record, studies)), *record.study.notes)]
-    return [*lines, *failed_lines(record), f"  price  {price_text(record, settings)}"]
+    return [*lines, *failed_lines(record), f"  price  {price_text(record, prices)}"]
 
 
-def newest_claim_lines(studies: Sequence[StudyRecord], settings: Settings) -> list[str]:
+def newest_claim_lines(studies: Sequence[StudyRecord], task: TaskSettings, prices: SlotPrices) -> list[str]:
     """The answer of the newest claim that has ended; empty if there is none."""
     claims = [each for each in studies if each.study.kind is StudyKind.CLAIM and each.study.ended_at is not None]
-    return claim_lines(claims[-1], settings, studies) if claims else []
+    return claim_lines(claims[-1], task, prices, studies) if claims else []
 
 
 def _count_lines(count: ClaimCount) -> list[str]:
@@ -126,11 +128,11 @@ def gain_text(comparison: Comparison, *, tail: float = TAIL) -> str:
     return f"{effect}, {100 * (1 - 2 * tail):.3g} % interval {low} to {high}{told}"
 
 
-def price_text(record: StudyRecord, settings: Settings) -> str:
+def price_text(record: StudyRecord, prices: SlotPrices) -> str:
     """Runs, slot-hours and dollars of a study."""
     ended, _ = count_runs(record)
-    dollars = charge([record], SlotPrices.of(settings)).dollars
-    return f"{ended} runs, {hours_text(hours_of(record, SlotPrices.of(settings)))} slot-hours, ${dollars:.2f}"
+    dollars = charge([record], prices).dollars
+    return f"{ended} runs, {hours_text(hours_of(record, prices))} slot-hours, ${dollars:.2f}"
 
 
 def failed_lines(record: StudyRecord) -> list[str]:
@@ -143,8 +145,8 @@ def failed_lines(record: StudyRecord) -> list[str]:
     return lines
 
 
-def _mark(record: StudyRecord, settings: Settings) -> str:
-    if settings.task.score == "log":
+def _mark(record: StudyRecord, task: TaskSettings) -> str:
+    if task.score == "log":
         return " [unverified: the training printed its own score, and there is no holdout]"
     return "" if record.study.holdout else " [the campaign has selected by these questions: not a claim about new text]"
 

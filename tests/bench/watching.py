@@ -32,7 +32,7 @@ def measure(folder: Path) -> dict[str, float]:
     chosen = settings("server.enabled=true", "server.port=0", "budget.experiments=20000")
     experiments = Lab.open(folder / "lab.git").experiments("t")
     campaign_state = CampaignState(make_judge(chosen.judge, minimize=True), experiments, SlotPrices.of(chosen))
-    tally, metrics = Tally(experiments, chosen), Metrics(chosen)
+    tally, metrics = Tally(experiments, SlotPrices.of(chosen)), Metrics(chosen)
 
     def publish() -> None:
         metrics.publish(replace(take_snapshot(campaign_state, tally, chosen, Activity(tag="t")), turned_at=time.time()))

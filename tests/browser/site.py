@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from controller.campaign import Campaign
+from controller.costs.slots import SlotPrices
 from controller.domain import (
     Cost,
     ExamReport,
@@ -194,7 +195,7 @@ def serving(folder: Path) -> Iterator[Site]:
             )
         ),
     )
-    tally = Tally(ran.campaign_state.experiments.values(), chosen)
+    tally = Tally(ran.campaign_state.experiments.values(), SlotPrices.of(chosen))
     loop = threading.Thread(target=ran.run, name="loop")
     loop.start()
     server = Server(_sources(ran, executor, metrics, chosen, folder / "lab.git"))

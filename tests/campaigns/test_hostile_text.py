@@ -182,7 +182,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, HostileAge
     texts = itertools.cycle([LONG, *HOSTILE])
     executor, agent = InstantExecutor(lambda request: hostile_end(request, texts)), HostileAgent()
     console = Console(file=io.StringIO(), width=80, force_terminal=False, emoji=False)
-    screen = Screen(CHOSEN, out=console, err=console, executor=executor, activity=lambda: loop.activity())
+    screen = Screen(
+        metric=CHOSEN.task.metric,
+        train_seconds=CHOSEN.budget.train_seconds,
+        out=console,
+        err=console,
+        executor=executor,
+        activity=lambda: loop.activity(),
+    )
 
     def turned() -> None:
         screen.tell(loop.activity())

@@ -150,7 +150,7 @@ def test_chart_leaves_open_what_the_controller_would_and_forecasts_the_same(
     found = loaded(render(None, folder / "values.yaml"), folder)
 
     assert (found.budget, found.task) == (own.budget, own.task)
-    coming = forecast(own, training_device(own))
+    coming = forecast(own, training_device(own.executor))
     if coming.trainings < inf:
         [cost] = [line for line in notes("-f", str(folder / "values.yaml")).splitlines() if line.startswith("cost ")]
         told = [float(number) for number in re.findall(r"[0-9]+(?:\.[0-9]+)?", cost)]

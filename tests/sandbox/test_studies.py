@@ -13,6 +13,7 @@ from rich.console import Console
 
 from controller.campaign import Campaign
 from controller.cli.studies import FIRST, HEAD, ablation_planner, claim_planner, prune_planner
+from controller.costs.slots import SlotPrices
 from controller.domain import Proposal
 from controller.errors import DataError, LabInUse, SettingsError, TaskError
 from controller.folder import CampaignFolder
@@ -95,7 +96,7 @@ def test_a_claim_is_answered_by_the_holdout_and_leaves_the_campaign_as_it_was(fo
     assert answer.comparison is not None
     assert abs(answer.comparison.effect - 0.1) < 0.02
     assert all(1.94 < score < 1.96 for score in record.scores(1)), "the holdout's scores, not validation's"
-    assert claim_lines(record, settings, [record])[0].startswith("better: head ")
+    assert claim_lines(record, settings.task, SlotPrices.of(settings), [record])[0].startswith("better: head ")
     assert lab.experiments("t") == experiments
     assert lab.incumbent("t") == head
     assert lab.studies("t") == [record]

@@ -44,7 +44,8 @@ from controller.reports.page import Now, details, html, live_page
 from controller.reports.report import markdown
 from controller.reports.snapshot import Tally, take_snapshot
 from controller.reports.summary import noise_of, summary
-from controller.reports.terminal import Screen, experiment_blocks, experiments_table, live_line, yields_table
+from controller.reports.terminal import Screen, draw_yields, experiment_blocks, experiments_table, live_line
+from controller.reports.yields import tabulate_yields
 from controller.settings import Settings
 from tests.support.scripted import InstantExecutor, scored
 
@@ -173,32 +174,47 @@ def activity_of(known: Sequence[Experiment], tag: str) -> Activity:
 def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, str]:
     """Everything that shows a campaign, as text."""
     activity = activity_of(known, settings.tag)
-    noise = noise_of(known, settings)
+    noise, metric, prices = noise_of(known, settings), settings.task.metric, SlotPrices.of(settings)
     facts = summary(known, settings, activity=activity, now=NOW, dollars=0.5)
     running = [
         Progress(id=TryId("t", each.experiment, each.attempt, 1), phase="train", started_at=NOW - 3, phase_seconds=20)
         for each in activity.tries
     ]
     views = {
-        "page": live_page(known, settings, facts=facts, now=Now(at=NOW, progress=running)),
-        "report.html": html(known, settings, facts=facts, diff=lambda _: "+K = 1\n"),
+        "page": live_page(
+            known,
+            settings.task,
+            train_seconds=settings.budget.train_seconds,
+            facts=facts,
+            now=Now(at=NOW, progress=running),
+        ),
+        "report.html": html(known, settings.task, prices=prices, facts=facts, diff=lambda _: "+K = 1\n"),
         "report.md": markdown(known, facts=facts),
         "status": "\n".join([*activity_details(activity, now=NOW), facts.sentence(), facts.costs()]),
         "status.json": json_text(facts.as_dict()),
-        "yields": drawn(yields_table(facts.strategies)),
-        "log": drawn(*experiments_table(known, settings, noise=noise, width=80)),
-        "log --wide": drawn(*experiments_table(known, settings, noise=noise, width=None)),
-        "log --json": json_text([experiment_facts(e, settings) for e in known]),
+        "yields": drawn(*map(draw_yields, tabulate_yields(facts))),
+        "log": drawn(*experiments_table(known, metric=metric, prices=prices, noise=noise, width=80)),
+        "log --wide": drawn(*experiments_table(known, metric=metric, prices=prices, noise=noise, width=None)),
+        "log --json": json_text([experiment_facts(e, prices) for e in known]),
         "export": results_tsv(known, metric=settings.task.metric),
-        "export --wide": wide_tsv(known, settings),
+        "export --wide": wide_tsv(known, metric=metric, prices=prices),
         "live": "\n".join(live_line(each, now=NOW, granted=20.0) for each in running),
-        "closing": text.closing(known, reason="6 experiments (budget)", seconds=5.0, settings=settings, dollars=0.5),
+        "closing": text.closing(
+            known,
+            reason="6 experiments (budget)",
+            seconds=5.0,
+            dollars=0.5,
+            prices=prices,
+            local=settings.executor.kind == "local",
+        ),
         "metrics": metrics(known, settings, activity),
         "terminal": terminal(known, settings, activity),
     }
     for each in known[-UNFOLDED:]:
-        views[f"/experiments/{each.number}"] = details(each, settings, diff="+K = 1\n", log="step 3")
-        views[f"show {each.number}"] = drawn(*experiment_blocks(each, settings))
+        views[f"/experiments/{each.number}"] = details(
+            each, metric=metric, prices=prices, diff="+K = 1\n", log="step 3"
+        )
+        views[f"show {each.number}"] = drawn(*experiment_blocks(each, metric=metric, prices=prices))
         if each.judgement:
             views[f"commit {each.number}"] = lab_book_entry(each, each.judgement, tag="t", metric="m", noise=noise)
     return views
@@ -215,7 +231,7 @@ def metrics(known: Sequence[Experiment], settings: Settings, activity: Activity)
             told.notice(AttemptEnded(each, attempt))
         if each.judgement and campaign_state.state:
             told.notice(Concluded(each, campaign_state.state))
-    told.publish(take_snapshot(campaign_state, Tally(known, settings), settings, activity))
+    told.publish(take_snapshot(campaign_state, Tally(known, SlotPrices.of(settings)), settings, activity))
     scrape = generate_latest(told.registry).decode()
     for family in text_string_to_metric_families(scrape):
         assert all(math.isfinite(sample.value) for sample in family.samples), family.name
@@ -229,7 +245,14 @@ def terminal(known: Sequence[Experiment], settings: Settings, activity: Activity
     )
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     executor = InstantExecutor(lambda _: scored(1.0))
-    screen = Screen(settings, out=console, err=console, executor=executor, activity=lambda: activity)
+    screen = Screen(
+        metric=settings.task.metric,
+        train_seconds=settings.budget.train_seconds,
+        out=console,
+        err=console,
+        executor=executor,
+        activity=lambda: activity,
+    )
     screen.before(campaign_state)
     if campaign_state.state:
         best = text.best_line(

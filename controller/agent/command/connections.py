@@ -22,10 +22,12 @@ JSON, they may take twenty times as much memory of the controller."""
 class Connections(ThreadingMixIn, TCPServer):
     """Serves a socket that listens already, with a thread for each connection."""
 
+    # ThreadingMixIn would keep a list of its threads, and wait for each when the server is closed.
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, listener: socket.socket, handler: type[BaseRequestHandler]) -> None:
+        # TCPServer always makes a socket; bind_and_activate=False leaves it unused, and it gives way to ours.
         super().__init__(("", 0), handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -67,6 +69,7 @@ class Connections(ThreadingMixIn, TCPServer):
         if self._free.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
+            # Nothing was read yet, so the other side sees its connection end before any answer.
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:

@@ -63,12 +63,14 @@ class Gateway:
     def serve(self, listener: socket.socket) -> Iterator[None]:
         """Answer until the end; then hang up on every vendor, and wait until all is booked."""
         server = _Server(self, listener)
+        # serve_forever looks so often if it is to end, in seconds; by itself every half second.
         thread = Thread(target=server.serve_forever, args=(0.05,), name="gateway", daemon=True)
         thread.start()
         try:
             yield
         finally:
             self.closing = True
+            # This ends the loop that accepts, and none of the threads that answer.
             server.shutdown()
             thread.join()
             with self._lock:
@@ -231,12 +233,14 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "")
         if not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > MOST_BYTES:
             self.close_connection = True
+            # The body was not read, so what follows on this connection would be taken for a request.
             self._refuse(413, f"send content-length, and at most {MOST_BYTES} bytes")
             return None
         return int(length)
 
     def _has_bearer(self) -> bool:
         given = self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
+        # How long this takes does not tell how much of a wrong bearer was right.
         return hmac.compare_digest(given.encode(), self.server.gateway.bearer.encode())
 
     def _begin_answer(self, status: int, kind: str, *, retry_after: str) -> None:
@@ -245,11 +249,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", kind if _is_plain(kind) else "application/json")
         if retry_after and _is_plain(retry_after):
             self.send_header("retry-after", retry_after)
+        # The length of a streamed answer is known at its end alone.
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
 
     def _send_chunk(self, data: bytes) -> None:
         """One piece of the answer; an empty one ends it."""
+        # A chunk of HTTP/1.1: its size in hex, CRLF, its bytes, CRLF.
         self.outlet.send(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def _finish_answer(self) -> None:

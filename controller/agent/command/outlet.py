@@ -38,10 +38,12 @@ class Outlet:
         """Send what is taken at once; wait as long as more than `leave` bytes are kept."""
         while self._kept:
             try:
+                # MSG_DONTWAIT holds for this call alone: the handler goes on reading the same socket with patience.
                 sent = self._connection.send(bytes(self._kept[:_AT_ONCE]), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 if len(self._kept) <= leave:
                     return
+                # It also returns where the other side has gone (POLLERR, POLLHUP); the next send then raises.
                 self._room.poll()
             else:
                 del self._kept[:sent]

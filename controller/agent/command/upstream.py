@@ -152,6 +152,7 @@ class Line:
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by the HTTP library at each step of the request; remembers the connection."""
+        # TLS wraps the socket in a new one, and the old one is detached.
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
@@ -164,4 +165,5 @@ class Line:
         # Shutting down raises if the other side or the reader has closed the socket already.
         with self._lock, suppress(OSError, ValueError):
             if self._socket is not None:
+                # A read that blocks returns after shutdown(2), whereas close(2) would leave it waiting.
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -91,6 +91,7 @@ class HttpServer:
                 raise
             app = _Guard(_make_app(self._make_server(), self._settings, port=port), token=token)
             self._uvicorn = uvicorn.Server(_configure(app))
+            # uvicorn takes a socket that listens already, so a port that is taken is told before the thread begins.
             self._thread = Thread(
                 target=self._uvicorn.run, kwargs={"sockets": [listener]}, name="mcp-server", daemon=True
             )
@@ -211,6 +212,7 @@ def _listen(settings: McpSettings) -> socket.socket:
     where = f"{settings.host}:{settings.port}"
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        # SO_REUSEADDR is set: a port whose last connections are in TIME_WAIT can be had at once.
         return socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise AgentError(

@@ -94,7 +94,7 @@ def _agent(folder: CampaignFolder, settings: Settings) -> tuple[State, str]:
 
 
 def _cluster(settings: Settings) -> tuple[State, str]:
-    check_executor(settings)
+    check_executor(settings.executor, serves=settings.server.enabled)
     cluster = settings.executor.kubernetes
     return State.GOOD, f"namespace {cluster.namespace} can be used; attempts run image {cluster.image}"
 
@@ -128,7 +128,7 @@ def _machine(settings: Settings) -> Finding:
     if settings.executor.kind == "kubernetes":
         return Finding("machine", State.GOOD, "attempts run on the cluster's nodes")
     cores, load = os.cpu_count() or 1, os.getloadavg()[0]
-    seen = f"{cores} cores, load {load:.1f}, {platform.machine()}, trains on {training_device(settings).value}"
+    seen = f"{cores} cores, load {load:.1f}, {platform.machine()}, trains on {training_device(settings.executor).value}"
     if load > BUSY * cores:
         return Finding("machine", State.DOUBTFUL, f"{seen}: something else computes here, which makes scores noisier")
     return Finding("machine", State.GOOD, seen)
@@ -141,7 +141,7 @@ def _inside(some: Trials, settings: Settings) -> Iterator[Finding]:
         yield Finding("interpreter", State.DOUBTFUL, "the command runs no editable Python file: imports were not tried")
         return
     names = _imports(some.files.values(), own={Path(file).parts[0].removesuffix(".py") for file in some.files})
-    gpu = training_device(settings) is Device.GPU
+    gpu = training_device(settings.executor) is Device.GPU
     result = some.run(files={name: LOOK.format(names=names, torch=gpu)})
     told = {}
     for line in result.log_tail.splitlines():

@@ -52,6 +52,7 @@ class Bench:
             with _opened(os.fspath(self.gateway)) as folder:
                 # The address of a Unix socket holds 107 bytes, and a campaign's path may be longer.
                 listener.bind(f"/proc/self/fd/{folder}/{SOCKET}")
+            # From here on the kernel takes connections and keeps them waiting until somebody accepts.
             listener.listen()
             yield listener
 
@@ -71,10 +72,12 @@ class Bench:
         held: list[int] = []
         try:
             held.append(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            # O_NOFOLLOW refuses a link in the last component of a path alone, so each component is opened by itself.
             for part in folders:
                 held.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=held[-1]))
             # Opening a pipe would wait for its other end; looking first would leave a moment for an exchange.
             held.append(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=held[-1]))
+            # Of what was opened: by now its name may lead to something else.
             found = os.fstat(held[-1])
             if not stat.S_ISREG(found.st_mode):
                 raise Unfit("is no regular file")

@@ -80,6 +80,7 @@ class CappedLog:
     def _store(self, data: bytes) -> None:
         """Write to the file; on a full disk these bytes count as left out. What is read from a log is in memory."""
         try:
+            # A disk that becomes full takes a part of a write(2), and fails the next one with ENOSPC.
             written = self._file.write(data)
         except OSError as error:
             if not is_full(error):

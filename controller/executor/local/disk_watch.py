@@ -159,6 +159,7 @@ def count_held(processes: Iterable[int], device: int) -> int:
 def _descriptors_of(process: int) -> list[str]:
     folder = f"/proc/{process}/fd"
     try:
+        # Each is a link that leads to the open file itself, also where that has no name any more.
         return [f"{folder}/{name}" for name in os.listdir(folder)]
     except OSError:  # it has ended
         return []
@@ -166,6 +167,7 @@ def _descriptors_of(process: int) -> list[str]:
 
 def _bytes(entry: os.DirEntry[str]) -> int:
     try:
+        # st_blocks counts 512 bytes each, whatever the block of the file system; holes of a sparse file take none.
         return max(_ENTRY_BYTES, entry.stat(follow_symlinks=False).st_blocks * 512)
     except FileNotFoundError:
         return 0

@@ -63,6 +63,7 @@ def own_environment_of(task: Path) -> str:
 
 def _mountable(folder: Path, path: Path, *, setting: str) -> Path:
     """The folder or file as it will be seen inside: at its own path."""
+    # Links stay: the programs of an environment name its interpreter by the path at which it was made.
     place = Path(os.path.abspath(folder / path.expanduser()))
     if not place.exists():
         raise TaskError(f"{setting} {place} does not exist: name a folder of this machine")
@@ -80,6 +81,7 @@ def _interpreters_of(environment: Path) -> Sequence[Path]:
     if with_links.is_file():
         for line in with_links.read_text(errors="replace").splitlines():
             key, _, value = line.partition("=")
+            # `home` is the folder of the interpreter that made the environment, so the bin of that Python.
             if key.strip() == "home":
                 found.add(Path(os.path.normpath(value.strip())).parent)
     for name in PYTHONS:

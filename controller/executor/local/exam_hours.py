@@ -33,11 +33,13 @@ class ProgramHours:
     def still_seconds(self) -> float:
         """Seconds so far for which it stood still; they are not counted against it."""
         since = self._still_since
+        # A frozen process does not notice: its clocks go on, and its timers fire when it thaws.
         return self._still_before + (0.0 if since is None else time.monotonic() - since)
 
     def freeze(self) -> None:
         """Ask for it to stand still, as far as that is possible here."""
         if self._freezer is not None:
+            # A process in the kernel, which waits for a disk for example, freezes when it returns from there.
             self._freezer.freeze()
 
     def stands_still(self) -> bool:
@@ -125,6 +127,7 @@ class ExamHours:
     def _wait_until_alone(self, give_up: Callable[[], bool]) -> bool:
         """Wait until no smoke test is left and every program stands still or has ended."""
         with self._changed:
+            # The kernel announces no end of freezing in version 1, so it is asked again and again.
             while self._smoke_tests or self._find_moving():
                 if give_up():
                     return False

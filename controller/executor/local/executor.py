@@ -91,6 +91,7 @@ class LocalExecutor:
 
         Raises SandboxError, DataError, and TaskError if the sandbox does not find the task's program.
         """
+        # Namespaces, cgroups, pidfds and subreapers are Linux's own.
         if platform.system() != "Linux":
             raise SandboxError("attempts run on Linux only; elsewhere use --executor kubernetes")
         self._ended = ended
@@ -232,6 +233,7 @@ class LocalExecutor:
             finally:
                 self._threads.discard(thread)
 
+        # Python waits at its end for all threads but daemons.
         thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.add(thread)
         thread.start()
@@ -248,6 +250,7 @@ class LocalExecutor:
             self._settings.executor.limits.cpus, slots=self._settings.executor.slots, cores=usable_cores()
         )
         limits = Limits.of(self._settings.executor.limits, cpus=cpus)
+        # Before any child: a cgroup of version 2 hands on its controllers only while it holds no process itself.
         cgroups = find_cgroups(self._work_folder, limits)
         clear_leftovers(self._work_folder / "cgroups.json", cgroups)
         host = make_host(

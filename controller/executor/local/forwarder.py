@@ -25,12 +25,15 @@ def main(arguments: list[str]) -> None:
     """Serve in a child; become the command."""
     address, port, *command = arguments
     listener = socket.create_server(("127.0.0.1", int(port)), backlog=MOST_CONNECTIONS)
+    # fork(2) copies only the thread that calls it, so the threads that carry bytes begin in the child.
     if os.fork() == 0:
         null = os.open(os.devnull, os.O_RDWR)
+        # A pipe ends with its last writer: this child must not keep the command's output open.
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         forward(listener, address)
         os._exit(0)
+    # The child's descriptor keeps the socket listening.
     listener.close()
     try:
         os.execvp(command[0], command)

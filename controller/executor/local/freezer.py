@@ -32,7 +32,9 @@ class Freezer:
     def is_frozen(self) -> bool:
         """True once none of its processes runs."""
         if self.version == 2:
+            # cgroup.freeze gives back what was asked for; `frozen` turns 1 when the last process stands still.
             return read_counters(self.folder / "cgroup.events").get("frozen") == 1
+        # Until then it reads FREEZING.
         return read_file(self.folder / "freezer.state").strip() == "FROZEN"
 
     def thaw(self) -> None:

@@ -54,6 +54,7 @@ def copy_machine(folder: Path, *, root: Path = Path("/")) -> Copies:
             found = _copy_file(root, path, folder) is not None or found
         if found:
             _copy_links(root, place, folder)
+            # The whole folder is mounted: what a mount covers, the counters among it, cannot be reached.
             copies.append((_below(folder, place), place))
     return copies
 
@@ -72,6 +73,7 @@ def _copy_file(root: Path, path: str, folder: Path) -> tuple[Path, str] | None:
         return None
     try:
         with original.open("rb") as file:
+            # The size of a file of /proc is 0 whatever it holds: only reading tells.
             text = file.read(_MOST_BYTES)
     except OSError:
         return None

@@ -20,6 +20,7 @@ def find_gpu_memory(accelerator: Accelerator, *, ask: Callable[[Sequence[str]], 
     if accelerator.sliced:
         return ""
     answer = (ask or _ask_program)(
+        # It takes a UUID, a place on the bus, or a number of the driver's own, which another start may change.
         [f"--id={accelerator.identity}", "--query-gpu=memory.total", "--format=csv,noheader"]
     )
     amount, _, unit = answer.strip().partition(" ")

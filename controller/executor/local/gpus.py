@@ -103,6 +103,7 @@ def see_gpus() -> Seen:
     """Read all of it from this machine."""
     visible, order = visible_devices()
     return Seen(
+        # Those without a number, as nvidiactl and nvidia-uvm, belong to all GPUs.
         nodes=tuple(sorted(int(name[6:]) for name in os.listdir("/dev") if re.fullmatch(r"nvidia[0-9]+", name))),
         cards=tuple(_cards(Path("/proc/driver/nvidia"))),
         visible=visible,
@@ -197,6 +198,7 @@ def _named(word: str, whole: Sequence[Accelerator], seen: Seen) -> Accelerator |
         return whole[int(word)] if int(word) < len(whole) else None
     kind, rest = word[:4].lower(), word.lower().removeprefix("mig-")
     if kind == "gpu-":
+        # CUDA takes the beginning of a UUID for the whole.
         return next((gpu for gpu in whole if gpu.identity.lower().startswith(word.lower())), None)
     if kind != "mig-":
         return None

@@ -34,6 +34,7 @@ _NO_FILTER = 3
 _TORCH_SECONDS = 120
 """Starting PyTorch takes seconds; on a machine that has never done it, with its disk busy, a minute."""
 
+# PyTorch raises nothing where driver and CUDA do not fit each other: it warns, and sees no GPU.
 _ASK_TORCH = """
 import warnings
 import torch
@@ -152,6 +153,7 @@ def write_filters(work: Path) -> Path | None:
     filters.mkdir(exist_ok=True)
     program = shipped_task() / "exam" / "kit" / "system_calls.py"
     # In a session of its own: Ctrl-C at the terminal asks the controller alone, which ends what it has begun.
+    # -I: no PYTHON* variable, no module of the current folder and none of the user's own can interfere.
     written = subprocess.run(
         [sys.executable, "-I", str(program), str(filters)], capture_output=True, text=True, start_new_session=True
     )
@@ -235,6 +237,7 @@ def _run_python(
         places=Places(volumes={}, task=(), etc=host.etc, filters=host.filters, frozen=host.frozen),
         machine=host.machine,
         bubblewrap=bubblewrap,
+        # The size of a tmpfs is a limit and no reservation.
         scratch=Scratch(temporary_bytes=2**26),
         accelerators=gpus,
     )

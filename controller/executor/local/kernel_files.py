@@ -8,6 +8,7 @@ from pathlib import Path
 def read_counters(path: Path) -> dict[str, int]:
     """Read a file of lines "NAME NUMBER"."""
     counters = {}
+    # The kernel calls such files flat keyed: memory.events, cgroup.events, cpu.stat, memory.oom_control.
     for line in read_file(path).splitlines():
         words = line.split()
         if len(words) == 2 and words[1].isdigit():
@@ -26,6 +27,7 @@ def read_file(path: Path) -> str:
 def write_file(path: Path, text: str) -> bool:
     """Write to one of the kernel's files; True if the kernel accepted it."""
     try:
+        # One write(2) is one order. Its refusal (EBUSY, EINVAL, EACCES) comes when Python closes the file.
         path.write_text(text)
     except OSError:
         return False

@@ -38,8 +38,10 @@ def unlinked_cuda(packages: Path) -> tuple[str, ...]:
 def _linked(path: Path) -> Iterator[str]:
     """Names of the libraries that an ELF file of 64 bit links; none for any other file."""
     with path.open("rb") as file:
+        # The magic of ELF, then class 2 (64 bit) and order 1 (little-endian).
         if file.read(6) != b"\x7fELF\x02\x01":
             return
+        # Of a mapped file only the pages that are looked at are read, and libraries of CUDA have gigabytes.
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as image:
             headers = list(_headers(image))
             for kind, offset, _, size in headers:
@@ -49,6 +51,7 @@ def _linked(path: Path) -> Iterator[str]:
 
 def _headers(image: mmap.mmap) -> Iterator[tuple[int, int, int, int]]:
     """Type, place in the file, address and size of each part."""
+    # Elf64_Ehdr: e_phoff lies at byte 32, e_phentsize and e_phnum at 54 and 56.
     (start,) = struct.unpack_from("<Q", image, 32)
     each, count = struct.unpack_from("<HH", image, 54)
     for at in range(start, start + each * count, each):
@@ -59,6 +62,7 @@ def _headers(image: mmap.mmap) -> Iterator[tuple[int, int, int, int]]:
 def _names(image: mmap.mmap, headers: list[tuple[int, int, int, int]], entries: list[tuple[int, int]]) -> Iterator[str]:
     strings = next((value for tag, value in entries if tag == _STRINGS), 0)
     for kind, offset, address, size in headers:
+        # DT_STRTAB is an address in memory; the part that is loaded there tells the place in the file.
         if kind == _LOADED and address <= strings < address + size:
             table = offset + strings - address
             for tag, value in entries:

@@ -136,6 +136,7 @@ def look_around() -> Machine:
     return Machine(
         node=platform.node(),
         interpreter=sys.executable,
+        # Distributions have merged these folders into /usr, and left links where they were.
         links=tuple((os.readlink(f"/{name}"), f"/{name}") for name in _SYSTEM_FOLDERS if os.path.islink(f"/{name}")),
         folders=_outermost(
             [
@@ -177,6 +178,7 @@ def find_bubblewrap(search_path: str) -> Bubblewrap | None:
     program = shutil.which("bwrap", path=search_path) or _packaged_bubblewrap()
     if program is None:
         return None
+    # --disable-userns came with version 0.8.
     usage = subprocess.run(
         [program, "--help"], capture_output=True, text=True, check=False, timeout=10, start_new_session=True
     )
@@ -191,12 +193,14 @@ def _packaged_bubblewrap() -> str | None:
 
 
 def _masked_entries_of_proc() -> list[str]:
+    # A number is a process, and the sandbox has a /proc of its own PID namespace.
     names = (name for name in sorted(os.listdir("/proc")) if not name.isdigit())
     return [f"/proc/{name}" for name in names if name not in _PROC_SHOWN and name not in _PROC_READ_ONLY]
 
 
 def _interpreter_folders() -> list[str]:
     """Folders of the virtual environment and of the interpreter below it, with links resolved."""
+    # In a virtual environment `prefix` is its folder, and `base_prefix` that of the Python that made it.
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     binary = os.path.realpath(sys.executable)
     return sorted(
@@ -211,5 +215,6 @@ def _outermost(folders: list[str]) -> tuple[str, ...]:
 
 
 def _shared_nodes() -> tuple[str, ...]:
+    # CUDA opens nvidiactl for the driver and nvidia-uvm for memory, whichever GPU it uses; kfd serves AMD's.
     names = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset", "/dev/nvidia-caps")
     return tuple(filter(os.path.exists, (*names, "/dev/dri", "/dev/kfd")))

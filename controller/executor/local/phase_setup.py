@@ -87,6 +87,7 @@ class PhaseSetup:
         for path, name in self._host.shown_in_task:
             place = self._folder.copy / name
             place.parent.mkdir(parents=True, exist_ok=True)
+            # The sandbox mounts that folder at its own path, where the link finds it.
             place.symlink_to(path)
 
     @property

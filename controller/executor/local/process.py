@@ -67,6 +67,7 @@ class Stop:
     """A signal that wakes every thread waiting for it; once set it stays set."""
 
     def __init__(self) -> None:
+        # Nobody reads it, so that its counter stays above 0 and it readable, for every thread that polls.
         self._event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def fileno(self) -> int:
@@ -134,6 +135,7 @@ class _Running:
     def __init__(self, confined: Confined, log: CappedLog) -> None:
         self._log, self._cgroup = log, confined.cgroup
         self.entered = False
+        # O_CLOEXEC from the start: another thread may fork at any moment.
         status, status_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self._reaper = subprocess.Popen(
@@ -176,6 +178,7 @@ class _Running:
             now, end = time.monotonic(), until()
             if now >= end:
                 return Trouble(cause=Cause.DEADLINE)
+            # POLLHUP comes unasked: an output that has lost its last writer is ready too.
             ready = {descriptor for descriptor, _ in poll.poll(1000 * max(0.0, min(due, end) - now))}
             if self._output in ready and not self._take():
                 poll.unregister(self._output)

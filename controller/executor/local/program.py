@@ -25,6 +25,7 @@ SECONDS = 30
 
 _INTERPRETERS = ("python", "sh", "bash", "dash", "node", "perl", "ruby", "Rscript", "julia")
 
+# execve(2) reads up to 255 characters behind #!, and gives what follows the interpreter on as one argument.
 LOOK = """\
 import os, shutil, sys
 program, script, runs_scripts = sys.argv[1], sys.argv[2], sys.argv[3] == "yes"

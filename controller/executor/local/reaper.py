@@ -42,6 +42,7 @@ def main(arguments: list[str]) -> int:
     status, limits, cgroups, cores, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # Nobody of the same user may trace a process that is not dumpable, or open its memory and descriptors in /proc.
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     child = os.fork()
     if child == 0:
@@ -64,6 +65,7 @@ def _exec_command(command: list[str], status: int, limits: str, cgroups: str, co
             os.sched_setaffinity(0, set(map(int, cores.split(","))))
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(status, STATUS)
+        # bubblewrap hands every open descriptor on to its command.
         os.closerange(STATUS + 1, 4096)
         for limit in filter(None, limits.split(",")):
             name, _, value = limit.partition("=")
@@ -101,6 +103,7 @@ def _wait(child: int) -> int | None:
     poll.register(0, select.POLLIN | select.POLLHUP)
     poll.register(os.pidfd_open(child), select.POLLIN)
     while True:
+        # Orphans that fell to the subreaper end without a pidfd of ours, so they are collected twice a second.
         ready = {descriptor for descriptor, _ in poll.poll(500)}
         code = _reap(child)
         if code is not None:

@@ -211,13 +211,16 @@ class TryRunner:
         finally:
             if cgroup:
                 cgroup.kill()
+                # A cgroup that is removed takes its counters along.
                 self._own.end(cgroup)
+                # After the kill, because a living process could read the files anew at once.
                 if phase.knows_questions:
                     cgroup.reclaim()
                 cgroup.remove()
         if end.cause is not Cause.EXITED:
             return end
         trouble = disk.look(closely=True)
+        # A write on a full disk fails with ENOSPC, of which the program's exit code tells nothing.
         if trouble is None and end.code != 0 and disk.was_full:
             trouble = disk.full_disk()
         return replace(end, cause=trouble.cause, detail=trouble.detail) if trouble else end

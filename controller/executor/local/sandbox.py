@@ -98,11 +98,14 @@ def in_bubblewrap(
     rest of the namespace. For a command of the task, bubblewrap itself is PID 1 and ends with the command's exit code.
     """
     told = environment_alone(accelerators) if phase.accelerator else {}
+    # bubblewrap mounts in the order of its options: a later mount covers an earlier one.
     options = [
         "--unshare-all",
+        # --unshare-all only tries to make a user namespace; --disable-userns and --uid want one.
         "--unshare-user",
         *(["--disable-userns"] if bubblewrap.disable_userns else []),
         *("--uid", str(SANDBOX_USER), "--gid", str(SANDBOX_USER), "--hostname", "attempt"),
+        # A process in the session of a terminal could type into it by TIOCSTI (CVE-2017-5226).
         *("--new-session", "--die-with-parent", "--cap-drop", "ALL", "--clearenv"),
         *(["--as-pid-1"] if phase.supervised else []),
         *(["--seccomp", str(_FILTER)] if places.filters else []),
@@ -111,6 +114,7 @@ def in_bubblewrap(
         *(word for copy, path in places.frozen for word in ("--ro-bind", str(copy), path)),
         *([] if any(mount.volume is Volume.TASK for mount in phase.mounts) else _task(places.task)),
         *_mounts(phase.mounts, places.volumes),
+        # The root is a tmpfs of bubblewrap's, which code inside could fill as long as it is writable.
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", TASK),
         *_environment({**_sandbox_environment(phase, machine), **told}),
     ]
@@ -196,6 +200,7 @@ def _proc(machine: Machine, etc: Path) -> list[str]:
     # writes it runs a program as root on this machine. So these parts of /proc are mounted read-only or hidden.
     return [
         *(word for path in machine.proc_read_only for word in ("--ro-bind", path, path)),
+        # Only a file can be mounted over a file, and only a folder over a folder.
         *(word for path in machine.proc_files for word in ("--ro-bind", "/dev/null", path)),
         *(word for path in machine.proc_folders for word in ("--ro-bind", str(etc / NOTHING), path)),
     ]
@@ -210,6 +215,7 @@ def _devices(machine: Machine, accelerators: Sequence[Accelerator]) -> list[str]
 
 
 def _without_cuda(machine: Machine) -> list[str]:
+    # Without --dev-bind a mount has nodev, so that opening a device on it fails with EACCES.
     return [word for path in machine.cuda_files for word in ("--ro-bind", "/dev/null", path)]
 
 

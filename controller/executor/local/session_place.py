@@ -73,6 +73,7 @@ def prepare_place(
         file_bytes=int(FOLDER_GB * 2**30) + 2**20,
     )
     cgroups = find_cgroups(folder, limits, to_freeze=True)
+    # A cgroup outlives whoever made it, and what is frozen in it stays frozen.
     clear_leftovers(folder / CGROUPS, cgroups)
     return SessionPlace(
         machine=machine,

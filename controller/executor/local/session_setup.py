@@ -29,6 +29,7 @@ def confine_session(
         bubblewrap=place.bubblewrap,
         scratch=Scratch(
             temporary_bytes=int(FOLDER_GB * 2**30),
+            # RLIMIT_NPROC counts in the user namespace where there is a new one, so other sandboxes take nothing of it.
             processes=place.confinement.process_rlimit(own_namespace=True),
         ),
     )

@@ -30,8 +30,10 @@ def see_obstacles(program: str) -> Obstacles:
         restricted=_text(_SETTINGS / "kernel/apparmor_restrict_unprivileged_userns") == "1",
         forbidden=_text(_SETTINGS / "kernel/unprivileged_userns_clone") == "0",
         none_left=tuple(f"user.{limit.name}" for limit in limits if _text(limit) == "0"),
+        # A kernel without CONFIG_USER_NS has no such file.
         unsupported=not os.path.exists("/proc/self/ns/user"),
         container=next((kind for kind, sign in _CONTAINERS.items() if os.path.exists(sign)), ""),
+        # 0 is no seccomp, 1 the strict mode, 2 a filter.
         filtered=re.search(r"^Seccomp:\s*2$", status, flags=re.MULTILINE) is not None,
         profile=_profile(_text(Path("/proc/self/attr/current"))),
         masked=masks_proc(_text(Path("/proc/self/mountinfo"))),
@@ -40,6 +42,7 @@ def see_obstacles(program: str) -> Obstacles:
 
 def masks_proc(mounts: str) -> bool:
     """True if something is mounted over a part of /proc; `mounts` is the text of /proc/self/mountinfo."""
+    # The fifth field is the mount point. The last path below is a file system that systemd mounts everywhere.
     points = (line.split()[4] for line in mounts.splitlines() if len(line.split()) > 4)
     return any(point.startswith("/proc/") and point != "/proc/sys/fs/binfmt_misc" for point in points)
 
@@ -60,6 +63,7 @@ def cores_of(affinity: int, quotas: Iterable[str]) -> int:
     """The least of `affinity` and all `quotas`, each the text of a cpu.max such as "200000 100000" for two CPUs."""
     least = float(affinity)
     for text in quotas:
+        # No quota is "max" in version 2 and -1 in version 1.
         if re.fullmatch(r"\d+ \d+", text):
             quota, period = text.split()
             least = min(least, int(quota) / int(period))
@@ -70,6 +74,7 @@ def _quotas() -> Iterable[str]:
     own = _text(Path("/proc/self/cgroup")).splitlines()
     for line in own:
         _, names, path = line.split(":", 2)
+        # The line of version 2 is `0::PATH`.
         if not names:
             yield from (_text(folder / "cpu.max") for folder in _upwards(path))
         elif "cpu" in names.split(","):
@@ -84,6 +89,7 @@ def _upwards(path: str) -> Iterable[Path]:
 
 
 def _profile(text: str) -> str:
+    # AppArmor tells "NAME (MODE)", and SELinux its label with a NUL behind it.
     name = text.partition(" ")[0].strip("\0\n")
     return "" if name == "unconfined" else name
 

@@ -81,6 +81,7 @@ def _copy(source: Path, target: Path, *, most: int) -> int:
                 raise TooLarge
             with suppress(PermissionError):
                 shutil.copyfile(path, place)
+                # Bits above 0o777 would let a program run with the rights of its owner.
                 place.chmod(stat.S_IMODE(found.st_mode) & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
     return copied
 

@@ -92,6 +92,7 @@ class TryFolder:
         for folder in (self.logs, self.task, self.artifact, self.answers, self.message):
             folder.mkdir()
         if short_socket:
+            # mkdtemp makes a folder that this user alone may enter.
             self.socket.symlink_to(tempfile.mkdtemp(prefix=_SHORT))
         else:
             self.socket.mkdir()
@@ -128,6 +129,7 @@ class TryFolder:
     def message_text(self) -> str | None:
         """Read the examiner's termination message, at most 64 KiB; None if there is no such regular file."""
         try:
+            # O_NONBLOCK: opening a FIFO to read would wait for a writer.
             descriptor = os.open(self.message / "message", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
@@ -150,6 +152,7 @@ class TryFolder:
 
 
 def _sync_folder(folder: Path) -> None:
+    # fsync(2) of a file does not write the folder's entry for it.
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -92,6 +92,7 @@ class OwnUse:
         """User seconds so far, the controller's own included: it reads what trainings print."""
         with self._lock:
             phases = self._ended + sum(cgroup.user_seconds() or 0.0 for cgroup in self._running)
+        # times(2) counts all threads of this process.
         return phases + os.times().user
 
 
@@ -118,6 +119,7 @@ class Observer:
         # Not the time that passes: on a busy machine a look itself waits, and just there the next one must not be late.
         cpu_began = time.thread_time()
         now = {thread: times for thread in self._cgroup.threads() if (times := _times_of(thread))}
+        # The kernel forgets the times of a thread that ends.
         for thread, (ran, waited) in self._threads.items():
             if thread not in now:
                 self._ended = (self._ended[0] + ran, self._ended[1] + waited)
@@ -140,6 +142,7 @@ class Observer:
 
 def _read_counters(cgroup: Cgroup | None, own: OwnUse | None) -> Counters:
     quota = cgroup.cpu_counters() if cgroup else {}
+    # /proc/stat counts in ticks of USER_HZ, whatever the kernel's own clock.
     hertz = os.sysconf("SC_CLK_TCK")
     ticks = [number / hertz for number in parse_ticks(read_file(Path("/proc/stat")))]
     return Counters(
@@ -188,6 +191,7 @@ def _taken(start: Counters, end: Counters) -> float | None:
 
 def parse_pressure(text: str) -> float | None:
     """Seconds of the line "some" of a file of /proc/pressure; None in a kernel without it."""
+    # The averages in the same line reach back ten seconds and more; the total is in microseconds.
     found = re.search(r"^some .*\btotal=(\d+)", text, flags=re.MULTILINE)
     return int(found[1]) / 1e6 if found else None
 

@@ -151,6 +151,7 @@ class LocalWorkshop:
                     end, output = self._run_beside(hours, session, bench, place, cgroup=cgroup, forwards=forwards)
                 finally:
                     if cgroup:
+                        # A frozen process of version 1 dies only when it is thawed, which this does.
                         cgroup.kill()
                         OWN_USE.end(cgroup)
                 return end, output, hours.still_seconds

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.campaign.recorder import Recorder
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Experiment, Outcome, Proposal, Result, TryRequest, Verdict
 from controller.judge import make_judge
 from controller.lab import Lab
@@ -94,7 +95,9 @@ def test_log_and_show_tell_in_plain_words_what_was_undone(tmp_path: Path) -> Non
     assert undone.words == "1 undone"
     assert "1 undone" in row(undone, SIGMA).plain
     assert "leave out 1: K1 → 1" in row(undone, SIGMA).plain
-    shown = "\n".join(block.plain for block in experiment_blocks(undone, settings()))
+    shown = "\n".join(
+        block.plain for block in experiment_blocks(undone, metric="val_bpb", prices=SlotPrices.of(settings()))
+    )
     assert "1 undone: without 1 the expected gain is +" in shown
 
 

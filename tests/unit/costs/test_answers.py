@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, ExamReport, Experiment, Verdict
 from controller.reports.exports import experiment_facts, wide_tsv
 from controller.reports.page import details
@@ -13,6 +14,8 @@ from controller.reports.terminal import experiment_blocks, experiments_table
 from controller.text.figures import seconds_text
 from tests.support.histories import experiment, result
 from tests.support.scripted import settings
+
+PRICES = SlotPrices.of(settings())
 
 
 def measured(*costs: tuple[float | None, float | None]) -> Experiment:
@@ -24,11 +27,11 @@ def measured(*costs: tuple[float | None, float | None]) -> Experiment:
 
 
 def views(one: Experiment) -> list[str]:
-    lines = experiments_table([one], settings(), noise=None, width=None, wide=True)
+    lines = experiments_table([one], metric="val_bpb", prices=PRICES, noise=None, width=None, wide=True)
     return [
         lines[1].plain,
-        "\n".join(block.plain for block in experiment_blocks(one, settings())),
-        details(one, settings(), diff="", log=""),
+        "\n".join(block.plain for block in experiment_blocks(one, metric="val_bpb", prices=PRICES)),
+        details(one, metric="val_bpb", prices=PRICES, diff="", log=""),
     ]
 
 
@@ -37,17 +40,17 @@ def test_every_view_tells_the_least_time_and_the_most_memory_of_its_runs() -> No
 
     for view in views(one):
         assert "23 µs, 0.63 GB" in view
-    head, row = wide_tsv([one], settings()).splitlines()
+    head, row = wide_tsv([one], metric="val_bpb", prices=PRICES).splitlines()
     columns = dict(zip(head.split("\t"), row.split("\t"), strict=True))
     assert (columns["seconds_per_answer"], columns["answer_memory_gb"]) == ("2.31e-05", "0.63")
-    exam = experiment_facts(one, settings())["attempts"][0]["result"]["exam"]
+    exam = experiment_facts(one, PRICES)["attempts"][0]["result"]["exam"]
     assert exam == {"seconds_per_answer": 4.12e-5, "answer_memory_gb": 0.61}
 
 
 def test_what_nobody_measured_is_left_out() -> None:
     assert all("0.61 GB" in view and "µs" not in view for view in views(measured((None, 0.61))))
     assert all("an answer takes" not in view for view in views(measured((None, None))))
-    assert wide_tsv([measured((None, None))], settings()).splitlines()[1].endswith("\t\t")
+    assert wide_tsv([measured((None, None))], metric="val_bpb", prices=PRICES).splitlines()[1].endswith("\t\t")
 
 
 @pytest.mark.parametrize(

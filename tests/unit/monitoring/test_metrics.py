@@ -72,7 +72,7 @@ def baseline() -> Experiment:
 
 def shown(*experiments: Experiment) -> Snapshot:
     state = CampaignState(JUDGE, experiments, SlotPrices.of(CHOSEN))
-    return take_snapshot(state, Tally(experiments, CHOSEN), CHOSEN, Activity(tag="t"))
+    return take_snapshot(state, Tally(experiments, SlotPrices.of(CHOSEN)), CHOSEN, Activity(tag="t"))
 
 
 def test_time_before_a_machine_took_the_try_is_queueing_and_what_phases_leave_over_is_starting() -> None:
@@ -107,11 +107,11 @@ def test_wait_for_a_slot_is_measured_once_for_each_experiment() -> None:
 def test_every_slot_second_is_booked_under_an_outcome_whether_counted_live_or_after_a_restart() -> None:
     lost = experiment(1, attempt(tried(1, seconds=4.0, lost="drained"), tried(2, seconds=20.0)))
     ended = replace(lost, attempts=(replace(lost.attempts[0], result=scored(1.9)),))
-    live = Tally([baseline()], CHOSEN)
+    live = Tally([baseline()], SlotPrices.of(CHOSEN))
     live.take(TryLost(replace(lost, attempts=(attempt(lost.attempts[0].tries[0]),)), TryId("t", 1, 1, 1), "drained"))
     live.take(AttemptEnded(ended, ended.attempts[0]))
 
-    restarted = Tally([baseline(), ended], CHOSEN)
+    restarted = Tally([baseline(), ended], SlotPrices.of(CHOSEN))
 
     assert live.seconds == restarted.seconds
     assert sum(live.seconds.values()) == CampaignState(JUDGE, [baseline(), ended], SlotPrices.of(CHOSEN)).slot_seconds
@@ -136,7 +136,7 @@ def test_counters_of_a_campaign_never_fall(tmp_path: Path) -> None:
         return scored(2.0 - request.id.experiment / 10 + request.seed % 97 / 1e4)
 
     ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=lambda notice: tally.take(notice))
-    tally = Tally(ran.campaign_state.experiments.values(), CHOSEN)
+    tally = Tally(ran.campaign_state.experiments.values(), SlotPrices.of(CHOSEN))
     ran.run()
     turned()
 
@@ -188,7 +188,12 @@ def test_best_of_a_score_to_maximize_is_the_highest() -> None:
         make_judge(chosen.judge, minimize=False), [baseline(), better], SlotPrices.of(chosen)
     )
 
-    assert take_snapshot(campaign_state, Tally([baseline(), better], chosen), chosen, Activity(tag="t")).best == 2.5
+    assert (
+        take_snapshot(
+            campaign_state, Tally([baseline(), better], SlotPrices.of(chosen)), chosen, Activity(tag="t")
+        ).best
+        == 2.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,7 +264,7 @@ def test_scrape_of_ten_thousand_experiments_takes_less_than_50_ms() -> None:
     metrics, campaign_state, tally = (
         Metrics(CHOSEN),
         CampaignState(JUDGE, lab, SlotPrices.of(CHOSEN)),
-        Tally(lab, CHOSEN),
+        Tally(lab, SlotPrices.of(CHOSEN)),
     )
 
     took = min(_processor_seconds_of_a_scrape(metrics, campaign_state, tally) for _ in range(5))

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.campaign import Campaign
+from controller.costs.slots import SlotPrices
 from controller.domain import ExamReport, Experiment, Outcome, Progress, Result, TryId, TryRequest
 from controller.errors import SettingsError
 from controller.monitoring.metrics import Metrics
@@ -72,7 +73,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     metrics, said = Metrics(CHOSEN), list[str]()
     ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=metrics.notice)
     ran.run()
-    tally = Tally(ran.campaign_state.experiments.values(), CHOSEN)
+    tally = Tally(ran.campaign_state.experiments.values(), SlotPrices.of(CHOSEN))
     training = Activity(tag="t", turned=True, tries=(RunningTry(7, 1, "train"),))
     metrics.publish(replace(take_snapshot(ran.campaign_state, tally, CHOSEN, training), turned_at=time.time()))
     progress = Progress(

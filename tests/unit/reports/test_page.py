@@ -45,11 +45,11 @@ def lab(experiments: int, *, sign: int = -1) -> list[Experiment]:
 def test_page_of_ten_thousand_experiments_can_be_asked_for_every_three_seconds() -> None:
     experiments = lab(10_000)
     campaign_state = CampaignState(make_judge(CHOSEN.judge, minimize=True), experiments, SlotPrices.of(CHOSEN))
-    tally = Tally(experiments, CHOSEN)
+    tally = Tally(experiments, SlotPrices.of(CHOSEN))
 
     began = time.thread_time()
     facts = summarise(replace(take_snapshot(campaign_state, tally, CHOSEN, IDLE), call_dollars=0.5), now=3.0)
-    page = live_page(experiments, CHOSEN, facts=facts, now=Now(at=3.0, progress=[]))
+    page = live_page(experiments, CHOSEN.task, train_seconds=20.0, facts=facts, now=Now(at=3.0, progress=[]))
 
     assert time.thread_time() - began < 0.5
     assert len(page) < 500_000
@@ -61,7 +61,7 @@ def test_what_a_campaign_does_not_have_leaves_no_trace_on_its_page() -> None:
     experiments = lab(3)
     facts = summary(experiments, CHOSEN, activity=IDLE, now=0.0, dollars=0.0)
 
-    page = live_page(experiments, CHOSEN, facts=facts, now=Now(at=0.0, progress=[]))
+    page = live_page(experiments, CHOSEN.task, train_seconds=20.0, facts=facts, now=Now(at=0.0, progress=[]))
 
     text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert not re.search(r"\(\)|\[\]|\bNone\b", text)
@@ -81,7 +81,10 @@ def test_facts_are_new_as_soon_as_one_experiment_is() -> None:
 def test_facts_of_a_running_loop_are_those_of_its_lab_folded_anew() -> None:
     experiments = lab(60)
     judge = make_judge(CHOSEN.judge, minimize=True)
-    campaign_state, tally = CampaignState(judge, experiments[:1], SlotPrices.of(CHOSEN)), Tally(experiments[:1], CHOSEN)
+    campaign_state, tally = (
+        CampaignState(judge, experiments[:1], SlotPrices.of(CHOSEN)),
+        Tally(experiments[:1], SlotPrices.of(CHOSEN)),
+    )
     for experiment in experiments[1:]:
         opened = replace(experiment, judgement=None)
         campaign_state.put(replace(opened, attempts=()))
@@ -134,7 +137,7 @@ def test_price_of_an_improvement_is_said_and_never_divided_by_nothing(
 
 def test_labels_approach_their_dots_from_where_no_experiment_can_be() -> None:
     lower, higher = (
-        chart(lab(400, sign=sign), settings(f"task.direction={direction}"), sigma=0.002)
+        chart(lab(400, sign=sign), settings(f"task.direction={direction}").task, sigma=0.002)
         for sign, direction in ((-1, "minimize"), (1, "maximize"))
     )
 

@@ -12,6 +12,7 @@ from statistics import fmean
 import pytest
 from rich.console import Console
 
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Progress, TryId, Verdict
 from controller.notices import Activity, RunningTry
 from controller.ports import Waiting, WaitReason
@@ -21,6 +22,8 @@ from controller.text.figures import clock_text
 from tests.support.histories import experiment, result
 from tests.support.scripted import InstantExecutor, campaign, scored, settings
 from tests.support.waiting import wait_until
+
+PRICES = SlotPrices.of(settings())
 
 
 class Training(InstantExecutor):
@@ -41,7 +44,12 @@ def seen(*waiting: Waiting, trouble: str = "", until: str) -> str:
     tries = (RunningTry(7, 1, "train"),)
     activity = Activity(tag="t", turned=True, tries=tries, proposing=1, waiting=waiting, trouble=trouble)
     screen = Screen(
-        settings(), out=Console(file=io.StringIO()), err=console, executor=executor, activity=lambda: activity
+        metric="val_bpb",
+        train_seconds=settings().budget.train_seconds,
+        out=Console(file=io.StringIO()),
+        err=console,
+        executor=executor,
+        activity=lambda: activity,
     )
     with screen.live():
         wait_until(lambda: until in err.getvalue(), what=f"{until!r} in the terminal")
@@ -81,7 +89,7 @@ def test_the_baseline_s_line_shows_its_own_score_after_a_keep(tmp_path: Path) ->
     assert state is not None
     assert state.level < fmean(baseline.scores) - 0.3, "an edit was kept"
 
-    line = text.baseline_line(baseline, state, settings())
+    line = text.baseline_line(baseline, state, metric="val_bpb", train_seconds=20.0)
 
     assert f"val_bpb {fmean(baseline.scores):.4f}" in line
 
@@ -90,6 +98,6 @@ def test_the_baseline_s_line_shows_its_own_score_after_a_keep(tmp_path: Path) ->
 def test_closing_words_count_hours_of_what_trained(accelerator: str, unit: str) -> None:
     ran = experiment(BASELINE, [replace(result(1.9), accelerator=accelerator)], Verdict.KEEP, None)
 
-    line = text.closing([ran], reason="interrupted", seconds=20, settings=settings(), dollars=0.0)
+    line = text.closing([ran], reason="interrupted", seconds=20, dollars=0.0, prices=PRICES, local=True)
 
     assert line.endswith(unit)

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Experiment, Verdict
 from controller.reports.terminal import experiments_table
 from tests.support.histories import experiment, result
 from tests.support.scripted import settings
 
+PRICES = SlotPrices.of(settings())
 LONG = "schedule: 学习率 warm down over 60 % of the run 🚀, as a longer decay averages the noise of the last steps away"
 TITLES = st.text(alphabet="ab 学习🚀é\u0301率\n", min_size=1, max_size=200)
 
@@ -31,7 +33,9 @@ def lab(*titles: str, score: float = 1.94123) -> list[Experiment]:
 
 @given(st.lists(TITLES, min_size=1, max_size=5), st.integers(60, 200))
 def test_no_line_is_wider_than_the_terminal_and_no_title_takes_two(titles: list[str], width: int) -> None:
-    lines = [line.plain for line in experiments_table(lab(*titles), settings(), noise=0.01, width=width)]
+    lines = [
+        line.plain for line in experiments_table(lab(*titles), metric="val_bpb", prices=PRICES, noise=0.01, width=width)
+    ]
 
     assert len(lines) == 1 + 1 + len(titles)
     assert all("\n" not in line for line in lines)
@@ -41,8 +45,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_title_takes_two(titles: list[
 def test_a_title_that_does_not_fit_ends_in_an_ellipsis_and_wide_shows_all_of_it() -> None:
     known = lab(LONG, "short")
 
-    narrow = [line.plain for line in experiments_table(known, settings(), noise=0.01, width=80)]
-    wide = [line.plain for line in experiments_table(known, settings(), noise=0.01, width=None)]
+    narrow = [line.plain for line in experiments_table(known, metric="val_bpb", prices=PRICES, noise=0.01, width=80)]
+    wide = [line.plain for line in experiments_table(known, metric="val_bpb", prices=PRICES, noise=0.01, width=None)]
 
     assert narrow[2].endswith("…")
     assert cell_len(narrow[2]) in (79, 80)
@@ -52,7 +56,9 @@ def test_a_title_that_does_not_fit_ends_in_an_ellipsis_and_wide_shows_all_of_it(
 
 
 def test_columns_stand_below_their_names() -> None:
-    head, first, second = (line.plain for line in experiments_table(lab("a title"), settings(), noise=None, width=80))
+    head, first, second = (
+        line.plain for line in experiments_table(lab("a title"), metric="val_bpb", prices=PRICES, noise=None, width=80)
+    )
 
     assert head.index("what") == first.index("baseline") == second.index("a title")
     assert head.index("val_bpb") + len("val_bpb") == first.index("1.94123") + len("1.94123")
@@ -62,7 +68,12 @@ def test_columns_stand_below_their_names() -> None:
 def test_long_numbers_and_names_leave_room_for_the_title(score: float) -> None:
     chosen = settings("task.metric=validation_bits_per_byte_of_everything", "task.direction=minimize")
 
-    lines = [line.plain for line in experiments_table(lab(LONG, score=score), chosen, noise=1e-14, width=80)]
+    lines = [
+        line.plain
+        for line in experiments_table(
+            lab(LONG, score=score), metric=chosen.task.metric, prices=PRICES, noise=1e-14, width=80
+        )
+    ]
 
     assert all(cell_len(line) <= 80 for line in lines)
     assert "schedule" in lines[2]
@@ -73,9 +84,11 @@ def test_whoever_proposed_stands_in_a_column_where_several_did() -> None:
     by_two = [first, replace(one, agent="command/codex/m"), replace(other, agent="perturb")]
     by_one = [first, replace(one, agent="perturb"), replace(other, agent="perturb")]
 
-    head, baseline, line, last = (each.plain for each in experiments_table(by_two, settings(), noise=None, width=None))
+    head, baseline, line, last = (
+        each.plain for each in experiments_table(by_two, metric="val_bpb", prices=PRICES, noise=None, width=None)
+    )
 
     assert line[head.index("by") :].startswith("command/codex/m  wider")
     assert last[head.index("by") :].startswith("perturb")
     assert baseline.split()[-1] == "[unverified]" or "baseline" in baseline
-    assert " by " not in experiments_table(by_one, settings(), noise=None, width=None)[0].plain
+    assert " by " not in experiments_table(by_one, metric="val_bpb", prices=PRICES, noise=None, width=None)[0].plain

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from controller.costs.slots import SlotPrices
 from controller.domain import Attempt, Outcome, Result
-from controller.settings import Settings
+from controller.settings import Settings, TaskSettings
 from controller.studies.claim import answer_claim, default_seeds
 from controller.studies.comparison import Word, compare
 from controller.studies.facts import claim_facts
@@ -20,6 +21,7 @@ from controller.studies.study import Arm, Study, StudyKind, StudyRecord, begin_r
 from controller.studies.wording import claim_lines
 from tests.support.scripted import scored
 
+PRICES = SlotPrices.of(Settings())
 CLAIMS = 6_000
 MOST_WRONG = 1 / 500
 """What the product promises: two equal programs are called better in at most 1 of 500 claims."""
@@ -128,12 +130,12 @@ def test_a_claim_says_how_many_were_begun_so_that_repeating_it_buys_nothing() ->
     again = replace(first, study=replace(first.study, number=5, ended_at=2e9))
     studies = [first, broken_off, replace(first, study=other), rerun, again]
 
-    said = "\n".join(claim_lines(again, Settings(), studies))
+    said = "\n".join(claim_lines(again, TaskSettings(), PRICES, studies))
 
     assert "claims begun: 3 on these programs, 4 in this campaign" in said
     assert "with a chance of up to 0.4 %" in said
-    assert claim_facts(again, Settings(), studies)["claims_of_campaign"] == 4
-    assert "claims begun" not in "\n".join(claim_lines(first, Settings(), [first, rerun]))
+    assert claim_facts(again, TaskSettings(), PRICES, studies)["claims_of_campaign"] == 4
+    assert "claims begun" not in "\n".join(claim_lines(first, TaskSettings(), PRICES, [first, rerun]))
 
 
 def test_a_program_of_which_more_runs_fail_is_not_called_better() -> None:

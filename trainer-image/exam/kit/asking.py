@@ -69,12 +69,14 @@ class Asking:
 
     def connect(self, deadline: Deadline) -> StreamConnection:
         """Open a connection to the candidate's server. Nothing but its end of it crosses the wall."""
+        # A pair has no address, so nobody else can connect to either end.
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             header = messages.HEADER.pack(messages.CONNECT, self._number, 0, 0, 0)
             self._number += 1
             self.candidate.data.settimeout(max(deadline.left(), 1e-3))
             try:
+                # SCM_RIGHTS needs a byte beside it; the receiver gets a descriptor of its own for the same socket.
                 socket.send_fds(self.candidate.data, [header], [theirs.fileno()])
             except TimeoutError:
                 ours.close()

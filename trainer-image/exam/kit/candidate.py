@@ -99,6 +99,7 @@ def _encode(value: Any, wanted: int) -> tuple[int, bytes]:
 def _accept(data: socket.socket, take: Callable[[socket.socket], None]) -> int:
     """Take connections that the examiner hands over, until it closes its own."""
     while True:
+        # A stream may give less than was asked for. The descriptor comes with the first byte.
         header, handles, _, _ = socket.recv_fds(data, messages.HEADER.size, 1)
         if not header:
             return 0
@@ -118,6 +119,7 @@ def _in_thread(serve_one: Callable[[socket.socket], object], peer: socket.socket
 
 def _serve_program(data: socket.socket, program: Sequence[str], manner: int, environment: Mapping[str, str]) -> int:
     if manner != STREAMS:
+        # Python's descriptors are closed by exec; what os.dup2 makes stays open.
         os.dup2(data.fileno(), GIVEN)
         os.execvpe(program[0], list(program), dict(environment))
     # Below /tmp, which every sandbox has to itself: an abstract name could be seen by others.
@@ -125,10 +127,13 @@ def _serve_program(data: socket.socket, program: Sequence[str], manner: int, env
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(address)
         listener.listen(128)
+        # sd_listen_fds(3) wants its own process id in LISTEN_PID, and exec keeps that of the shell.
         enter = f'exec {GIVEN}<&{listener.fileno()}; export LISTEN_PID=$$; exec "$@"'
         command = ["/bin/sh", "-c", enter, "sh", *program]
         told = {**environment, "LISTEN_FDS": "1"}
+        # The program has a copy of the listener, which goes on listening when ours is closed.
         running = subprocess.Popen(command, env=told, pass_fds=(listener.fileno(),), stdin=subprocess.DEVNULL)
+    # SystemExit would end this thread alone.
     threading.Thread(target=lambda: os._exit(running.wait() or 0), daemon=True).start()
     _greet(data)
     return _accept(data, lambda peer: _in_thread(lambda ours: join(ours, address), peer))

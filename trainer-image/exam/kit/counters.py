@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# In a container the runtime mounts the container's own cgroup here.
 CGROUP, PROC = Path("/sys/fs/cgroup"), Path("/proc")
 
 USER = slice(0, 2)
@@ -52,9 +53,11 @@ class Counters:
 
 def read_counters(cgroup: Path = CGROUP, proc: Path = PROC) -> Counters:
     """Read them. cgroup, proc: where the kernel's files are mounted."""
+    # /proc/stat and cpuacct.stat count in ticks of USER_HZ, cpu.stat in microseconds.
     hertz = os.sysconf("SC_CLK_TCK")
     ticks = [value / hertz for value in _parse_ticks(_read(proc / "stat"))]
     stat = _parse_lines(_read(cgroup / "cpu.stat"))
+    # In version 1 every controller is a file system of its own, below its name.
     quota = stat or _parse_lines(_read(cgroup / "cpu/cpu.stat"))
     pressure = _read(cgroup / "memory.pressure") or _read(proc / "pressure/memory")
     return Counters(
@@ -95,6 +98,7 @@ class Waits:
                     if times := _parse_schedstat(_read(folder / thread / "schedstat")):
                         now[thread] = times
         with self._lock:
+            # The kernel forgets the times of a thread that ends.
             for thread, (ran, waited) in self._threads.items():
                 if thread not in now:
                     self._ended = (self._ended[0] + ran, self._ended[1] + waited)
@@ -130,6 +134,7 @@ def _parse_lines(text: str) -> dict[str, int]:
 
 def _parse_pressure(text: str) -> float | None:
     """Seconds of the line "some" of a file of pressure; None in a kernel without it."""
+    # The averages in the same line reach back ten seconds and more; the total is in microseconds.
     found = re.search(r"^some .*\btotal=(\d+)", text, flags=re.MULTILINE)
     return int(found[1]) / 1e6 if found else None
 

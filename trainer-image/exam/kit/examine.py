@@ -215,6 +215,7 @@ def examine(environment: Mapping[str, str], file: Path) -> dict[str, Any]:
         reserve=environment.get("AUTORESEARCH_RESERVE"),
         holdout="AUTORESEARCH_HOLDOUT" in environment,
     )
+    # From the kernel's generator: no clock, process id or earlier draw foretells it.
     plan = draw_plan(len(pool.items), np.random.default_rng(secrets.randbits(128)))
     exam = Exam(examiner, pool, plan, Path(setting(environment, "AUTORESEARCH_SOCKET")))
     return report(exam, attempt=setting(environment, "AUTORESEARCH_ATTEMPT"))

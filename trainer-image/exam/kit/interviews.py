@@ -76,6 +76,7 @@ def _talk(asking: Asking, examiner: Streams, item: Any) -> Mark:
 
         try:
             return examiner.talk(item, connect)
+        # Every error of a socket is an OSError, TimeoutError too, which is therefore asked for first.
         except TimeoutError:
             raise Rejection("protocol", f"silence: the server did not answer {deadline.limit}") from None
         except OSError:

@@ -39,6 +39,7 @@ def install_filter(name: str = "exam") -> bool:
         return False
     steps = system_calls.build(architecture, system_calls.FAMILIES[name])
     program = ctypes.create_string_buffer(steps, len(steps))
+    # struct sock_fprog: the number of steps and a pointer to them, padded as C does. A step has eight bytes.
     header = ctypes.create_string_buffer(struct.pack("@HP", len(steps) // 8, ctypes.addressof(program)))
     try:
         # An unprivileged process may install a filter only if it can no longer gain privileges through exec.
@@ -106,6 +107,7 @@ def _remove_ipc() -> None:
     # Command 0 is IPC_RMID.
     libc = ctypes.CDLL(None)
     for id_ in _list_ipc("shm"):
+        # A segment goes when nobody is attached to it any more; here nobody is left.
         libc.shmctl(id_, 0, None)
     for id_ in _list_ipc("sem"):
         libc.semctl(id_, 0, 0)

@@ -12,6 +12,7 @@ from exam.kit.errors import DataError
 from exam.kit.types import Kind, Type
 from exam.kit.wire import fault
 
+# "<" also leaves out the padding between fields that C would have.
 HEADER = struct.Struct("<4s3IQ")
 """Magic, number of the question, kind, what is wanted back (ASK) or 0, bytes of the body; little-endian."""
 

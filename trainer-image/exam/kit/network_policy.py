@@ -31,6 +31,7 @@ def await_network_policy(environment: Mapping[str, str], *, seconds: float = WAI
     Kubernetes tells every pod the address of the API server in its environment. Outside of a cluster these
     variables are missing, and the function returns at once.
     """
+    # Those of the service `kubernetes`, which a pod gets even where enableServiceLinks is false.
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         return 0.0

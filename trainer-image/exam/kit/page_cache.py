@@ -60,9 +60,11 @@ def _list_files(folders: Sequence[str]) -> Iterator[str]:
 
 def _free_bytes() -> int:
     with open("/proc/meminfo") as file:
+        # MemAvailable counts the page cache that the kernel could give up. The unit is KiB.
         free = next((int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")), 0)
     for path in LIMITS:
         with contextlib.suppress(OSError, ValueError), open(path) as file:
+            # Without a limit version 2 says "max", which is no number.
             free = min(free, int(file.read()))
     return free
 
@@ -70,6 +72,7 @@ def _free_bytes() -> int:
 def _read(path: str) -> int:
     """Read a file whole; returns its bytes. What we may not read, the agent's code may not either."""
     with contextlib.suppress(OSError, ValueError):
+        # O_NONBLOCK: what was a file when it was listed may be a FIFO now.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             got = len(os.read(handle, SMALL))
@@ -88,6 +91,7 @@ def _give_up(path: str) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
+            # A length of 0 means to the end. The kernel keeps pages that are mapped, or not yet written to the disk.
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(handle)

@@ -46,6 +46,8 @@ def deliver(hold_exam: Callable[[], str], environment: Mapping[str, str]) -> int
     except Unready as unready:
         print(f"examine: {unready}; the machine may be busy, so the try does not count", file=sys.stderr)
         return EXIT_UNREADY
+    # kubelet reads this file when the container has ended.
     target.write_text(line + "\n")
+    # Where the output is no terminal, Python keeps it until it is flushed.
     print(line, flush=True)
     return 0

@@ -89,6 +89,7 @@ class CandidateSession:
             self.control.sendall(wire.USAGE)
             while not words.endswith(b"\n") or not words.splitlines()[-1].startswith(b"usage "):
                 self.control.settimeout(max(deadline.left(), 1e-3))
+                # A stream has no messages: lines come in pieces, or several at once.
                 chunk = self.control.recv(WORDS_BYTES)
                 words = (words + chunk)[-WORDS_BYTES:]
                 if not chunk:
@@ -133,6 +134,7 @@ class CandidateSession:
                 return None
             except OSError:
                 chunk = b""
+            # The end comes when every copy of the other side is closed, so that no process holds one any more.
             if not chunk:
                 return words
             words = (words + chunk)[-WORDS_BYTES:]
@@ -198,6 +200,7 @@ def accept_candidate(folder: Path, time_limits: TimeLimits, latest: float, *, he
 def _listening(folder: Path) -> Iterator[socket.socket]:
     handle, path = wire.socket_address(folder)
     try:
+        # bind(2) refuses a name that exists (EADDRINUSE), though the socket's owner ended long ago.
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -205,6 +208,7 @@ def _listening(folder: Path) -> Iterator[socket.socket]:
             os.chmod(path, 0o666)  # the candidate may run as another user; the folder decides who gets here
             listener.listen(2)
             yield listener
+            # Without the name nobody connects any more; what was accepted stays connected.
             os.unlink(path)
     finally:
         os.close(handle)

@@ -36,6 +36,7 @@ class StreamConnection:
         self._allow()
         try:
             return self.peer.recv(min(most, READ_BYTES))
+        # A Unix socket that is closed with bytes unread resets its peer.
         except ConnectionResetError:
             return b""
 
@@ -69,11 +70,13 @@ class StreamConnection:
         """True if nothing came for so many seconds; for answers that must not come."""
         if self._ahead:
             return False
+        # The end of a connection is readable too: who hangs up is not silent.
         return not select.select([self.peer], [], [], min(seconds, self.deadline.left()))[0]
 
     def shut(self) -> None:
         """Tell the candidate that nothing more will be sent."""
         try:
+            # The other direction stays open.
             self.peer.shutdown(socket.SHUT_WR)
         except OSError:  # it has gone: the next read tells
             return

@@ -125,6 +125,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, until: float,
     """
     read_end, write_end = os.pipe()
     pid = _spawn(command, environment, write_end)
+    # A pipe ends when its last writer closes it, and this is one.
     os.close(write_end)
     pump = threading.Thread(target=_pump, args=(read_end, sys.stdout.fileno()), daemon=True)
     pump.start()
@@ -137,11 +138,13 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, until: float,
 
 
 def _spawn(command: Sequence[str], environment: Mapping[str, str], output: int) -> int:
+    # A new session has no terminal, so Ctrl-C reaches the supervisor alone.
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, output, 1),
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
+    # A child inherits which signals are blocked, and which are ignored even across exec: both are undone.
     return os.posix_spawnp(
         command[0], list(command), environment, file_actions=actions, setsid=True, setsigmask=[], setsigdef=SIGNALS
     )
@@ -152,6 +155,7 @@ def _wait(pid: int, until: float, note: Callable[[int], None]) -> Ending:
     overran, stopped_by = False, None
     while True:
         note(pid)
+        # Signals of one kind that are pending are one signal: a SIGCHLD may stand for many children.
         ended = reap()
         if pid in ended:
             return Ending(ended[pid], overran, stopped_by)
@@ -170,6 +174,7 @@ def _wait(pid: int, until: float, note: Callable[[int], None]) -> Ending:
 def _pump(source: int, sink: int) -> None:
     """Copy the output until the pipe has no writer; go on when the sink fails, as a full pipe blocks the training."""
     cap = OutputCap()
+    # A pipe holds 64 KiB, and then its writers wait.
     while chunk := os.read(source, 1 << 16):
         sink = _write(sink, cap.feed(chunk))
     _write(sink, cap.finish())

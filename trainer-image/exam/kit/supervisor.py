@@ -48,6 +48,7 @@ class Orders:
         self.stopped = False
         """True after TERM or INT."""
         self._woken, waker = os.pipe()
+        # On a full pipe a blocking write would never return from the handler.
         os.set_blocking(waker, False)
         # Python writes a byte to this pipe at every signal that has a handler: select() then returns.
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
@@ -76,6 +77,7 @@ class Orders:
                     cpu_seconds, peak_bytes = measure_tree()
                     tell(control, f"usage {cpu_seconds:.9f} {peak_bytes}")
                     continue
+                # A byte came for each signal. Who has ended is asked of waitpid(2).
                 os.read(self._woken, 4096)
                 ended = reap()
                 if child in ended:
@@ -103,6 +105,7 @@ def connect(folder: Path, seconds: float, orders: Orders) -> socket.socket | Non
         while time.monotonic() < until and not orders.stopped:
             peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             with contextlib.suppress(OSError):
+                # ENOENT before the examiner's bind(2), ECONNREFUSED before its listen(2).
                 peer.connect(path)
                 return peer
             peer.close()
@@ -129,6 +132,7 @@ def supervise(environment: Mapping[str, str], *, child: Sequence[str], passed_on
     if control is None or data is None:
         print(f"candidate: no examiner listened on {folder / wire.SOCKET}", file=sys.stderr)
         return EXIT_ALONE
+    # Our copy is closed after the child has its own: the examiner reads the end when the child ends.
     with data:
         if fault:
             tell(control, f"artifact {fault}")
@@ -156,6 +160,7 @@ def _start_child(
     # exec and not only fork: a forked child inherits our memory and stays undumpable as we are.
     kept = {name: value for name, value in environment.items() if name != "AUTORESEARCH_SOCKET"}
     command = [*child, "--serve", str(data.fileno()), *passed_on]
+    # Python's descriptors are closed by exec unless it is told otherwise.
     data.set_inheritable(True)
     nothing = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
     return os.posix_spawn(command[0], command, kept, file_actions=[nothing], setsid=True)

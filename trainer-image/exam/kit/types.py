@@ -64,6 +64,7 @@ class Json:
     def decode(self, body: bytes | memoryview) -> Any:
         """The value. Raises ValueError, with the rest of a sentence, if this is none."""
         try:
+            # Python's reader takes NaN and Infinity, which JSON does not know, and makes infinity of 1e999.
             value = json.loads(str(body, "utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
             _check_depth(value)
             return value
@@ -158,6 +159,7 @@ class Array:
         if wrong or math.prod(shape) * dtype.itemsize != len(body) - self.head:
             raise ValueError(f"has shape {_show(shape)} where {_show(self.shape)} belongs")
         array: npt.NDArray[Any] = np.frombuffer(body, dtype, offset=self.head).reshape(shape).astype(self.dtype)
+        # numpy takes any byte above 0 for True and keeps it, so that equal truths could differ in their bytes.
         if self.dtype == "bool" and (np.frombuffer(body, np.uint8, offset=self.head) > 1).any():
             raise ValueError("holds truth values that are neither 0 nor 1")
         if self.finite and array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -36,6 +36,7 @@ def socket_address(folder: Path) -> tuple[int, str]:
 
     The address of a Unix socket holds at most 107 bytes, and a plain path may be longer.
     """
+    # O_PATH names a folder without a right to list it, and /proc/self/fd leads there.
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     return handle, f"/proc/self/fd/{handle}/{SOCKET}"
 
@@ -72,6 +73,7 @@ def send(peer: socket.socket, message: bytes, deadline: Deadline, *, what: str) 
     """Send a whole message before the deadline; raises Rejection if the candidate does not read it in time."""
     view = memoryview(message)
     while view:
+        # A timeout of 0 would make the socket one that does not block.
         peer.settimeout(max(deadline.left(), 1e-3))
         try:
             view = view[peer.send(view[:READ_BYTES]) :]
@@ -105,6 +107,7 @@ def has_unread(peer: socket.socket) -> bool:
     """True if the candidate has sent bytes that the examiner has not asked for."""
     peer.setblocking(False)
     try:
+        # MSG_PEEK leaves the byte where it is. Without one a socket that does not block fails with EAGAIN.
         return bool(peer.recv(1, socket.MSG_PEEK))
     except OSError:  # no bytes, or a closed connection: the next read tells which
         return False

@@ -103,12 +103,14 @@ def seen_between(start: Counters, end: Counters, *, waited: float | None, own_cp
     seconds, total, stolen = end.at - start.at, end.total - start.total, max(0.0, end.stolen - start.stolen)
     others = None
     if start.own is not None and end.own is not None:
+        # Ticks of the node and microseconds of a cgroup are counted apart, so the difference can be below 0.
         others = max(0.0, (end.user - start.user) - (end.own - start.own) - own_cpus * seconds)
     return Seen(
         waited=waited,
         throttled=_share(end.throttled - start.throttled, end.periods - start.periods),
         contended=_growth(start.cpu_pressure, end.cpu_pressure, seconds),
         starved=_growth(start.memory_pressure, end.memory_pressure, seconds),
+        # Stolen is time in which this machine had work and the hypervisor ran others.
         stolen=_share(stolen, total),
         taken=None if others is None else _share(others + stolen, total),
         others=None if others is None else _share(others, total),
@@ -129,6 +131,7 @@ class Observer:
     def _look(self) -> None:
         pause = 0.0
         while not self._over.wait(pause):
+            # The CPU time of this thread: on a busy machine a look mostly waits.
             began = time.thread_time()
             self._waits.look(list_descendants())
             pause = max(EVERY_S, COST * (time.thread_time() - began))
