@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainer.small_task import NAME, NOT_ASCII, TASK, Training, run_prepare, run_train
+from tests.trainer.small_task import NAME, NOT_ASCII, TASK, Training, losses, run_prepare, run_train
+
+ENOUGH_STEPS = 20
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # these tests are about the CPU's preset, on any machine
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve the other tests
@@ -70,12 +72,12 @@ def train_seconds() -> float:
 def training(data_folder: Path, train_seconds: float, tmp_path_factory: pytest.TempPathFactory) -> Training:
     """A real training of train.py as it stands, with seed 1, and a budget that this machine has room for.
 
-    Beside busy neighbours the imports and a first step may take longer than a short budget. A training that does not
-    keep its budget misses a long one as well.
+    Beside busy neighbours the imports and a first step may take longer than a short budget, or leave too little of it
+    to learn anything. A training that does not keep its budget misses a long one as well.
     """
     for seconds in (train_seconds, 3 * train_seconds, 9 * train_seconds):
         done = run_train(TASK, data_folder, tmp_path_factory.mktemp("trained") / "artifact", seconds=seconds, seed=1)
-        if done.ended - done.started <= done.budget:
+        if done.ended - done.started <= done.budget and len(losses(done)) >= ENOUGH_STEPS:
             break
     return done
 
