@@ -12,6 +12,7 @@ import pytest
 
 from tests.redteam import exams  # noqa: F401 - finds the package exam
 from tests.support.examined_tasks import EXAMINER, ExaminedTask
+from tests.support.starting import time_to_begin
 
 HONEST = """
 def load(artifact):
@@ -408,7 +409,9 @@ def test_a_server_may_be_any_program(tmp_path: Path) -> None:
 )
 def test_a_hostile_server_is_rejected_with_its_sentence(tmp_path: Path, server: str, sentence: str) -> None:
     source = f"def load(artifact):\n    def serve(connection):\n        {server}\n    return serve\n"
-    result = ExaminedTask(tmp_path).write(STREAMS.replace("60.0", "2.0")).hold(source).result
+    # A first answer may also take what loading has left of the start-up's time.
+    short = f"2.0\n    startup_seconds = {time_to_begin('numpy')}"
+    result = ExaminedTask(tmp_path).write(STREAMS.replace("60.0", short)).hold(source).result
     assert result["verdict"] == "rejected"
     assert sentence in result["explanation"]
 
