@@ -20,6 +20,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin starve 
 sys.path.insert(0, str(TASK))  # the image runs with the task folder as its current one
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the training, which a busy machine may have to run again."""
+    for item in items:
+        if "training" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(1200))
+
+
 @pytest.fixture(scope="session")
 def task_folder() -> Path:
     """The folder of prepare.py, train.py and exam/."""
