@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster.harness.preparation import Step, prepare
 from tests.cluster.harness.telling import TERMINAL, heard
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
     from xdist.workermanage import WorkerController
+
+# How long an example takes tells of the neighbours of the tests, and of no fault.
+settings.register_profile("beside-neighbours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("beside-neighbours")
 
 GROUPS = {
     "tests/cluster/test_chart_": "chart",

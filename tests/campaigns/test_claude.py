@@ -24,6 +24,7 @@ from tests.standin import KEY, Exchange, Fault, Researcher, StandIn, Turn, call,
 from tests.standin.faults import PASSING
 from tests.support.campaign_in_memory import TASK, CampaignInMemory, Clock, run
 from tests.support.claude import claude_agent
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def share_read(exchanges: list[Exchange]) -> float:
@@ -71,10 +72,10 @@ def test_sixteen_conversations_that_begin_together_write_their_common_prompt_onc
         requests = [campaign.request() for _ in range(16)]
 
         def propose(request: ProposalRequest) -> Proposal | Abandoned:
-            together.wait(60)
+            together.wait(PATIENCE_S)
             return agent.propose(request)
 
-        answers = [each.result(timeout=120) for each in [pool.submit(propose, request) for request in requests]]
+        answers = [each.result(timeout=PATIENCE_S) for each in [pool.submit(propose, request) for request in requests]]
 
     assert all(isinstance(answer, Proposal) for answer in answers)
     firsts = [read_usage(e.usage) for e in standin.answered if len(e.request["messages"]) == 1]
@@ -257,7 +258,7 @@ def test_a_call_waits_for_the_change_of_another_and_one_that_has_begun_goes_firs
                 assert call
                 call.charge = 0.1
             assert "paid" not in order, "room for one more call of the one that has begun is kept"
-        later.result(timeout=60)
+        later.result(timeout=PATIENCE_S)
 
     assert order == ["fresh", "paid"]
 
@@ -421,4 +422,4 @@ def test_no_thread_is_left_listening_after_a_campaign() -> None:
     with StandIn(faults=[Fault.STALL, Fault.DROPPED], clock=clock) as standin:
         run(claude_agent(standin, clock, booked.append), CampaignInMemory({"train.py": TASK}), proposals=2, clock=clock)
 
-    assert not [thread for thread in threading.enumerate() if thread.name == "claude-call"]
+    wait_until(lambda: "claude-call" not in {thread.name for thread in threading.enumerate()}, what="no thread left")

@@ -89,9 +89,16 @@ def test_whoever_has_no_token_gets_401_and_nothing_else(tmp_path: Path, campaign
             post(address, token="0"),
             post(address, token=f"{address.token}x"),
             post(address, token=address.token[:-1]),
-            httpx2.post(address.url, headers=ACCEPT, json=CALL, trust_env=False),
-            httpx2.post(address.url, headers=ACCEPT, params={"token": address.token}, json=CALL, trust_env=False),
-            httpx2.get(address.url.replace("/mcp", "/"), trust_env=False),
+            httpx2.post(address.url, headers=ACCEPT, json=CALL, trust_env=False, timeout=PATIENCE_S),
+            httpx2.post(
+                address.url,
+                headers=ACCEPT,
+                params={"token": address.token},
+                json=CALL,
+                trust_env=False,
+                timeout=PATIENCE_S,
+            ),
+            httpx2.get(address.url.replace("/mcp", "/"), trust_env=False, timeout=PATIENCE_S),
             post(address, token="wrong", body=b"x" * (MOST_BYTES + 1)),
         ]
 

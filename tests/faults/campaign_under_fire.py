@@ -9,10 +9,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from controller.domain import BASELINE, Experiment
+from controller.domain import BASELINE, Experiment, LostTo
 from controller.errors import LabError
 from controller.lab import Lab
 from tests.support.scripted import kept
+from tests.support.waiting import PATIENCE_S
 
 CHILD = Path(__file__).parent / "controller_that_dies.py"
 LONGEST = 180
@@ -21,7 +22,7 @@ LONGEST = 180
 
 def run(folder: Path, *, die_at: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(CHILD), str(folder), str(die_at)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -69,7 +70,9 @@ def check_books(experiments: list[Experiment], lab: Lab) -> None:
     attempts = [a for e in experiments for a in e.attempts]
     assert all(a.result for a in attempts)
     assert all([t.number for t in a.tries] == list(range(1, len(a.tries) + 1)) for a in attempts)
-    assert all(t.lost and t.interrupted for a in attempts for t in a.tries[:-1])
+    # Another run on the same machine may disturb a training, which is then run again.
+    lost = [t for a in attempts for t in a.tries[:-1]]
+    assert all(t.lost and (t.interrupted or t.lost_to is LostTo.DISTURBED) for t in lost)
     assert len({e.fingerprint for e in experiments}) == len(experiments)
     chain = [experiments[0].commit, *(e.judgement.kept_as for e in kept(experiments) if e.judgement)]
     followed = [(e.judgement.onto or e.base) for e in kept(experiments) if e.judgement]

@@ -43,6 +43,7 @@ tag: faults
 task: {score: log}
 budget: {train_seconds: 5, experiments: 5}
 judge: {baseline_runs: 2}
+deadlines: {log_scored: 60}
 """
 
 

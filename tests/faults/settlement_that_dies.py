@@ -34,8 +34,31 @@ def outcome(request: TryRequest) -> Result:
     return scored(2.0 - gain + (request.seed % 1000) / 1e5)
 
 
+class Together(InstantExecutor):
+    """Ends the tries of experiment 1 once experiment 2 has begun: on a busy machine it might be kept long before.
+
+    begun: it has, or experiment 1 has ended before this start.
+    """
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__(outcome)
+        self._begun = begun
+        self._held: list[TryRequest] = []
+
+    def launch(self, request: TryRequest) -> None:
+        """End the try at once, or later."""
+        if request.id.experiment == 1 and not self._begun:
+            self._held.append(request)
+            return
+        if request.id.experiment == 2:
+            self._begun = True
+            while self._held:
+                super().launch(self._held.pop(0))
+        super().launch(request)
+
+
 @dataclass
-class Together(NumberAgent):
+class Proposer(NumberAgent):
     """Three proposals that are thought of on the baseline, in the order of their requests; later ones not at all."""
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
@@ -59,7 +82,9 @@ def main() -> None:
     lab = LabWriter.open(folder / "lab.git", create=True)
     with lab.lock(now=time.time()):
         chosen = settings("executor.slots=3", "budget.experiments=3", "agent.max_in_flight=1")
-        print(campaign(folder, InstantExecutor(outcome), agent=Together(), chosen=chosen).run().reason)
+        known = lab.experiments("t")
+        begun = any(attempt.result for experiment in known[1:] for attempt in experiment.attempts)
+        print(campaign(folder, Together(begun=begun), agent=Proposer(), chosen=chosen).run().reason)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ tag: faults
 task: {score: log}
 executor: {slots: 2}
 budget: {train_seconds: 5, experiments: 5}
+deadlines: {log_scored: 60}
 """
 SEEDS = 3
 

@@ -13,8 +13,10 @@ import pytest
 from controller.lab import Lab
 from tests.faults.campaign_under_fire import campaign_under_fire, check_books, processes_in, run
 from tests.support.scripted import kept
+from tests.support.waiting import PATIENCE_S
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(6))
 def test_kill_between_any_two_effects_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     killed = campaign_under_fire(tmp_path, kills=10, draw=random.Random(seed))
@@ -40,7 +42,7 @@ def test_seconds_of_a_killed_try_are_charged(tmp_path: Path) -> None:
 def settle(folder: Path, *, die_at: int) -> int:
     """One start of the controller in which two good edits of one line meet; returns its exit code."""
     command = [sys.executable, str(Path(__file__).parent / "settlement_that_dies.py"), str(folder), str(die_at)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert ended.returncode in (0, -9), ended.stderr
     return ended.returncode
 
@@ -65,6 +67,7 @@ def check_settlement(folder: Path) -> bool:
     return any(e.judgement and e.judgement.replaces for e in winners)
 
 
+@pytest.mark.timeout(1800)
 def test_kill_between_any_two_effects_of_a_conflicts_settlement_keeps_the_better_program(tmp_path: Path) -> None:
     assert settle(tmp_path / "whole", die_at=0) == 0
     assert check_settlement(tmp_path / "whole"), "no conflict was settled here"

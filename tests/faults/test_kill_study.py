@@ -12,6 +12,7 @@ import pytest
 from controller.domain import Outcome
 from controller.lab import Lab
 from tests.faults.campaign_under_fire import processes_in
+from tests.support.waiting import PATIENCE_S
 
 CHILD = Path(__file__).parent / "study_that_dies.py"
 SEEDS = 3
@@ -21,9 +22,10 @@ LONGEST = 60
 
 def claim(folder: Path, *, die_at: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(CHILD), str(folder), str(die_at)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(3))
 def test_kill_between_any_two_effects_of_a_claim_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     draw, killed = random.Random(seed), 0

@@ -14,6 +14,7 @@ from controller.errors import LabError, LabInUse
 from controller.lab.writer import LabWriter
 from tests.support.labs import FILES, admit
 from tests.support.needs import need_mounts
+from tests.support.waiting import PATIENCE_S
 
 
 def test_second_writer_is_told_who_holds_the_lab(tmp_path: Path) -> None:
@@ -55,8 +56,8 @@ def test_successor_waits_for_a_holder_that_is_about_to_end(tmp_path: Path) -> No
     holder.stdout.readline()
     Timer(0.5, holder.stdin.close).start()
 
-    with lab.lock(now=1.0, patience=60.0):
-        assert holder.wait(timeout=60) == 0
+    with lab.lock(now=1.0, patience=PATIENCE_S):
+        assert holder.wait(timeout=PATIENCE_S) == 0
     holder.stdout.close()
 
 

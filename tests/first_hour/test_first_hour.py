@@ -19,6 +19,9 @@ from tests.first_hour.small_task import write_exam_task, write_own_task
 from tests.first_hour.walking import Person, Said, Visitor, assert_is_told, complain_of, wait_until_served
 from tests.support.http import free_port
 
+pytestmark = pytest.mark.timeout(1200)
+"""The whole walk happens in its first test."""
+
 PAGES = (
     "/",
     "/status.json",
@@ -66,7 +69,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory, draw: random.Random) -> Walk:
     port = free_port()
     (fresh / "small.yaml").write_text(
         f"tag: demo\ntask: {{folder: {shipped}, probe_sets: 1, reserve_slices: 1}}\n"
-        f"budget: {{train_seconds: 5, experiments: {EXPERIMENTS}}}\n"
+        f"budget: {{train_seconds: 20, experiments: {EXPERIMENTS}}}\n"
         f"server: {{enabled: true, port: {port}}}\n"
     )
     visitor = Visitor(port)
@@ -87,7 +90,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory, draw: random.Random) -> Walk:
             meanwhile.append(person.wait_for(asked))
         run = person.start("run", "demo", *given)
         visitor.expect_answers()
-        wait_until_served(visitor, run, path="/metrics", pattern=r"autoresearch_ended\{.*\} 1\.0")
+        wait_until_served(visitor, run, path="/metrics", pattern=r"autoresearch_ended\{.*\} 1\.0", seconds=600)
         for path in PAGES:
             visitor.look(path)
         visitor.expect_nobody()
@@ -153,6 +156,7 @@ def test_a_task_of_ones_own_runs_beside_it(walk: Walk) -> None:
         "tag: mine\n"
         "task: {folder: own, score: log, metric: accuracy, direction: maximize}\n"
         "budget: {train_seconds: 5, experiments: 3}\n"
+        "deadlines: {log_scored: 60}\n"
     )
 
     ran = walk.person.say("run", "mine", "--settings", "mine.yaml")

@@ -12,7 +12,12 @@ import pytest
 from tests.first_hour.small_task import write_exam_task, write_own_task
 from tests.first_hour.walking import Person, assert_is_told
 
-SETTINGS = "tag: mine\ntask: {folder: own, score: log, metric: accuracy, direction: maximize}\n"
+SETTINGS = """\
+tag: mine
+task: {folder: own, score: log, metric: accuracy, direction: maximize}
+budget: {train_seconds: 5}
+deadlines: {log_scored: 200}
+"""
 
 
 @pytest.fixture
@@ -179,7 +184,7 @@ def test_a_port_that_somebody_else_has(person: Person) -> None:
 
 def test_a_lab_that_another_controller_writes(person: Person) -> None:
     program = person.folder / "own" / "train.py"
-    program.write_text(f"import time\ntime.sleep(60)\n{program.read_text()}")
+    program.write_text(f"import time\ntime.sleep(600)\n{program.read_text()}")
     first = person.start("run", "mine", "--settings", "mine.yaml")
     person.wait_for_lines(first, "campaign mine")
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "trainer-image"))
 
@@ -49,7 +51,15 @@ class Exams:
         """A stage with a new folder to work in, below root; a root of its own has an artifact of its own."""
         work = Path(tempfile.mkdtemp(prefix=candidate, dir=root or self.root), "work")
         artifact = (root or self.root) / "artifact"
-        return Stage(task=CANDIDATES, module=candidate, data=self.data, artifact=artifact, work=work, inside=inside)
+        return Stage(
+            task=CANDIDATES,
+            module=candidate,
+            data=self.data,
+            artifact=artifact,
+            work=work,
+            inside=inside,
+            seconds=PATIENCE_S,
+        )
 
     def hold(self, candidate: str, *flags: str) -> Rehearsal:
         """Probe and examine a candidate."""

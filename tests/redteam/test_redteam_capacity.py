@@ -1,8 +1,8 @@
 """Bits that arrive from the probe in the candidate, and from the candidate in the next training: none, by any carrier.
 
-Each carrier is given 256 random bits. A threshold is fitted on one half of what the receiver saw and tried on the
+Each carrier is given 512 random bits. A threshold is fitted on one half of what the receiver saw and tried on the
 other; the share of errors gives the capacity of a channel with that many errors. A carrier fails above LIMIT_BITS of
-256, which lies four standard deviations above what chance gives a carrier that carries nothing.
+512, which lies more than five standard deviations above what chance gives a carrier that carries nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from controller.domain import Outcome
 from tests.redteam.exams import CANDIDATES
 from tests.support.local_task import CANDIDATE, EXAMINE, PROBE, TRAIN, TaskFolders, make_folders, make_request, running
 
-LIMIT_BITS = 24.0
-COUNT = 256
+LIMIT_BITS = 48.0
+COUNT = 512
 LIBRARY_BYTES = COUNT * (2 * 2 * 4096 + 64 * 4096)
 OPEN = {
     "pages, mincore",
@@ -37,7 +37,7 @@ LOOK = "\n    import sys; sys.path.insert(0, '/task'); import carriers\n"
 
 
 def capacity(measured: list[float], bits: list[int]) -> float:
-    """Bits per 256 that a receiver gets who fits its threshold on the first half."""
+    """Bits of COUNT that a receiver gets who fits its threshold on the first half."""
     half = len(bits) // 2
     threshold = min(sorted(set(measured[:half])), key=lambda at: errors(measured[:half], bits[:half], at))
     wrong = errors(measured[half:], bits[half:], threshold) / half

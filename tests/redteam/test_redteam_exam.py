@@ -17,8 +17,18 @@ from exam.language.rehearsal import Rehearsal
 
 from tests.redteam.exams import Exams
 from tests.support.needs import need_bubblewrap
+from tests.support.starting import time_to_begin
 
-HURRY = ("--startup-seconds", "5", "--batch-seconds", "1")
+
+@pytest.fixture
+def startup() -> float:
+    """Seconds in which a candidate surely begins: about two, and more beside busy neighbours."""
+    return time_to_begin("numpy")
+
+
+def hurry(startup: float) -> tuple[str, ...]:
+    """An examiner that waits no longer than that for its candidate, and then a second for each answer."""
+    return ("--startup-seconds", str(startup), "--batch-seconds", "1")
 
 
 def rejection(rehearsal: Rehearsal) -> tuple[str, str]:
@@ -114,17 +124,17 @@ def test_a_faulty_reply_has_its_own_sentence(exams: Exams, candidate: str, sente
         ("drips", r"too slow: only \d+ of 32768 bytes of answer 0 came within"),
     ],
 )
-def test_nobody_can_make_the_examiner_wait(exams: Exams, candidate: str, sentence: str) -> None:
-    test, explanation = rejection(exams.hold_with_honest_probe(candidate, *HURRY))
+def test_nobody_can_make_the_examiner_wait(exams: Exams, startup: float, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(exams.hold_with_honest_probe(candidate, *hurry(startup)))
     assert test == "protocol"
     assert re.search(sentence, explanation), explanation
 
 
-def test_a_model_that_never_loads_costs_a_try_and_gets_no_verdict(exams: Exams) -> None:
-    rehearsal = exams.hold_with_honest_probe("never_loads", *HURRY)
+def test_a_model_that_never_loads_costs_a_try_and_gets_no_verdict(exams: Exams, startup: float) -> None:
+    rehearsal = exams.hold_with_honest_probe("never_loads", *hurry(startup))
 
     assert (rehearsal.result, rehearsal.examine_code) == (None, 75)
-    assert "the model was not loaded within 5 s" in rehearsal.log
+    assert f"the model was not loaded within {startup:g} s" in rehearsal.log
 
 
 def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(exams: Exams) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.redteam import exams  # noqa: F401 - finds the package exam
 from tests.support.examined_tasks import EXAMINER, ExaminedTask
+from tests.support.starting import time_to_begin
 
 HONEST = """
 def load(artifact):
@@ -110,7 +111,9 @@ def test_the_holdout_is_asked_for_a_claim_alone(task: ExaminedTask) -> None:
         ),
     ],
 )
-def test_a_hostile_answer_is_rejected_with_its_sentence(task: ExaminedTask, cheat: str, sentence: str) -> None:
+def test_a_hostile_answer_is_rejected_with_its_sentence(tmp_path: Path, cheat: str, sentence: str) -> None:
+    waits = sentence.startswith(("too slow", "silence"))
+    task = ExaminedTask(tmp_path).write(EXAMINER.replace("60.0", "5.0") if waits else EXAMINER)
     source = f"{RAW}\ndef cheat(number, question):\n    if number < 5:\n        return 2 * question\n    {cheat}\n"
     result = task.hold(source).result
     assert result["verdict"] == "rejected"
@@ -189,16 +192,21 @@ def test_a_patched_clock_changes_no_latency(task: ExaminedTask) -> None:
 
 def test_work_between_questions_counts_as_cpu_time(tmp_path: Path) -> None:
     task = ExaminedTask(tmp_path).write(EXAMINER.replace("answer_seconds", "measure_cpu = True\n    answer_seconds"))
+    wait = "\ndef cheat(number, question):\n    time.sleep(0.03)\n    return 2 * question\n"
     busy = """
 import threading
 def spin():
     while True:
         pass
 threading.Thread(target=spin, daemon=True).start()
+def cheat(number, question):
+    began = time.process_time()
+    while time.process_time() - began < 0.03:  # of the other thread, however long its neighbours keep it waiting
+        time.sleep(0.001)
+    return 2 * question
 """
-    wait = "\ndef cheat(number, question):\n    time.sleep(0.03)\n    return 2 * question\n"
-    idle, spinning = task.hold(RAW + wait).result, task.hold(RAW + busy + wait).result
-    assert idle["numbers"]["cpu_ms"] < 15
+    idle, spinning = task.hold(RAW + wait).result, task.hold(RAW + busy).result
+    assert spinning["numbers"]["cpu_ms"] > 25
     assert spinning["numbers"]["cpu_ms"] > 2 * idle["numbers"]["cpu_ms"]
 
 
@@ -348,8 +356,7 @@ from exam.examiner import Streams
 class Echo(Streams):
     metric = "echoed"
     direction = "maximize"
-    answer_seconds = 2.0
-    startup_seconds = 10.0
+    answer_seconds = 60.0
 
     def items(self, folder):
         return json.loads((folder / "items.json").read_text())
@@ -402,7 +409,9 @@ def test_a_server_may_be_any_program(tmp_path: Path) -> None:
 )
 def test_a_hostile_server_is_rejected_with_its_sentence(tmp_path: Path, server: str, sentence: str) -> None:
     source = f"def load(artifact):\n    def serve(connection):\n        {server}\n    return serve\n"
-    result = ExaminedTask(tmp_path).write(STREAMS).hold(source).result
+    # A first answer may also take what loading has left of the start-up's time.
+    short = f"2.0\n    startup_seconds = {time_to_begin('numpy')}"
+    result = ExaminedTask(tmp_path).write(STREAMS.replace("60.0", short)).hold(source).result
     assert result["verdict"] == "rejected"
     assert sentence in result["explanation"]
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import textwrap
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -334,7 +335,7 @@ def test_fork_bomb_ends_with_its_phase(folders: TaskFolders) -> None:
 
 
 def test_daemon_does_not_outlive_its_phase(folders: TaskFolders) -> None:
-    token = f"31536000.{os.getpid()}1"
+    token = f"31536000.{uuid4().int}"
     daemon = f"""
         print("TRIED", flush=True)
         if os.fork() == 0:

@@ -29,8 +29,9 @@ LISTENS = """
     heard = 0
     hold(READY)
     while not is_held(OVER):
+        said = is_held(SAID)  # before the question is read, or a part of it would do
         heard |= sum(1 << at for at in range(BITS) if is_held(at))
-        if is_held(SAID):
+        if said:
             hold(HEARD)
     print(heard)
 """

@@ -21,7 +21,7 @@ from controller.folder.new_task import TaskKind
 from controller.run.prepare import prepare_data
 from controller.settings import AgentSettings, CommandSettings
 from controller.settings.file import load_settings
-from tests.support.examined_tasks import packages_elsewhere, written_task
+from tests.support.examined_tasks import LONGEST_TRAINING, packages_elsewhere, written_task
 
 PAGE_TASK = Path(__file__).resolve().parents[2] / "examples/classifier"
 SEALED = (TaskKind.SEARCH, TaskKind.CONTROL, TaskKind.PROTOCOL, TaskKind.SPEED)
@@ -30,7 +30,7 @@ SEALED = (TaskKind.SEARCH, TaskKind.CONTROL, TaskKind.PROTOCOL, TaskKind.SPEED)
 @pytest.fixture(scope="module", params=SEALED)
 def attempts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
     folder, settings = written_task(tmp_path_factory.mktemp("new"), request.param)
-    with trials(folder, settings, seconds=20) as some:
+    with trials(folder, settings, seconds=LONGEST_TRAINING) as some:
         yield some
 
 
@@ -57,7 +57,7 @@ def test_what_only_breaks_rules_in_vain_is_scored_as_honest(attempts: Trials, na
 
 def test_the_stock_cheats_are_caught_or_gain_nothing(tmp_path: Path) -> None:
     folder, settings = written_task(tmp_path, TaskKind.SEARCH)
-    with trials(folder, settings, seconds=20) as some:
+    with trials(folder, settings, seconds=LONGEST_TRAINING) as some:
         findings = list(try_exam(some))
     assert is_fit(findings), findings
     caught = {finding.subject for finding in findings if finding.seen.startswith("caught: ")}
@@ -67,13 +67,16 @@ def test_the_stock_cheats_are_caught_or_gain_nothing(tmp_path: Path) -> None:
 
 def test_a_task_without_an_exam_has_nothing_to_try(tmp_path: Path) -> None:
     folder, settings = written_task(tmp_path, TaskKind.LOG)
-    with trials(folder, settings, seconds=20) as some, pytest.raises(SettingsError, match="any cheat passes"):
+    with (
+        trials(folder, settings, seconds=LONGEST_TRAINING) as some,
+        pytest.raises(SettingsError, match="any cheat passes"),
+    ):
         list(try_exam(some))
 
 
 def test_a_check_up_of_a_task_without_an_exam_finds_it_fit(tmp_path: Path) -> None:
     folder, settings = written_task(tmp_path, TaskKind.LOG)
-    found = {finding.subject: finding for finding in check_up(folder, settings, seconds=20)}
+    found = {finding.subject: finding for finding in check_up(folder, settings, seconds=LONGEST_TRAINING)}
     assert is_fit(list(found.values())), found
     assert "verified" in found["settings and task"].seen
     assert "obeyed" in found["seed"].seen
@@ -83,7 +86,7 @@ def test_a_check_up_names_the_module_that_the_sandbox_does_not_have(tmp_path: Pa
     folder, settings = written_task(tmp_path, TaskKind.LOG)
     train = tmp_path / "log" / "train.py"
     train.write_text("import not_installed_anywhere\n" + train.read_text())
-    found = {finding.subject: finding for finding in check_up(folder, settings, seconds=20)}
+    found = {finding.subject: finding for finding in check_up(folder, settings, seconds=LONGEST_TRAINING)}
     assert (found["interpreter"].state, found["short run"].state) == (State.BAD, State.BAD)
     assert "not_installed_anywhere" in found["interpreter"].seen
 
@@ -95,7 +98,7 @@ def test_a_check_up_names_the_module_that_the_sandbox_does_not_have(tmp_path: Pa
 def test_a_check_up_looks_for_a_program_that_proposes(tmp_path: Path, program: str, state: State, told: str) -> None:
     folder, settings = written_task(tmp_path, TaskKind.LOG)
     agent = AgentSettings(kind="command", command=CommandSettings(run=(program,)))
-    findings = check_up(folder, settings.model_copy(update={"agent": agent}), seconds=20)
+    findings = check_up(folder, settings.model_copy(update={"agent": agent}), seconds=LONGEST_TRAINING)
     found = next(finding for finding in findings if finding.subject == "agent")
     assert found.state is state
     assert told in found.seen
@@ -127,7 +130,7 @@ def test_the_classifier_of_the_page_passes_its_exam_and_catches_the_stock_cheats
     settings = given.model_copy(update={"task": task})
     folder = CampaignFolder(tmp_path / "digits")
     prepare_data(folder, settings, say=lambda _: None)
-    with trials(folder, settings, seconds=20) as some:
+    with trials(folder, settings, seconds=LONGEST_TRAINING) as some:
         findings = list(try_exam(some))
     assert [finding for finding in findings if finding.state is not State.GOOD] == []
 

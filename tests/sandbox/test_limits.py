@@ -37,7 +37,7 @@ def cgroups(tmp_path: Path) -> Cgroups:
     return found
 
 
-def run(tmp_path: Path, source: str, *, confinement: Confinement, seconds: float = 20) -> tuple[PhaseEnd, str]:
+def run(tmp_path: Path, source: str, *, confinement: Confinement, seconds: float = PATIENCE_S) -> tuple[PhaseEnd, str]:
     """Run Python in no sandbox but under limits."""
     start = ("/bin/sh", "-c", 'printf . >&3; exec 3>&-; exec "$@"', "sh", sys.executable, "-c", source)
     command = Command(argv=start, environment={"TOKEN": str(tmp_path)}, folder="/")
@@ -105,7 +105,7 @@ def test_leftovers_of_a_dead_controller_are_found_and_ended(tmp_path: Path, cgro
         assert noted
         for leftover in noted.leftovers():
             leftover.kill()
-            sleeper.wait(10)
+            sleeper.wait(PATIENCE_S)
             leftover.remove()
 
     assert not any(folder.exists() for folder in cgroup.folders.values())
@@ -164,7 +164,7 @@ def test_program_that_does_not_exist_is_said(tmp_path: Path) -> None:
     command = Command(argv=("/nowhere/bwrap",), environment={}, folder="/")
     with CappedLog(tmp_path / "log", limit=2**16) as log:
         confined = Confined(command=command, rlimits={}, cgroup=None)
-        end = run_phase(confined, log=log, seconds=20, stops=(), watch=lambda: None)
+        end = run_phase(confined, log=log, seconds=PATIENCE_S, stops=(), watch=lambda: None)
 
     assert (end.cause, end.detail) == (Cause.NOT_STARTED, "/nowhere/bwrap: No such file or directory")
 
@@ -237,13 +237,14 @@ def test_stop_of_a_phase_takes_no_longer_than_its_kill(tmp_path: Path) -> None:
 
 SPIN = """
 import os, resource, sys, time
+began = time.monotonic()
 for _ in range(3):
     if os.fork() == 0:
         end = time.monotonic() + 2
         while time.monotonic() < end: pass
         os._exit(0)
 for _ in range(3): os.wait()
-print(len(os.sched_getaffinity(0)), resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
+print(time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
 """
 
 
@@ -255,9 +256,8 @@ def test_slot_gets_no_more_time_than_its_share_however_many_processes_it_starts(
 
     _, log = run(tmp_path, SPIN, confinement=Confinement(LIMITS, cgroups))
 
-    assert float(log.split()[1]) < 1.5, (
-        "two seconds of half a CPU are one second; a period of the quota may come on top"
-    )
+    wall, used = map(float, log.split())
+    assert used < 0.5 * wall + 0.5, "half a CPU; some periods of the quota may come on top"
 
 
 def test_without_a_cpu_cgroup_a_slot_runs_on_cores_of_its_own(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_without_a_cpu_cgroup_a_slot_runs_on_cores_of_its_own(tmp_path: Path) ->
     )
     with CappedLog(tmp_path / "log", limit=2**16) as log:
         confined = Confined(command=command, rlimits={}, cgroup=None, cores=(core,))
-        run_phase(confined, log=log, seconds=20, stops=(), watch=lambda: None)
+        run_phase(confined, log=log, seconds=PATIENCE_S, stops=(), watch=lambda: None)
 
     assert (tmp_path / "log").read_text() == f"[{core}]\n"
     assert Confinement(LIMITS, None).cores_of(0, 2) == (min(os.sched_getaffinity(0)),)
@@ -319,7 +319,7 @@ def witness_of(folder: Path, source: str, cgroups: Cgroups) -> Witness:
     try:
         with CappedLog(folder / "log", limit=2**16) as log:
             confined = Confined(command=python_of(source), rlimits={}, cgroup=cgroup)
-            run_phase(confined, log=log, seconds=60, stops=(), watch=watch)
+            run_phase(confined, log=log, seconds=PATIENCE_S, stops=(), watch=watch)
         return observer.end()
     finally:
         own.end(cgroup)
@@ -330,7 +330,7 @@ SHORT_LIVES = """
 import os, resource
 for _ in range(60):
     if os.fork() == 0:
-        while sum(os.times()[:1]) < 0.05: pass
+        while os.times().user < 0.05: sum(range(100_000))  # with few calls of the kernel, which is charged by chance
         os._exit(0)
     os.wait()
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime)
@@ -344,7 +344,7 @@ def test_no_program_can_pass_its_own_work_off_as_a_neighbours(tmp_path: Path, cg
     try:
         with CappedLog(tmp_path / "log", limit=2**16) as log:
             confined = Confined(command=python_of(SHORT_LIVES), rlimits={}, cgroup=cgroup)
-            run_phase(confined, log=log, seconds=60, stops=(), watch=lambda: None)
+            run_phase(confined, log=log, seconds=PATIENCE_S, stops=(), watch=lambda: None)
         own.end(cgroup)
     finally:
         cgroup.remove()

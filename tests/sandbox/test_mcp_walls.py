@@ -27,7 +27,7 @@ if __name__ == "__main__":
     print("token:", found or "hidden")
     for host, port in (("127.0.0.1", PORT), ("localhost", PORT)):
         try:
-            socket.create_connection((host, port), timeout=5).close()
+            socket.create_connection((host, port), timeout=60).close()
             print("address:", "reached")
         except OSError:
             print("address:", "closed")

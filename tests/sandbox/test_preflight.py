@@ -21,6 +21,7 @@ from controller.settings import KubernetesSettings
 from controller.settings.file import load_settings
 from tests.support.kubernetes_api import Reply, Request, ScriptedApi, client_of
 from tests.support.local_task import make_folders
+from tests.support.waiting import PATIENCE_S
 
 TRAIN = """\
 WIDTH = 4  # 1 to 64
@@ -59,6 +60,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(*overrides: str) -> tuple[str, str]:
     """Run the campaign in `c`; what it printed to either stream."""
     quick = ["tag=c", "task.folder=task", "task.score=log", "budget={train_seconds: 5, experiments: 1}"]
+    quick.append(f"deadlines.log_scored={PATIENCE_S}")
     out, err = (Console(file=io.StringIO(), width=200, soft_wrap=True) for _ in range(2))
     run_campaign(CampaignFolder(Path("c")), load_settings(None, [*quick, *overrides]), out=out, err=err)
     return out.file.getvalue(), err.file.getvalue()  # type: ignore[attr-defined]  # both are StringIO

@@ -33,7 +33,7 @@ from tests.support.command import ASKS, PROPOSES, command_agent
 from tests.support.local_task import CANDIDATE, TaskFolders, make_folders, make_request, processes_with, running
 from tests.support.needs import SANDBOX, give_up, need_bubblewrap
 from tests.support.requests import proposal_request
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 REQUEST = proposal_request({"train.py": "WIDTH = 4\n"})
 LIMITS = Limits(memory_bytes=2**28, processes=64, cpus=None, file_bytes=2**20)
@@ -74,7 +74,7 @@ def output_of(answer: Proposal | Abandoned) -> str:
 def test_candidate_tells_a_program_nothing_by_locks_on_files(tmp_path: Path, locks: Locks, together: bool) -> None:
     """The second case shows that the channel is there: exam and program do not know of each other."""
     question = secrets.randbits(BITS) | 1
-    folders = make_exam(tmp_path / "exam", locks, question, patience=2 if together else 60)
+    folders = make_exam(tmp_path / "exam", locks, question, patience=2 if together else PATIENCE_S)
     agent = command_agent(
         tmp_path, f"BASE = {locks.base}\n", LOCKS, LISTENS, exam_hours=EXAM_HOURS if together else ExamHours()
     )
@@ -110,7 +110,7 @@ def test_stop_ends_a_program_that_is_frozen(tmp_path: Path, locks: Locks) -> Non
     with listening(tmp_path, locks) as (agent, proposing), EXAM_HOURS.hold_exam() as held:
         assert held
         agent.stop()
-        answer = proposing.result(60)
+        answer = proposing.result(PATIENCE_S)
 
         assert isinstance(answer, Abandoned)
         assert "the controller stopped" in answer.reason
@@ -122,7 +122,7 @@ def test_an_exam_ends_waiting_for_a_program_when_the_program_ends(tmp_path: Path
         locks.hold(OVER)
         with EXAM_HOURS.hold_exam() as held:
             assert held
-        answer = proposing.result(60)
+        answer = proposing.result(PATIENCE_S)
 
     assert output_of(answer).strip() == "0"
 
@@ -191,7 +191,7 @@ def test_restart_ends_what_a_dead_controller_has_left_frozen(tmp_path: Path) -> 
 
         agent.check()
 
-        assert process.wait(20) == -9
+        assert process.wait(PATIENCE_S) == -9
         assert not any(folder.exists() for folder in left.folders.values())
 
 
@@ -222,7 +222,7 @@ def test_killed_process_that_is_frozen_dies_when_it_is_thawed_in_version_1_and_a
                 with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(0.2)
                 freezer.thaw()
-            assert process.wait(20) == -9
+            assert process.wait(PATIENCE_S) == -9
         wait_until(lambda: removed(remove), what="its cgroup to be empty")  # noqa: B023 - the same
     if not found:
         give_up("no freezer can be reached here", required_by=SANDBOX)
@@ -239,7 +239,7 @@ def test_process_that_joins_a_frozen_cgroup_runs_no_further_instruction(tmp_path
             wait_until(lambda: freezer.is_frozen, what="it to be frozen")  # noqa: B023 - the same
             process.kill()
             freezer.thaw()
-            assert process.wait(20) == -9
+            assert process.wait(PATIENCE_S) == -9
         assert not ran.exists()
         wait_until(lambda: removed(remove), what="its cgroup to be empty")  # noqa: B023 - the same
 
@@ -252,11 +252,13 @@ def removed(remove: Callable[[], None]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("still", "cause"), [(3600.0, Cause.EXITED), (0.0, Cause.DEADLINE)])
+@pytest.mark.parametrize(
+    ("still", "sleeps_s", "cause"), [(3600.0, 1, Cause.EXITED), (0.0, 600, Cause.DEADLINE)], ids=["still", "not still"]
+)
 def test_seconds_in_which_a_program_stands_still_are_not_counted_against_it(
-    tmp_path: Path, still: float, cause: Cause
+    tmp_path: Path, still: float, sleeps_s: int, cause: Cause
 ) -> None:
-    sleeps = ("/bin/sh", "-c", "printf . >&3; sleep 1")
+    sleeps = ("/bin/sh", "-c", f"printf . >&3; sleep {sleeps_s}")
     command = Command(argv=sleeps, environment={"PATH": "/usr/bin:/bin"}, folder="/")
     with CappedLog(tmp_path / "log", limit=2**10) as log:
         end = run_phase(
@@ -279,7 +281,7 @@ def test_reply_that_comes_while_the_program_is_frozen_is_read_booked_and_kept_fo
 
     def answer_later(_: object) -> Any:
         asked.set()
-        assert may_answer.wait(120)
+        assert may_answer.wait(PATIENCE_S)
         return say("word " * 100_000)  # more than sockets hold
 
     asks = 'status, text = ask(stream=True)\nassert status == 200 and text.count("word") == 100_000, len(text)\n'
@@ -292,7 +294,7 @@ def test_reply_that_comes_while_the_program_is_frozen_is_read_booked_and_kept_fo
             may_answer.set()
             wait_until(lambda: len(booked) == 2, what="the end of the call to be booked")
             assert not proposing.done()
-        answer = proposing.result(120)
+        answer = proposing.result(PATIENCE_S)
 
     assert isinstance(answer, Proposal), answer
     assert booked[1].outcome == "end_turn"

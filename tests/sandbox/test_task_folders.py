@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,9 @@ from controller.executor.log_score import ScoreRule, read_log_score
 from controller.executor.score_line import Unsearchable, find_last
 from controller.settings import TaskSettings
 from tests.support.local_task import TaskFolders, make_folders, make_request, processes_with, run_one, running
+from tests.support.waiting import PATIENCE_S
 
-LOG = ("task.score=log", "deadlines.log_scored=60")
+LOG = ("task.score=log", f"deadlines.log_scored={PATIENCE_S}")
 SANDBOXES = pytest.mark.parametrize("sandbox", ["executor.sandbox=bubblewrap", "executor.sandbox=none"])
 
 
@@ -74,7 +74,7 @@ def test_copy_is_bounded_while_it_is_written_to(folders: TaskFolders) -> None:
     train = """
         import time
         open("large", "wb").write(bytes(40 << 20))
-        time.sleep(60)
+        time.sleep(3600)
     """
     result = run_one(folders, make_request(train), *LOG, "executor.limits.task_gb=0.02")
 
@@ -266,10 +266,8 @@ def test_score_line_takes_its_group_from_the_last_line_that_fits() -> None:
 
 
 def test_expression_without_end_is_killed_at_its_deadline() -> None:
-    began = time.monotonic()
-
     with pytest.raises(Unsearchable):
         find_last("(a+)+$", "a" * 60 + "b", seconds=1.0)
 
-    assert time.monotonic() - began < 20
-    assert not processes_with("expression.search")
+    children = Path("/proc/thread-self/children").read_text().split()
+    assert not set(map(str, processes_with("expression.search"))) & set(children)

@@ -17,6 +17,7 @@ from controller.executor.local import LocalWorkshop
 from controller.executor.local.exam_hours import EXAM_HOURS, ExamHours
 from controller.settings import CommandSettings
 from tests.standin import KEY, StandIn
+from tests.support.waiting import PATIENCE_S
 
 PROPOSES = """
     import json
@@ -64,7 +65,12 @@ def command_agent(
 ) -> CommandAgent:
     """An agent that runs this Python program. standin, openai: whom it may ask in the vendors' places."""
     path = write_program(folder, *program)
-    options: dict[str, Any] = {"run": ("python", str(path)), "mounts": (path.parent,), "seconds": 60.0, **settings}
+    options: dict[str, Any] = {
+        "run": ("python", str(path)),
+        "mounts": (path.parent,),
+        "seconds": PATIENCE_S,
+        **settings,
+    }
     accounts: dict[Vendor, Account] = {}
     if standin is not None:
         accounts["anthropic"] = Account(vendor="anthropic", address=standin.url, read_key=lambda: SecretStr(KEY))

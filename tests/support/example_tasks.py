@@ -11,7 +11,7 @@ from controller.domain import Outcome, Result
 from controller.folder import CampaignFolder
 from controller.run.prepare import prepare_data
 from controller.settings.file import load_settings
-from tests.support.examined_tasks import packages_elsewhere
+from tests.support.examined_tasks import LONGEST_TRAINING, packages_elsewhere
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 KEPT = {
@@ -21,8 +21,6 @@ KEPT = {
     "control": ("01", "02", "03"),
 }
 """Ideas that are worth something, by the first two digits of their names."""
-LONGEST_TRAINING = 120.0
-"""Seconds."""
 
 
 def idea(task: str, number: str) -> Path:

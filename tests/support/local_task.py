@@ -81,7 +81,8 @@ EXAMINE = """
 
 def make_settings(*overrides: str) -> Settings:
     """Settings for what ends by itself, changed by `key=value`: deadlines that no busy machine meets."""
-    ample = ["budget.train_seconds=60", "deadlines.examine=60", "deadlines.probe=60", "tag=t"]
+    deadlines = [f"deadlines.{phase}={PATIENCE_S}" for phase in ("examine", "probe")]
+    ample = ["budget.train_seconds=120", *deadlines, "tag=t"]
     return load_settings(None, [*ample, *overrides])
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE_S
+
 TASK = Path(__file__).resolve().parents[2] / "trainer-image"
 
 SIZES = [
@@ -57,11 +59,16 @@ class Training:
     returncode: int
 
 
+def losses(training: Training) -> list[str]:
+    """The loss of each step as the progress line showed it."""
+    return re.findall(r"loss: ([\d.]+)", training.output)
+
+
 def run_prepare(data: Path, *options: str, source: Path | str | None = None) -> subprocess.CompletedProcess[str]:
     """Run prepare.py as a user would, with the small sizes of these tests."""
     command = [sys.executable, str(TASK / "prepare.py"), "--data", str(data), *SIZES]
     command += ["--source", str(source)] if source else []
-    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    return subprocess.run([*command, *options], capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: int) -> Training:
@@ -75,7 +82,7 @@ def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: i
     }
     start = time.time()
     result = subprocess.run(
-        [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + 120
+        [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + PATIENCE_S
     )
     output = (result.stdout + result.stderr).decode()  # text=True would turn the progress line's \r into \n
     return Training(artifact, output, seconds, start, time.time(), result.returncode)

@@ -370,6 +370,8 @@ def online(cache: Cache, marked: tuple[Path, Path], monkeypatch: pytest.MonkeyPa
     ) as address:
         monkeypatch.setenv("HF_ENDPOINT", address)
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+            monkeypatch.setenv(name, "120")
         yield cache
 
 

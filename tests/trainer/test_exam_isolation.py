@@ -126,7 +126,8 @@ TOGETHER = """
 
     def work(rank, place):
         import torch.distributed as together
-        together.init_process_group("gloo", init_method="tcp://127.0.0.1:" + place, rank=rank, world_size=2)
+        store = together.TCPStore("127.0.0.1", place, is_master=False)
+        together.init_process_group("gloo", store=store, rank=rank, world_size=2)
         mine = torch.ones(1) * (rank + 1)
         together.all_reduce(mine)
         print(f"rank {rank} sum {mine.item()}", flush=True)
@@ -134,14 +135,11 @@ TOGETHER = """
 
     if __name__ == "__main__":
         assert install_filter("training")
-        import socket
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            place = str(free.getsockname()[1])
         data = torch.utils.data.TensorDataset(torch.arange(100.0))
         loader = torch.utils.data.DataLoader(data, batch_size=10, num_workers=2)
         print("loaded", sum(batch[0].sum().item() for batch in loader), flush=True)
-        torch.multiprocessing.start_processes(work, (place,), nprocs=2, start_method="fork")
+        met_at = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        torch.multiprocessing.start_processes(work, (met_at.port,), nprocs=2, start_method="fork")
 """
 
 

@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,8 @@ from exam.language.selftest import HONEST
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.waiting import wait_until
+from tests.support.starting import time_to_begin
+from tests.support.waiting import PATIENCE_S, wait_until
 from tests.trainer.small_task import TASK
 
 LANGUAGE = Language.draw(32, seed=3)
@@ -46,8 +48,14 @@ def stage(tmp_path: Path) -> Stage:
         data=tmp_path / "data",
         artifact=tmp_path / "artifact",
         work=tmp_path / "work",
-        seconds=60,
+        seconds=PATIENCE_S,
     )
+
+
+@pytest.fixture
+def short() -> float:
+    """About two seconds; longer on a machine so busy that programs take long to begin."""
+    return time_to_begin("numpy")
 
 
 def own_score(stage: Stage, split: str) -> float:
@@ -100,11 +108,12 @@ def noisy_stage(tmp_path: Path, noise: float) -> Stage:
         data=tmp_path / "data",
         artifact=tmp_path / "artifact",
         work=tmp_path / "work",
-        seconds=100,
+        seconds=PATIENCE_S,
         batch=64,
     )
 
 
+@pytest.mark.timeout(900)
 def test_noise_that_the_baseline_shows_too_passes_and_more_does_not(tmp_path: Path) -> None:
     stage = noisy_stage(tmp_path, 0.01)
 
@@ -139,7 +148,7 @@ def test_result_is_the_last_line_and_the_termination_message(stage: Stage) -> No
 
 
 def test_a_torch_module_goes_through_the_whole_chain(data_folder: Path, artifact: Path, tmp_path: Path) -> None:
-    stage = Stage(task=TASK, data=data_folder, artifact=artifact, work=tmp_path / "work", seconds=200)
+    stage = Stage(task=TASK, data=data_folder, artifact=artifact, work=tmp_path / "work", seconds=PATIENCE_S)
 
     result = run_exam(stage).result
 
@@ -152,21 +161,41 @@ def test_a_torch_module_goes_through_the_whole_chain(data_folder: Path, artifact
 # What an answer costs -----------------------------------------------------------------------------
 
 
-def test_the_time_of_an_answer_is_measured_without_the_first_call_which_may_compile(stage: Stage) -> None:
-    """Each question holds 8 sequences of 16 tokens, so a pause of 64 ms adds half a millisecond for each of them."""
-    compiles = "    import time\n    return lambda t, calls=[]: (calls or time.sleep(2), calls.append(1), model(t))[2]"
-    pauses = "    import time\n    return lambda t: (time.sleep(0.064), model(t))[1]"
-    seconds = []
-    for name, change in (("plain", "    return model"), ("compiles", compiles), ("pauses", pauses)):
-        (stage.task / "train.py").write_text(HONEST.replace("    return model", change))
-        result = run_exam(replace(stage, work=stage.work / name)).result
-        assert result is not None
-        assert result["verdict"] == "scored", result["explanation"]
-        seconds.append(result["seconds_per_answer"])
+NOTES_ITS_CALLS = """
+    import time
+    calls = open(f"calls-{time.monotonic():020.9f}", "w")
 
-    plain, compiled, paused = seconds
-    assert 0 < plain < 0.0005 > compiled
-    assert paused >= 0.0005
+    def noted(tokens):
+        began = time.monotonic()
+        time.sleep(0.02 if calls.tell() else 2)  # the first call compiles
+        logits = model(tokens)
+        print(began, time.monotonic(), tokens.size, file=calls, flush=True)
+        return logits
+
+    return noted
+"""
+
+
+def test_the_time_of_an_answer_is_measured_without_the_first_call_which_may_compile(stage: Stage) -> None:
+    """Examiner and model read one clock: between what they saw lies only the way from the one to the other."""
+    (stage.task / "train.py").write_text(HONEST.replace("\n    return model\n", NOTES_ITS_CALLS))
+
+    result = run_exam(stage).result
+    ended = time.monotonic()
+
+    assert result is not None
+    assert result["verdict"] == "scored", result["explanation"]
+    _, *processes = sorted(stage.task.glob("calls-*"))  # the probe's is the first
+    ends = [*(float(path.name.removeprefix("calls-")) for path in processes[1:]), ended]
+    least = most = tokens = 0.0
+    for path, end in zip(processes, ends, strict=True):
+        calls = [list(map(float, line.split())) for line in path.read_text().splitlines()]
+        if len(calls) > 1:  # the exam is over for a third process before it is asked
+            least += calls[-1][1] - calls[1][0]
+            most += end - calls[0][1]
+            tokens += sum(size for _, _, size in calls[1:])
+    assert least > 0.02
+    assert 0.99 * least <= tokens * result["seconds_per_answer"] <= 1.01 * most
 
 
 def test_memory_that_a_model_held_is_told_though_it_was_given_back(stage: Stage) -> None:
@@ -232,27 +261,29 @@ def test_an_exam_without_a_candidate_ends_in_time_and_blames_nobody(stage: Stage
     assert "no candidate connected within 0.5 s; the machine may be busy" in rehearsal.log
 
 
-def test_a_model_that_loads_too_slowly_costs_a_try_and_is_not_rejected(stage: Stage) -> None:
-    slow = HONEST.replace("def load_model(artifact):", "def load_model(artifact):\n    import time\n    time.sleep(60)")
+def test_a_model_that_loads_too_slowly_costs_a_try_and_is_not_rejected(stage: Stage, short: float) -> None:
+    slow = HONEST.replace(
+        "def load_model(artifact):", "def load_model(artifact):\n    import time\n    time.sleep(600)"
+    )
     (stage.task / "train.py").write_text(slow)
     stage.lay_out()
     (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
 
-    rehearsal = run_examine(stage, "--startup-seconds", "3")
+    rehearsal = run_examine(stage, "--startup-seconds", str(short))
 
     assert (rehearsal.result, rehearsal.examine_code) == (None, 75)
-    assert "the model was not loaded within 3 s" in rehearsal.log
+    assert f"the model was not loaded within {short:g} s" in rehearsal.log
     assert not (stage.work / "result").exists()
 
 
-def test_the_whole_exam_has_a_limit(stage: Stage) -> None:
-    slow = HONEST.replace("    return model", "    import time\n    return lambda t: (time.sleep(0.2), model(t))[1]")
-    (stage.task / "train.py").write_text(slow)
+def test_the_whole_exam_has_a_limit(stage: Stage, short: float) -> None:
+    pauses = f"    import time\n    return lambda t: (time.sleep({short / 10}), model(t))[1]"
+    (stage.task / "train.py").write_text(HONEST.replace("    return model", pauses))
     stage.lay_out()
     quick = replace(stage, batch=1)
     (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
 
-    result = run_examine(quick, "--total-seconds", "2").result
+    result = run_examine(quick, "--total-seconds", str(short)).result
 
     assert result is not None
     assert result["test"] == "protocol"
@@ -401,7 +432,7 @@ def test_term_ends_a_candidate_that_waits_for_its_examiner(stage: Stage) -> None
         process = stage.start("candidate", output=log)
         wait_until(lambda: handles_term(process.pid), what="its handler of SIGTERM")
         process.terminate()
-        assert process.wait(10) == 4
+        assert process.wait(PATIENCE_S) == 4
     assert "no examiner listened" in (stage.work / "log").read_text()
 
 
@@ -426,7 +457,7 @@ def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
         )
         examiner.kill()
         examiner.wait()
-        assert candidate.wait(20) == 4
+        assert candidate.wait(PATIENCE_S) == 4
     assert not Path("/proc", (stage.task / "child").read_text()).exists()
 
 
@@ -508,9 +539,10 @@ def test_asking_switches_no_mode_of_the_model() -> None:
 # The self-test -----------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(900)
 def test_the_selftest_passes_and_says_what_it_did() -> None:
     command = [sys.executable, "-m", "exam.selftest"]
-    ended = subprocess.run(command, cwd=TASK, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, cwd=TASK, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stdout.splitlines() == [
         "pass  an honest model passes",

@@ -9,13 +9,15 @@ import sys
 import textwrap
 import time
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import pytest
 from exam.kit.supervise import OUTPUT_BYTES, Ending, OutputCap, exit_code
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.starting import time_to_begin
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2] / "trainer-image"
 SAVE = "import os; open(os.path.join(os.environ['AUTORESEARCH_ARTIFACT'], 'weights'), 'w').write('w')\n"
@@ -60,16 +62,14 @@ class Supervisor:
     def run(self, program: str, *, budget: float = 60) -> Supervised:
         began = time.monotonic()
         with self.start(program, budget=budget) as process:
-            output, _ = process.communicate(timeout=120)
+            output, _ = process.communicate(timeout=PATIENCE_S)
         return Supervised(process.returncode, output, time.monotonic() - began)
 
 
 @pytest.fixture
 def short() -> float:
-    """A budget of about a second; longer on a machine so busy that programs take long to begin, and a whole number."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import os, signal, sys, time"], check=True)
-    return float(ceil(10 * (time.monotonic() - began)))
+    """A budget of a second or two; longer on a machine so busy that programs take long to begin; a whole number."""
+    return time_to_begin(times=20)
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_output_comes_through_while_training_runs(supervisor: Supervisor) -> Non
         assert process.poll() is None
     finally:
         process.terminate()
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_term_from_outside_ends_training_and_says_so(supervisor: Supervisor) -> None:
@@ -200,7 +200,7 @@ def test_term_from_outside_ends_training_and_says_so(supervisor: Supervisor) -> 
     process.stdout.readline()
 
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 128 + signal.SIGTERM
 

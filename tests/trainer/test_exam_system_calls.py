@@ -104,8 +104,9 @@ def test_calls_of_a_32_bit_program_do_not_exist() -> None:
 def test_advice_moves_no_page_of_a_file(tmp_path: Path) -> None:
     """What the kernel calls advice would write into the page cache, so it is taken and ignored."""
     file = tmp_path / "file"
-    file.write_bytes(os.urandom(1 << 20))
-    os.sync()
+    with file.open("wb") as written:
+        written.write(os.urandom(1 << 20))
+        os.fsync(written)
     run(f"""
         handle = os.open({str(file)!r}, os.O_RDONLY)
         os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)

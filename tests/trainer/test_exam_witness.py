@@ -24,6 +24,7 @@ from controller.executor.phases import phases
 from tests.support.kubernetes_objects import kubernetes_settings
 from tests.support.needs import SANDBOX, give_up
 from tests.support.requests import try_request
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2] / "trainer-image"
 SAVE = "import os; open(os.path.join(os.environ['AUTORESEARCH_ARTIFACT'], 'weights'), 'w').write('w')\n"
@@ -182,7 +183,7 @@ def supervise(folder: Path, program: str, **order: str) -> tuple[int, str]:
         **{f"AUTORESEARCH_WITNESS_{name}": value for name, value in order.items()},
     }
     command = [sys.executable, "-m", "exam.supervise", "--", sys.executable, "train.py"]
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     return done.returncode, done.stdout
 
 

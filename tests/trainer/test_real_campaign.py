@@ -75,10 +75,10 @@ def timid_task(folder: Path) -> Path:
 
 
 def enough_seconds() -> int:
-    """A budget of sixteen seconds; more on a machine so busy that importing torch alone takes three and more."""
+    """A budget of sixteen seconds; more on a machine so busy that importing torch alone takes two and more."""
     start = time.monotonic()
     subprocess.run([sys.executable, "-c", "import torch"], check=True)
-    return round(max(16.0, 4 + 4 * (time.monotonic() - start)))
+    return round(max(16.0, 4 + 6 * (time.monotonic() - start)))
 
 
 def autoresearch(*arguments: str | Path) -> str:

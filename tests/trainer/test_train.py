@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,8 @@ import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.small_task import TASK, Training, run_train
+from tests.support.waiting import PATIENCE_S
+from tests.trainer.small_task import TASK, Training, losses, run_train
 
 CONFIG = train.Config(vocabulary_size=512)
 SUMMARY = [
@@ -33,9 +34,10 @@ SUMMARY = [
 ]
 
 
-def losses(training: Training) -> list[str]:
-    """The loss of each step as the progress line showed it."""
-    return re.findall(r"loss: ([\d.]+)", training.output)
+def steps_at_full_rate(training: Training) -> int:
+    """Steps before the first one for which the schedule, which follows the clock, may lower the rate."""
+    progress = map(float, re.findall(r"step \d+ \(([\d.]+)%\)", training.output))
+    return sum(1 for _ in takewhile(lambda percent: percent < 100 * (1 - train.WARMDOWN_RATIO) - 1, progress))
 
 
 def edited_task(tmp_path: Path, old: str, new: str) -> Path:
@@ -69,7 +71,7 @@ def test_the_same_seed_gives_the_same_first_losses(training: Training, data_fold
     again = run_train(TASK, data_folder, tmp_path / "again", seconds=training.budget / 2, seed=1)
     other = run_train(TASK, data_folder, tmp_path / "other", seconds=0.5, seed=2)
 
-    shared = max(1, min(3, len(losses(again)) // 3))  # later steps feel the schedule, which follows the clock
+    shared = max(1, min(3, steps_at_full_rate(training), steps_at_full_rate(again)))
     assert losses(training)[:shared] == losses(again)[:shared]
     assert losses(training)[0] != losses(other)[0]
 
@@ -102,7 +104,7 @@ def test_progress_is_one_line_rewritten(training: Training) -> None:
 def test_a_run_that_diverges_fails_at_once(data_folder: Path, tmp_path: Path, rate: str, factor: str) -> None:
     task = edited_task(tmp_path, f"    {rate} = ", f"    {rate} = {factor} * ")
 
-    result = run_train(task, data_folder, tmp_path / "artifact", seconds=60, seed=1)
+    result = run_train(task, data_folder, tmp_path / "artifact", seconds=120, seed=1)
 
     assert result.returncode == 1
     assert re.search(r"\nThe training diverged: the loss of step \d+ is \S+ \(limit 100\)\.\nFAIL\n\Z", result.output)
@@ -130,7 +132,7 @@ import train
 print(torch.initial_seed() == torch.random.default_generator.initial_seed(), torch.cuda.is_initialized())
 """
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=task_folder, env={}, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], cwd=task_folder, env={}, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
     assert (result.stdout, result.stderr) == ("True False\n", "")

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-COUNT = 256
+COUNT = 512
 PAGE, STEP, WINDOW = 4096, 2 * 4096, 64 * 4096
 TASK = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = TASK + "/library.bin"
