@@ -47,6 +47,7 @@ from controller.cli.shared import (
 )
 from controller.cli.simulate import simulate
 from controller.cli.task_commands import doctor, new
+from controller.domain import find_undone
 from controller.errors import AutoresearchError
 from controller.folder import CampaignFolder, denied_access, find, read_manifest
 from controller.lab import Lab
@@ -209,7 +210,8 @@ def log(
     """List every experiment with its verdict, score, expected gain and cost, and what you told the agent."""
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
     if as_json:
-        print_json([experiment_facts(e, settings) for e in experiments])
+        undone = find_undone(experiments)
+        print_json([experiment_facts(e, settings, undone) for e in experiments])
         return
     from controller.reports.summary import noise_of
 
@@ -238,10 +240,11 @@ def show(
         conversation = lab.transcript(settings.tag, number)
         out.print(conversation or "no transcript: this agent does not talk", markup=False)
         return
+    undone = find_undone(experiments)
     if as_json:
-        print_json(experiment_facts(experiment, settings) | {"diff": lab.diff(experiment)})
+        print_json(experiment_facts(experiment, settings, undone) | {"diff": lab.diff(experiment)})
         return
-    for block in experiment_blocks(experiment, settings):
+    for block in experiment_blocks(experiment, settings, undone):
         out.print(block)
     if patch := lab.diff(experiment):
         out.print(Syntax(visible_code(patch), "diff", background_color="default"))

@@ -31,6 +31,7 @@ from controller.domain import (
     Try,
     TryId,
     Verdict,
+    find_undone,
 )
 from controller.judge import make_judge
 from controller.lab.records import experiment_from_json, experiment_to_json, lab_book_entry
@@ -173,7 +174,7 @@ def activity_of(known: Sequence[Experiment], tag: str) -> Activity:
 def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, str]:
     """Everything that shows a campaign, as text."""
     activity = activity_of(known, settings.tag)
-    noise = noise_of(known, settings)
+    noise, undone = noise_of(known, settings), find_undone(known)
     facts = summary(known, settings, activity=activity, now=NOW, dollars=0.5)
     running = [
         Progress(id=TryId("t", each.experiment, each.attempt, 1), phase="train", started_at=NOW - 3, phase_seconds=20)
@@ -188,7 +189,7 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
         "yields": drawn(yields_table(facts.strategies)),
         "log": drawn(*experiments_table(known, settings, noise=noise, width=80)),
         "log --wide": drawn(*experiments_table(known, settings, noise=noise, width=None)),
-        "log --json": json_text([experiment_facts(e, settings) for e in known]),
+        "log --json": json_text([experiment_facts(e, settings, undone) for e in known]),
         "export": results_tsv(known, metric=settings.task.metric),
         "export --wide": wide_tsv(known, settings),
         "live": "\n".join(live_line(each, now=NOW, granted=20.0) for each in running),
@@ -197,8 +198,8 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
         "terminal": terminal(known, settings, activity),
     }
     for each in known[-UNFOLDED:]:
-        views[f"/experiments/{each.number}"] = details(each, settings, diff="+K = 1\n", log="step 3")
-        views[f"show {each.number}"] = drawn(*experiment_blocks(each, settings))
+        views[f"/experiments/{each.number}"] = details(each, settings, undone=undone, diff="+K = 1\n", log="step 3")
+        views[f"show {each.number}"] = drawn(*experiment_blocks(each, settings, undone))
         if each.judgement:
             views[f"commit {each.number}"] = lab_book_entry(each, each.judgement, tag="t", metric="m", noise=noise)
     return views

@@ -27,8 +27,8 @@ def views(one: Experiment) -> list[str]:
     lines = experiments_table([one], settings(), noise=None, width=None, wide=True)
     return [
         lines[1].plain,
-        "\n".join(block.plain for block in experiment_blocks(one, settings())),
-        details(one, settings(), diff="", log=""),
+        "\n".join(block.plain for block in experiment_blocks(one, settings(), {})),
+        details(one, settings(), undone={}, diff="", log=""),
     ]
 
 
@@ -40,7 +40,7 @@ def test_every_view_tells_the_least_time_and_the_most_memory_of_its_runs() -> No
     head, row = wide_tsv([one], settings()).splitlines()
     columns = dict(zip(head.split("\t"), row.split("\t"), strict=True))
     assert (columns["seconds_per_answer"], columns["answer_memory_gb"]) == ("2.31e-05", "0.63")
-    exam = experiment_facts(one, settings())["attempts"][0]["result"]["exam"]
+    exam = experiment_facts(one, settings(), {})["attempts"][0]["result"]["exam"]
     assert exam == {"seconds_per_answer": 4.12e-5, "answer_memory_gb": 0.61}
 
 
