@@ -546,14 +546,14 @@ class Experiment:
         return next((a for a in self.attempts if a.result is None), None)
 
 
-def find_undone(experiments: Iterable[Experiment]) -> frozenset[int]:
-    """Numbers of the kept experiments whose edits were taken out of the branch again, by a judge or as a broken merge.
+def find_undone(experiments: Iterable[Experiment]) -> dict[int, int]:
+    """Number of each kept experiment whose edit was taken out of the branch again, with that of the one that did it.
 
-    A removal that was itself taken back counts as none.
+    It was in doubt, or a broken merge. A removal that was itself taken back counts as none.
     """
     removals = {e.number: e.leaves_out for e in experiments if e.judgement and e.judgement.kept_as}
     gone = {number: left for number, left in removals.items() if left is not None}
-    return frozenset(left for number, left in gone.items() if left not in gone and number not in gone.values())
+    return {left: number for number, left in gone.items() if left not in gone and number not in gone.values()}
 
 
 @dataclass(frozen=True, slots=True, order=True)

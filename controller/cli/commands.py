@@ -48,6 +48,7 @@ from controller.cli.shared import (
 from controller.cli.simulate import simulate
 from controller.cli.task_commands import doctor, new
 from controller.costs.slots import SlotPrices
+from controller.domain import find_undone
 from controller.errors import AutoresearchError
 from controller.folder import CampaignFolder, denied_access, find, read_manifest
 from controller.lab import Lab
@@ -211,7 +212,8 @@ def log(
     folder, settings, experiments = read_campaign(name_once(named, campaign), lab_path)
     metric, prices = settings.task.metric, SlotPrices.of(settings)
     if as_json:
-        print_json([experiment_facts(e, prices) for e in experiments])
+        undone = find_undone(experiments)
+        print_json([experiment_facts(e, prices, undone) for e in experiments])
         return
     from controller.reports.summary import noise_of
 
@@ -242,11 +244,11 @@ def show(
         conversation = lab.transcript(settings.tag, number)
         out.print(conversation or "no transcript: this agent does not talk", markup=False)
         return
-    prices = SlotPrices.of(settings)
+    prices, undone = SlotPrices.of(settings), find_undone(experiments)
     if as_json:
-        print_json(experiment_facts(experiment, prices) | {"diff": lab.diff(experiment)})
+        print_json(experiment_facts(experiment, prices, undone) | {"diff": lab.diff(experiment)})
         return
-    for block in experiment_blocks(experiment, metric=settings.task.metric, prices=prices):
+    for block in experiment_blocks(experiment, undone, metric=settings.task.metric, prices=prices):
         out.print(block)
     if patch := lab.diff(experiment):
         out.print(Syntax(visible_code(patch), "diff", background_color="default"))

@@ -9,12 +9,13 @@ from controller.domain import BASELINE, Experiment
 from controller.errors import LabError, SettingsError
 from controller.folder import CampaignFolder
 from controller.judge import make_judge
+from controller.lab import Lab
 from controller.planning.campaign_state import CampaignState
 from controller.run.study import Asked, Planner
 from controller.settings import Settings
 from controller.studies import ablation, portability, rerun
 from controller.studies.claim import default_seeds, plan_claim
-from controller.studies.study import Arm, Study, StudyRecord
+from controller.studies.study import Arm, Study, StudyRecord, find_answered, find_unfinished
 from controller.studies.wording import sign_of
 
 HEAD, FIRST = "head", "baseline"
@@ -27,7 +28,7 @@ def claim_planner(one: str, other: str, *, seeds: int | None, validation: bool) 
         wanted = seeds or default_seeds()
         first, second = find_arm(asked, one, seeds=wanted), find_arm(asked, other, seeds=wanted)
         _require_difference(first, second)
-        holdout = _asks_holdout(asked, validation=validation)
+        holdout = _asks_holdout(asked.settings, validation=validation)
         return plan_claim(first, second, holdout=holdout, number=asked.number, at=asked.at)
 
     return make_plan
@@ -65,7 +66,7 @@ def portability_planner(places: Sequence[portability.Place], *, seeds: int | Non
         wanted = seeds or default_seeds()
         head, baseline = find_arm(asked, HEAD, seeds=wanted), find_arm(asked, FIRST, seeds=wanted)
         _require_difference(head, baseline)
-        holdout = _asks_holdout(asked, validation=validation)
+        holdout = _asks_holdout(asked.settings, validation=validation)
         return portability.plan_portability(head, baseline, places, holdout=holdout, number=asked.number, at=asked.at)
 
     return make_plan
@@ -125,18 +126,33 @@ def prune_planner(ablated: StudyRecord, *, seeds: int | None, validation: bool) 
     def make_plan(asked: Asked) -> Study:
         wanted = seeds or default_seeds()
         head, baseline = ablated.study.arms[0], find_arm(asked, FIRST, seeds=wanted)
-        leaves = ablation.choose_pruned(ablation.weigh_edits(ablated, sign=sign_of(asked.settings.task)))
-        holdout = _asks_holdout(asked, validation=validation)
-        question = f"prune {head.commit} without {leaves} by {ablated.study.name}, {wanted} seeds, holdout {holdout}"
+        holdout = _asks_holdout(asked.settings, validation=validation)
+        question = _ask_pruning(ablated, asked.settings, seeds=seeds, validation=validation)
         if known := asked.find(question):
             return known.study
-        commit, notes = _leave_all_out(asked, head.commit, leaves)
+        commit, notes = _leave_all_out(asked, head.commit, _choose_pruned(ablated, asked.settings))
         branch = asked.lab.propose_head(asked.settings.tag, f"claim-{asked.number}", commit)
         pruned = Arm(name="pruned", commit=commit, seeds=wanted)
         plan = plan_claim(pruned, baseline, holdout=holdout, number=asked.number, at=asked.at)
         return ablation.extend_to_prune(plan, head, question=question, notes=(f"the branch {branch}", *notes))
 
     return make_plan
+
+
+def is_pruning_open(
+    folder: CampaignFolder, settings: Settings, *, seeds: int | None, claim_seeds: int | None, validation: bool
+) -> bool:
+    """True if a pruning of the head was begun and has not ended, so that its ablation is not to be asked anew."""
+    lab = Lab.open(folder.lab)
+    studies = lab.studies(settings.tag)
+    if not studies:
+        return False
+    question = ablation.ask_ablation(lab.incumbent(settings.tag), seeds=seeds or ablation.SEEDS)
+    ablated = find_answered(studies, question)
+    if ablated is None:
+        return False
+    pruning = _ask_pruning(ablated, settings, seeds=claim_seeds, validation=validation)
+    return find_unfinished(studies, pruning) is not None
 
 
 def find_arm(asked: Asked, name: str, *, seeds: int) -> Arm:
@@ -172,8 +188,19 @@ def _require_difference(one: Arm, other: Arm) -> None:
         )
 
 
-def _asks_holdout(asked: Asked, *, validation: bool) -> bool:
-    return asked.settings.task.score == "exam" and not validation
+def _asks_holdout(settings: Settings, *, validation: bool) -> bool:
+    return settings.task.score == "exam" and not validation
+
+
+def _choose_pruned(ablated: StudyRecord, settings: Settings) -> list[int]:
+    return ablation.choose_pruned(ablation.weigh_edits(ablated, sign=sign_of(settings.task)))
+
+
+def _ask_pruning(ablated: StudyRecord, settings: Settings, *, seeds: int | None, validation: bool) -> str:
+    """The question of the claim that prunes by this ablation."""
+    head, leaves = ablated.study.arms[0].commit, _choose_pruned(ablated, settings)
+    runs, holdout = seeds or default_seeds(), _asks_holdout(settings, validation=validation)
+    return f"prune {head} without {leaves} by {ablated.study.name}, {runs} seeds, holdout {holdout}"
 
 
 def _steps_to(asked: Asked, head: str) -> list[tuple[Experiment, str, str]]:

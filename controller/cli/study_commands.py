@@ -129,7 +129,7 @@ def ablate(
     validation: ValidationOption = False,
 ) -> None:
     """Leave each kept edit out of the head, and tell what each is still worth."""
-    from controller.cli.studies import ablation_planner, prune_planner
+    from controller.cli.studies import ablation_planner, is_pruning_open, prune_planner
     from controller.run.study import run_study
     from controller.studies.ablation import choose_pruned, weigh_edits
     from controller.studies.facts import ablation_facts
@@ -137,7 +137,10 @@ def ablate(
     from controller.studies.wording import claim_plan_lines, sign_of
 
     folder, settings = flags.open(named)
-    record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=flags.again, err=err)
+    again = flags.again
+    if prune and again:
+        again = not is_pruning_open(folder, settings, seeds=seeds, claim_seeds=claim_seeds, validation=validation)
+    record = run_study(folder, settings, ablation_planner(seeds=seeds), plan_lines, again=again, err=err)
     experiments = Lab.open(folder.lab).experiments(settings.tag)
     task, prices = settings.task, SlotPrices.of(settings)
     _print_answer(

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from prometheus_client.exposition import choose_encoder
 
 from controller.costs.slots import SlotPrices
-from controller.domain import Experiment, Progress
+from controller.domain import Experiment, Progress, find_undone
 from controller.errors import AutoresearchError, LabError, SettingsError
 from controller.lab import Lab, LabNotebook
 from controller.monitoring.metrics import Metrics
@@ -158,13 +158,20 @@ def _page(sources: Sources) -> str:
 
 
 def _experiment(name: str, sources: Sources) -> Answer:
-    found = next((e for e in sources.experiments() if str(e.number) == name), None)
+    experiments = sources.experiments()
+    found = next((e for e in experiments if str(e.number) == name), None)
     if found is None:
         return _said(f"no experiment {one_line(name, 40)}", HTTPStatus.NOT_FOUND)
     settings = sources.settings
     notebook = LabNotebook(sources.lab, tag=settings.tag)
-    diff, log = notebook.diff(found), notebook.log_tail(found)
-    body = details(found, metric=settings.task.metric, prices=SlotPrices.of(settings), diff=diff, log=log)
+    body = details(
+        found,
+        find_undone(experiments),
+        metric=settings.task.metric,
+        prices=SlotPrices.of(settings),
+        diff=notebook.diff(found),
+        log=notebook.log_tail(found),
+    )
     return Answer(body.encode(), "text/html; charset=utf-8")
 
 

@@ -52,6 +52,11 @@ def _counts(snapshot: Snapshot) -> Iterable[Metric]:
     yield _counter("experiments", "Judged experiments by verdict, the baseline not counted.", "verdict", verdicts, tag)
     text = "Kept edits that the judge left out to test them, by what came of it; none is in experiments_total."
     yield _counter("doubts", text, "result", doubts, tag)
+    begun = CounterMetricFamily(
+        f"{PREFIX}_doubts_begun", "The same, those included of which nothing has come yet.", labels=["campaign"]
+    )
+    begun.add_metric([tag], snapshot.doubts_begun)
+    yield begun
     yield _counter("attempts", "Ended attempts by outcome.", "outcome", outcomes, tag)
     losses = CounterMetricFamily(
         f"{PREFIX}_tries_lost",

@@ -58,6 +58,8 @@ class CampaignState:
         self.doubtable: frozenset[int] = frozenset()
         # Experiments that leave a kept edit out, which nobody proposed.
         self.doubts = 0
+        # The same without those that try one again on a newer incumbent.
+        self.doubts_begun = 0
         self._head = ""
         # See Pace.uses.
         self.uses: deque[float] = deque(maxlen=NEWEST)
@@ -170,6 +172,7 @@ class CampaignState:
         self._note_reserve(experiment)
         if before is None and experiment.doubts is not None:
             self.doubts += 1
+            self.doubts_begun += experiment.retry_of is None
         if experiment.scores and experiment.doubts is None:
             self._scored_on.add(experiment.base)
         if _is_counted(experiment):

@@ -5,19 +5,28 @@ Everything from agents and trainings is escaped. Needs no build step and no outs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from string import Template
 
 from controller.costs.slots import SlotPrices
-from controller.domain import BASELINE, Experiment, Progress, Remark
+from controller.domain import BASELINE, Experiment, Progress, Remark, find_undone
 from controller.reports.ablation_chart import ablation_chart
 from controller.reports.activity import activity_details
 from controller.reports.summary import Summary
 from controller.reports.svg_chart import chart
-from controller.reports.text import attempt_line, cost_line, exam_line, gain, origin_line, shown_score
+from controller.reports.text import (
+    attempt_line,
+    cost_line,
+    exam_line,
+    gain,
+    origin_line,
+    shown_score,
+    verdict_sentence,
+    verdict_words,
+)
 from controller.reports.yields import YieldsTable, tabulate_yields
 from controller.settings import TaskSettings
 from controller.text.figures import duration, moment_text
@@ -49,7 +58,10 @@ def html(
     diff: Callable[[Experiment], str],
 ) -> str:
     """One self-contained page: the sentence, the chart, the table whose rows unfold."""
-    bodies = {e.number: details(e, metric=task.metric, prices=prices, diff=diff(e), log="") for e in experiments}
+    undone = find_undone(experiments)
+    bodies = {
+        e.number: details(e, undone, metric=task.metric, prices=prices, diff=diff(e), log="") for e in experiments
+    }
     return _page(experiments, task, facts=facts, body=lambda e: bodies[e.number], running="", live=False)
 
 
@@ -66,16 +78,19 @@ def live_page(
     return _page(newest, task, facts=facts, body=lambda _: "", running=running, live=True, charted=experiments)
 
 
-def details(experiment: Experiment, *, metric: str, prices: SlotPrices, diff: str, log: str) -> str:
+def details(
+    experiment: Experiment, undone: Mapping[int, int], *, metric: str, prices: SlotPrices, diff: str, log: str
+) -> str:
     """The part below a row when it is unfolded: hypothesis, verdict, attempts, exam, diff, end of the log."""
     judgement = experiment.judgement
     cut = diff if len(diff) <= DIFF_LIMIT else diff[:DIFF_LIMIT] + "\n… (`autoresearch diff` prints the rest)"
-    verdict = _verdict_word(experiment)
+    verdict = f"baseline: {judgement.reason}" if judgement and experiment.number == BASELINE else ""
+    verdict = verdict or verdict_sentence(experiment, undone)
     attempts = "\n".join(attempt_line(a, metric) for a in experiment.attempts)
     exams = experiment.exams
     parts = [
         f"<p>{escape(experiment.hypothesis)}</p>" if experiment.hypothesis else "",
-        f"<p>{verdict}: {escape(judgement.reason)}</p>" if judgement else "",
+        f"<p>{escape(verdict)}</p>" if verdict else "",
         f'<p class="origin">{escape(origin_line(experiment))}</p>' if experiment.number != BASELINE else "",
         f'<pre class="runs">{escape(attempts)}</pre>' if attempts else "",
         f"<p>{escape(cost_line(experiment, prices))}</p>",
@@ -96,6 +111,7 @@ def _page(
     live: bool,
     charted: Sequence[Experiment] = (),
 ) -> str:
+    undone = find_undone(charted or experiments)
     return Template(_asset("report.html")).substitute(
         title=escape(f"autoresearch · {facts.tag}"),
         sentence=escape(facts.sentence()),
@@ -109,7 +125,7 @@ def _page(
         script=_asset("page.js"),
         chart=chart(charted or experiments, task, sigma=facts.sigma, linked=frozenset(e.number for e in experiments)),
         metric=escape(task.metric),
-        rows="\n".join(_html_row(each, facts.sigma, body(each)) for each in reversed(experiments)),
+        rows="\n".join(_html_row(each, facts.sigma, undone, body(each)) for each in reversed(experiments)),
         running=running,
         live="live" if live else "still",
     )
@@ -129,12 +145,14 @@ def _remarks(remarks: Sequence[Remark]) -> str:
     return f'<p>you said</p><ul class="remarks">{"".join(reversed(shown))}</ul>' if shown else ""
 
 
-def _html_row(experiment: Experiment, noise: float | None, body: str) -> str:
+def _html_row(experiment: Experiment, noise: float | None, undone: Mapping[int, int], body: str) -> str:
     number = experiment.number
     judged = "baseline" if number == BASELINE else experiment.judgement and experiment.judgement.verdict.value
+    since = " undone" if number in undone else ""
     return (
-        f'<details class="row {judged or "open"}" id="e{number}"><summary>'
-        f'<a class="number" href="#e{number}">{number}</a><span class="verdict">{_verdict_word(experiment)}</span>'
+        f'<details class="row {judged or "open"}{since}" id="e{number}"><summary>'
+        f'<a class="number" href="#e{number}">{number}</a>'
+        f'<span class="verdict">{_verdict_word(experiment, undone)}</span>'
         f'<span class="score">{escape(shown_score(experiment, noise))}</span>'
         f'<span class="gain">{escape(gain(experiment))}</span>'
         f'<span class="what">{escape(experiment.title)}</span></summary>'
@@ -157,12 +175,12 @@ def _running_row(progress: Progress, *, now: float, train_seconds: float) -> str
     )
 
 
-def _verdict_word(experiment: Experiment) -> str:
+def _verdict_word(experiment: Experiment, undone: Mapping[int, int]) -> str:
     """The verdict; before there is one whether it runs or waits for a slot."""
     if experiment.number == BASELINE:
         return "baseline"
     if experiment.judgement:
-        return experiment.words
+        return verdict_words(experiment, undone)
     attempt = experiment.open_attempt
     return "running" if attempt and attempt.tries and not attempt.tries[-1].lost else "ready"
 

@@ -6,7 +6,7 @@ It reads experiments and writes files; it never calls a gain a claim, because a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from controller.errors import AutoresearchError, SettingsError
 from controller.notices import Activity, Cause
 from controller.reports.page import html
 from controller.reports.summary import Summary, summary
-from controller.reports.text import gain, reason_without_score, shown_score
+from controller.reports.text import gain, reason_without_score, shown_score, verdict_words
 from controller.settings import Settings
 from controller.studies.study import StudyRecord
 from controller.text.faults import fault_line
@@ -104,18 +104,19 @@ def markdown(experiments: Sequence[Experiment], *, facts: Summary) -> str:
     doubted = [experiment for experiment in experiments if experiment.doubts is not None and experiment.judgement]
     undone = find_undone(experiments)
     for experiment in experiments:
-        if experiment.number in (BASELINE, *undone) or experiment.doubts is not None:
+        if experiment.number == BASELINE or experiment.doubts is not None:
             continue
         if experiment.judgement:
-            (kept if experiment.judgement.verdict is Verdict.KEEP else failed).append(experiment)
+            held = experiment.judgement.verdict is Verdict.KEEP and experiment.number not in undone
+            (kept if held else failed).append(experiment)
     sections = [
         f"# Autoresearch campaign `{facts.tag}`",
         f"{_quote_failure(facts).sentence()} {facts.warning}".strip(),
         _noise(facts),
         "## What held",
-        _list(kept, facts.sigma, none="Nothing was kept."),
+        _list(kept, facts.sigma, undone, none="Nothing was kept."),
         "## What did not",
-        _list(failed, facts.sigma, none="Everything tried was kept." if kept else "Nothing was tried."),
+        _list(failed, facts.sigma, undone, none="Everything tried was kept." if kept else "Nothing was tried."),
         *(["## What was doubted", _list_doubts(doubted)] if doubted else []),
         "## Who proposed what",
         *(
@@ -179,14 +180,15 @@ def _list_doubts(doubted: Sequence[Experiment]) -> str:
     return "\n".join(lines)
 
 
-def _list(experiments: Sequence[Experiment], noise: float | None, *, none: str) -> str:
+def _list(experiments: Sequence[Experiment], noise: float | None, undone: Mapping[int, int], *, none: str) -> str:
     lines = []
     for experiment in experiments:
         gained = gain(experiment)
         score = f"{shown_score(experiment, noise)}, {gained}" if gained else shown_score(experiment, noise)
         answer = answer_text(experiment)
         cost = f"; an answer takes {answer}" if answer else ""
-        lines.append(f"- {experiment.number}. {_what(experiment)} ({score}{cost})")
+        since = f"; {verdict_words(experiment, undone)}" if experiment.number in undone else ""
+        lines.append(f"- {experiment.number}. {_what(experiment)} ({score}{cost}{since})")
     return "\n".join(lines) or none
 
 

@@ -24,6 +24,7 @@ class Snapshot:
     """The campaign at one moment, prepared by the loop for whoever scrapes or looks.
 
     doubts: verdicts about kept edits that the judge left out, a keep for one that was undone; none is in `verdicts`.
+    doubts_begun: kept edits that were left out, those without a verdict yet included.
     seconds: slot seconds of ended tries by how their attempt ended, lost tries under `lost`.
     best: the best mean score of an experiment, which noise flatters. provenance: the weakest of any score, as one
     unsealed run makes the whole ranking unsealed. freshness: mean over the exams of all kept edits that are in the
@@ -39,6 +40,7 @@ class Snapshot:
     activity: Activity
     verdicts: Mapping[Verdict, int] = field(default_factory=dict)
     doubts: Mapping[Verdict, int] = field(default_factory=dict)
+    doubts_begun: int = 0
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     losses: Mapping[LostTo, int] = field(default_factory=dict)
     seconds: Mapping[Outcome, float] = field(default_factory=dict)
@@ -119,7 +121,7 @@ class Tally:
             return
         if experiment.doubts is None:
             self.verdicts[verdict] += 1
-        else:
+        elif experiment.judgement.retried_as is None:
             self.doubts[verdict] += 1
         self.yields = add_experiments(self.yields, [experiment], dollars=self.dollars_of)
         self.proposers = add_experiments(self.proposers, [experiment], dollars=self.dollars_of, name_of=proposer_of)
@@ -155,6 +157,7 @@ def take_snapshot(campaign_state: CampaignState, tally: Tally, settings: Setting
         activity=activity,
         verdicts=dict(tally.verdicts),
         doubts=dict(tally.doubts),
+        doubts_begun=campaign_state.doubts_begun,
         outcomes=dict(tally.outcomes),
         observed_seconds=tally.observed_seconds,
         witnessed=dict(tally.witnessed),

@@ -5,7 +5,7 @@ Pure text from values; colours come from the page's style sheet, so that dark an
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import cos, floor, log10, radians, sin
@@ -13,7 +13,8 @@ from statistics import fmean
 
 from rich.cells import cell_len, set_cell_size
 
-from controller.domain import BASELINE, Experiment, Verdict
+from controller.domain import BASELINE, Experiment, Verdict, find_undone
+from controller.reports.text import verdict_words
 from controller.settings import TaskSettings
 from controller.text.figures import tick_text
 
@@ -38,11 +39,12 @@ OUTLIER_SIGMAS = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One mark: `value` None for an experiment without a score."""
+    """One mark: `value` None for an experiment without a score. words: the verdict as people read it."""
 
     number: int
     verdict: str
     value: float | None
+    words: str
     title: str
 
 
@@ -69,8 +71,9 @@ def chart(
     hundredth of the space.
     """
     dots: list[Dot] = []
+    undone = find_undone(experiments)
     for experiment in experiments:
-        dots += _dots(experiment)
+        dots += _dots(experiment, undone)
     if all(dot.value is None for dot in dots):
         return _frame('<text class="axis" x="480" y="210" text-anchor="middle">no score yet</text>', task)
     minimize = task.direction == "minimize"
@@ -110,12 +113,13 @@ def levels(experiments: Iterable[Experiment]) -> list[tuple[int, float]]:
     return steps
 
 
-def _dots(experiment: Experiment) -> list[Dot]:
+def _dots(experiment: Experiment, undone: Mapping[int, int]) -> list[Dot]:
     verdict = experiment.judgement.verdict.value if experiment.judgement else "open"
     if experiment.number == BASELINE:
-        return [Dot(BASELINE, "baseline", score, "baseline") for score in experiment.scores]
+        return [Dot(BASELINE, "baseline", score, "baseline", "baseline") for score in experiment.scores]
     value = None if verdict == "reject" else experiment.mean_score
-    return [Dot(experiment.number, verdict, value, experiment.title)]
+    words = f"{verdict}, {verdict_words(experiment, undone)}" if experiment.number in undone else verdict
+    return [Dot(experiment.number, verdict, value, words, experiment.title)]
 
 
 def _range(dots: Sequence[Dot], *, sigma: float | None, minimize: bool) -> tuple[float, float]:
@@ -215,7 +219,7 @@ def _bare(dots: Sequence[Dot], x: Scale, y: Scale) -> list[str]:
 
 
 def _mark(dot: Dot, x: Scale, y: Scale, edge: float) -> str:
-    label = escape(f"{dot.number} {dot.verdict}: {dot.title}", quote=True)
+    label = escape(f"{dot.number} {dot.words}: {dot.title}", quote=True)
     return (
         f'<a class="dot {dot.verdict}" href="#e{dot.number}" data-number="{dot.number}" aria-label="{label}">'
         f"<title>{label}</title>{_shape(dot, x(dot.number), y, edge)}</a>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from controller.costs.answers import answer_text
 from controller.costs.slots import SlotPrices, dollars_of
-from controller.domain import BASELINE, Experiment, Judgement, Progress, Remark, Verdict
+from controller.domain import BASELINE, Experiment, Judgement, Progress, Remark, Verdict, find_undone
 from controller.notices import (
     Activity,
     AttemptEnded,
@@ -38,6 +38,8 @@ from controller.reports.text import (
     gain,
     origin_line,
     shown_score,
+    verdict_sentence,
+    verdict_words,
     warning_of,
     what,
 )
@@ -87,11 +89,13 @@ class Screen:
         self._executor = executor
         self._activity = activity
         self._titled = False
+        self._undone: Mapping[int, int] = {}
         self._waits_told: dict[WaitReason, float] = {}
 
     def before(self, campaign_state: CampaignState) -> None:
         """Rows of what an earlier run already settled: the baseline and the newest few."""
         known = list(campaign_state.experiments.values())
+        self._undone = find_undone(known)
         for experiment in [known[0], *known[1:][-ROWS_BEFORE:]]:
             if experiment.judgement and campaign_state.state:
                 self.notice(Concluded(experiment, campaign_state.state))
@@ -106,7 +110,7 @@ class Screen:
                 if not self._titled:
                     self._out.print(columns(self._metric), markup=False, style="bold")
                     self._titled = True
-                self._out.print(row(experiment, state.noise))
+                self._out.print(row(experiment, state.noise, self._undone))
             case TryLost(experiment, _, reason):
                 self._err.print(f"     {experiment.number} runs again: {reason}", markup=False, style="bright_black")
             case Refused(reason, _):
@@ -160,11 +164,10 @@ def columns(metric: str) -> str:
     return f"{'#':>3}  {'verdict':<8}  {metric:<9} {'expected gain':<15}  what"
 
 
-def row(experiment: Experiment, noise: float | None) -> Text:
+def row(experiment: Experiment, noise: float | None, undone: Mapping[int, int]) -> Text:
     """One judged experiment. noise: sigma of one run, None where it is not known; so everywhere below."""
-    judgement = experiment.judgement
     text = Text(f"{experiment.number:>3}  ")
-    text.append(f"{experiment.words or 'open':<8}", style=COLOURS[judgement.verdict] if judgement else "cyan")
+    text.append(f"{verdict_words(experiment, undone) or 'open':<8}", style=_colour(experiment, undone))
     text.append(
         f"  {shown_score(experiment, noise):<9} {gain(experiment):<15}  {what(experiment)}{warning_of(experiment)}"
     )
@@ -184,7 +187,16 @@ def live_line(progress: Progress, *, now: float, granted: float) -> str:
     return f"{label}{again}  {progress.phase:<8} {bar or f'{seconds:.0f} s'}   {progress.line[:60]}".rstrip()
 
 
-def experiment_blocks(experiment: Experiment, *, metric: str, prices: SlotPrices) -> list[Text]:
+def _colour(experiment: Experiment, undone: Mapping[int, int]) -> str:
+    """The verdict's; that of a discard for what is in the branch no more."""
+    if experiment.judgement is None:
+        return "cyan"
+    return COLOURS[Verdict.DISCARD if experiment.number in undone else experiment.judgement.verdict]
+
+
+def experiment_blocks(
+    experiment: Experiment, undone: Mapping[int, int], *, metric: str, prices: SlotPrices
+) -> list[Text]:
     """The parts of `show N` above the diff: title, hypothesis, runs, exam, verdict."""
     blocks = [Text(f"{experiment.number}  {experiment.title}", style="bold")]
     if experiment.hypothesis:
@@ -197,18 +209,18 @@ def experiment_blocks(experiment: Experiment, *, metric: str, prices: SlotPrices
         blocks.append(Text(exam_line(experiment.exams[-1])))
     blocks.append(Text(cost_line(experiment, prices)))
     if experiment.judgement:
-        blocks.append(verdict_text(experiment, experiment.judgement))
+        blocks.append(verdict_text(experiment, experiment.judgement, undone))
     return blocks
 
 
-def verdict_text(experiment: Experiment, judgement: Judgement) -> Text:
+def verdict_text(experiment: Experiment, judgement: Judgement, undone: Mapping[int, int]) -> Text:
     """The verdict and the numbers behind it."""
-    text = Text(experiment.words, style=f"bold {COLOURS[judgement.verdict]}")
-    text.append(f": {judgement.reason}", style="not bold default")
+    text = Text(verdict_sentence(experiment, undone))
+    text.stylize(f"bold {_colour(experiment, undone)}", 0, len(text) - len(f": {judgement.reason}"))
     numbers = [("expected gain", judgement.expected_gain), ("spread", judgement.spread), ("price", judgement.price)]
     shown = "  ".join(f"{name} {sigmas_text(value, decimals=3)}" for name, value in numbers if value is not None)
     if shown:
-        text.append(f"\n      {shown}", style="not bold bright_black")
+        text.append(f"\n      {shown}", style="bright_black")
     return text
 
 
@@ -231,6 +243,7 @@ def experiments_table(
     proposed after it.
     """
     dollars = [dollars_of(experiment, prices) for experiment in experiments]
+    undone = find_undone(experiments)
     several = len({experiment.agent for experiment in experiments if experiment.number != BASELINE}) > 1
     columns = ["#", "verdict", metric, "gain", "lines", *(["cost"] if any(dollars) else [])]
     columns += ["by"] if several else []
@@ -240,7 +253,7 @@ def experiments_table(
         change = f"{experiment.line_change:+d}" if experiment.line_change else ""
         cells = [
             Text(str(experiment.number)),
-            _verdict(experiment),
+            Text(verdict_words(experiment, undone) or "open", style=_colour(experiment, undone)),
             Text(shown_score(experiment, noise)),
             Text(gain(experiment)),
             Text(change),
@@ -274,11 +287,6 @@ def _remark_line(remark: Remark, columns: Sequence[str], widths: Sequence[int], 
 def shown_proposer(experiment: Experiment) -> str:
     """Whoever proposed it; nothing for the baseline, which nobody did."""
     return "" if experiment.number == BASELINE else experiment.agent
-
-
-def _verdict(experiment: Experiment) -> Text:
-    judgement = experiment.judgement
-    return Text(experiment.words, style=COLOURS[judgement.verdict]) if judgement else Text("open", style="cyan")
 
 
 def _line(cells: Sequence[Text], title: Text, columns: Sequence[str], widths: Sequence[int], room: int | None) -> Text:

@@ -120,6 +120,23 @@ def gain(experiment: Experiment) -> str:
     return f"{sigmas_text(judgement.expected_gain, decimals=1)}{runs}"
 
 
+def verdict_words(experiment: Experiment, undone: Mapping[int, int]) -> str:
+    """The verdict in a row of a table. Of a kept edit that was taken out again it is not true any more.
+
+    undone: as `find_undone` tells it; so everywhere below.
+    """
+    by = undone.get(experiment.number)
+    return experiment.words if by is None else f"undone by {by}"
+
+
+def verdict_sentence(experiment: Experiment, undone: Mapping[int, int]) -> str:
+    """The verdict with its reason, and what became of it; empty before there is one."""
+    if experiment.judgement is None:
+        return ""
+    since = f", {verdict_words(experiment, undone)}" if experiment.number in undone else ""
+    return f"{experiment.words}{since}: {experiment.judgement.reason}"
+
+
 def what(experiment: Experiment) -> str:
     """The title; where there is no score that counts, the reason and where to read more."""
     why = reason_without_score(experiment)

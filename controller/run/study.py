@@ -21,6 +21,7 @@ from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Attempt, Experiment
 from controller.errors import SettingsError
 from controller.folder import CampaignFolder
+from controller.lab import Lab
 from controller.lab.booked_calls import read_calls
 from controller.lab.writer import LabWriter
 from controller.notices import Activity, AttemptEnded, Notice, Troubled, TryLost, activity_to_json, current_activity
@@ -101,6 +102,8 @@ def run_study(
         known = find(study.question)
         if known is not None and known.study.ended_at is not None:
             err.print(f"  {known.study.name} has answered this; --again asks anew, with fresh seeds", markup=False)
+            # A kill after the answer may have left the report without it.
+            _write_report(folder, settings, lab, experiments, err)
             return known
         places = {arm.place: at_place(arm.place) if at_place else (folder, settings) for arm in study.arms}
         for there, settings_there in places.values():
@@ -156,7 +159,7 @@ class _StudyRun:
                 return self._record
         ended_study = replace(self._record.study, ended_at=time.time())
         self._lab.end_study(self._settings.tag, ended_study, at=time.time())
-        self._write_report()
+        _write_report(self._folder, self._settings, self._lab, self._experiments, self._err)
         return replace(self._record, study=ended_study)
 
     def _tell_activity(self) -> None:
@@ -167,20 +170,6 @@ class _StudyRun:
             tag=tag, turned=True, pid=os.getpid(), since=self._since, end=before.end, study=self._record.study.name
         )
         self._lab.write_activity(activity_to_json(told))
-
-    def _write_report(self) -> None:
-        """Write the campaign's report anew, with the answer in it."""
-        lab, tag = self._lab, self._settings.tag
-        write_closing_report(
-            self._experiments,
-            self._settings,
-            diff=lab.diff,
-            folder=self._folder.path,
-            dollars=self._model_dollars,
-            activity=current_activity(tag, lab.read_activity(), holder=None),
-            studies=lab.studies(tag),
-            say=lambda line: self._err.print(line, markup=False),
-        )
 
     def _run_place(self, place: str) -> str:
         """Run the arms of one place; returns why it stopped early, or nothing."""
@@ -236,3 +225,21 @@ class _StudyRun:
         if score is not None:
             return score_text(score)
         return f"{result.outcome}: {result.reason}" if result else ""
+
+
+def _write_report(
+    folder: CampaignFolder, settings: Settings, lab: Lab, experiments: Sequence[Experiment], err: Console
+) -> None:
+    """Write the campaign's report anew, with the answers of all studies in it."""
+    tag = settings.tag
+    write_closing_report(
+        experiments,
+        settings,
+        diff=lab.diff,
+        folder=folder.path,
+        dollars=sum_calls(read_calls(lab, tag)).dollars,
+        activity=current_activity(tag, lab.read_activity(), holder=None),
+        remarks=lab.remarks(tag),
+        studies=lab.studies(tag),
+        say=lambda line: err.print(line, markup=False),
+    )

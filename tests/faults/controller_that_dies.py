@@ -1,7 +1,8 @@
 """A real controller that kills itself with SIGKILL at its N-th effect: `controller_that_dies.py FOLDER N`.
 
-Every write to the lab (objects, refs, notes), every launch, stored result and clean-up, and every folder that is moved
-aside counts as one effect, and the kill falls just before or just after it. N = 0 lives to the end.
+Every write to the lab (objects, refs, notes), every launch, stored result and clean-up, every folder that is moved
+aside, and the report that a study ends with count as one effect, and the kill falls just before or just after it. N = 0
+lives to the end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from controller.executor.local.deletion import Trash
 from controller.executor.local.try_folder import TryFolder
 from controller.judge import make_judge
 from controller.lab import commits, ref_files
+from controller.lab.study_writer import StudyWriter
 from controller.lab.writer import LabWriter
+from controller.run import study
 from controller.settings.file import load_settings
 
 TRAIN = """\
@@ -74,8 +77,11 @@ def main() -> None:
         print(campaign.run().reason)
 
 
-def count_effects(last: int) -> None:
-    """Put a counter around every function that changes something outside this process."""
+def count_effects(last: int, *, before: str = "") -> None:
+    """Put a counter around every function that changes something outside this process.
+
+    before: name of such a function; the kill falls before it is called, whatever the number of the effect.
+    """
     counter = _Counter(last)
     places: list[tuple[Any, str]] = [
         (ref_files, "put_files"),
@@ -83,16 +89,19 @@ def count_effects(last: int) -> None:
         (commits, "write_commit"),
         (LabWriter, "_move_ref"),
         (LabWriter, "_show_ref"),
+        (StudyWriter, "_set_ref"),
         (LocalExecutor, "launch"),
         (LocalExecutor, "recorded"),
         (LocalExecutor, "adopt"),
         (TryFolder, "store"),
         (TryFolder, "forget"),
         (Trash, "empty"),
+        (study, "write_closing_report"),
         (pygit2, "init_repository"),
     ]
     for owner, name in places:
-        setattr(owner, name, counter.around(getattr(owner, name)))
+        effect = getattr(owner, name)
+        setattr(owner, name, counter.around(effect) if name != before else lambda *_, **__: kill())
 
 
 class _Counter:
@@ -111,7 +120,12 @@ class _Counter:
     def _tick(self) -> None:
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill()
+
+
+def kill() -> None:
+    """End this process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

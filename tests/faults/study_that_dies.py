@@ -1,6 +1,7 @@
 """A claim whose controller kills itself with SIGKILL at its N-th effect: `study_that_dies.py FOLDER N`.
 
-The effects are those of `controller_that_dies`. The campaign beneath it has ended, with one kept edit.
+The effects are those of `controller_that_dies`. The campaign beneath it has ended, with one kept edit. A word behind N
+is the name of an effect before which it dies.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main() -> None:
     settings = folder.choose_settings(None, [f"task.folder={task}"], here=lambda: Device.CPU)
     if not folder.lab.exists():
         make_ended_campaign(folder.lab, "faults", TRAIN, [{"A = 1.0": "A = 0.0"}], levels=[2.1, 2.0])
-    count_effects(last)
+    count_effects(last, before="".join(sys.argv[3:]))
     make_plan = claim_planner(HEAD, FIRST, seeds=SEEDS, validation=False)
     record = run_study(folder, settings, make_plan, claim_plan_lines, again=False, err=Console(stderr=True))
     print("ended" if record.study.ended_at else "unfinished")

@@ -31,6 +31,7 @@ from controller.domain import (
     Try,
     TryId,
     Verdict,
+    find_undone,
 )
 from controller.judge import make_judge
 from controller.lab.records import experiment_from_json, experiment_to_json, lab_book_entry
@@ -175,6 +176,7 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
     """Everything that shows a campaign, as text."""
     activity = activity_of(known, settings.tag)
     noise, metric, prices = noise_of(known, settings), settings.task.metric, SlotPrices.of(settings)
+    undone = find_undone(known)
     facts = summary(known, settings, activity=activity, now=NOW, dollars=0.5)
     running = [
         Progress(id=TryId("t", each.experiment, each.attempt, 1), phase="train", started_at=NOW - 3, phase_seconds=20)
@@ -195,7 +197,7 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
         "yields": drawn(*map(draw_yields, tabulate_yields(facts))),
         "log": drawn(*experiments_table(known, metric=metric, prices=prices, noise=noise, width=80)),
         "log --wide": drawn(*experiments_table(known, metric=metric, prices=prices, noise=noise, width=None)),
-        "log --json": json_text([experiment_facts(e, prices) for e in known]),
+        "log --json": json_text([experiment_facts(e, prices, undone) for e in known]),
         "export": results_tsv(known, metric=settings.task.metric),
         "export --wide": wide_tsv(known, metric=metric, prices=prices),
         "live": "\n".join(live_line(each, now=NOW, granted=20.0) for each in running),
@@ -212,9 +214,9 @@ def every_view(known: Sequence[Experiment], settings: Settings) -> Mapping[str, 
     }
     for each in known[-UNFOLDED:]:
         views[f"/experiments/{each.number}"] = details(
-            each, metric=metric, prices=prices, diff="+K = 1\n", log="step 3"
+            each, undone, metric=metric, prices=prices, diff="+K = 1\n", log="step 3"
         )
-        views[f"show {each.number}"] = drawn(*experiment_blocks(each, metric=metric, prices=prices))
+        views[f"show {each.number}"] = drawn(*experiment_blocks(each, undone, metric=metric, prices=prices))
         if each.judgement:
             views[f"commit {each.number}"] = lab_book_entry(each, each.judgement, tag="t", metric="m", noise=noise)
     return views

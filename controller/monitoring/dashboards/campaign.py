@@ -189,13 +189,36 @@ TRUST = (
     ),
 )
 
-STUDIES = (
+STUDIES_AND_DOUBTS = (
     Panel(
         title="Runs of studies",
         description="Ended runs of claims, ablations and others, as of the controller's start. No verdict rests on it.",
         queries=(Query(expr=total("study_attempts_total", "kind"), name="{{kind}}", draw="step"),),
         least=0,
-        width=24,
+        width=12,
+        height=5,
+    ),
+    Panel(
+        title="Kept edits in doubt",
+        description=(
+            "Kept edits that later runs spoke against and that were left out to test them, since the campaign began: "
+            "undone, or stood, also where the program does not run without them. Begun above both: one is tested now."
+        ),
+        queries=(
+            Query(expr=total("doubts_begun_total", "campaign"), name="begun", draw="dashed", colour=GREY),
+            Query(
+                expr=f"sum({total('doubts_total', 'result', result='undone')})", name="undone", draw="step", colour=RED
+            ),
+            Query(
+                expr=f"sum({total('doubts_total', 'result', result='stays|crash|reject')})",
+                name="stood",
+                draw="step",
+                colour=GREEN,
+            ),
+        ),
+        digits=0,
+        least=0,
+        width=12,
         height=5,
     ),
 )
@@ -204,7 +227,7 @@ CAMPAIGN = Dashboard(
     uid="autoresearch-campaign",
     title="Autoresearch / Campaign",
     description="Does it make progress, at what price, and can the scores be trusted?",
-    rows=(HEADLINES, (SCORES,), COURSE, TRUST, STUDIES),
+    rows=(HEADLINES, (SCORES,), COURSE, TRUST, STUDIES_AND_DOUBTS),
     marks=(
         ("rejected by the exam", RED, f"{increase('experiments_total', 'verdict', verdict='reject', over='2m')} > 0"),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from controller.campaign.recorder import Recorder
 from controller.costs.slots import SlotPrices
-from controller.domain import BASELINE, Experiment, Outcome, Proposal, Result, TryRequest, Verdict
+from controller.domain import BASELINE, Experiment, Outcome, Proposal, Result, TryRequest, Verdict, find_undone
 from controller.judge import make_judge
 from controller.lab import Lab
 from controller.lab.records import experiment_from_json, experiment_to_json
@@ -19,6 +20,7 @@ from controller.lab.writer import LabWriter
 from controller.notices import Inseparable, Notice
 from controller.ports import Abandoned, ProposalRequest
 from controller.reports.terminal import experiment_blocks, row
+from tests.support.histories import every_view
 from tests.support.scripted import TRAIN, InstantExecutor, NumberAgent, campaign, kept, scored, settings
 
 SIGMA = 0.1
@@ -93,12 +95,46 @@ def test_log_and_show_tell_in_plain_words_what_was_undone(tmp_path: Path) -> Non
 
     undone = next(e for e in left_out(tmp_path) if e.judgement and e.judgement.kept_as)
     assert undone.words == "1 undone"
-    assert "1 undone" in row(undone, SIGMA).plain
-    assert "leave out 1: K1 → 1" in row(undone, SIGMA).plain
-    shown = "\n".join(
-        block.plain for block in experiment_blocks(undone, metric="val_bpb", prices=SlotPrices.of(settings()))
-    )
+    assert "1 undone" in row(undone, SIGMA, {}).plain
+    assert "leave out 1: K1 → 1" in row(undone, SIGMA, {}).plain
+    prices = SlotPrices.of(settings())
+    shown = "\n".join(block.plain for block in experiment_blocks(undone, {}, metric="val_bpb", prices=prices))
     assert "1 undone: without 1 the expected gain is +" in shown
+
+
+def test_every_view_of_a_kept_edit_that_was_undone_says_by_which_experiment(tmp_path: Path) -> None:
+    play(tmp_path)
+
+    experiments = Lab.open(tmp_path / "lab.git").experiments("t")
+    by = next(e.number for e in left_out(tmp_path) if e.words == "1 undone")
+    assert find_undone(experiments) == {1: by}
+    said, views = f"undone by {by}", every_view(experiments, settings())
+    rows = {name: lines_with(views[name], "K1 → 1") for name in ("log", "report.md", "export", "export --wide")}
+    assert all(said in found[0] and said not in "".join(found[1:]) for found in rows.values()), rows
+    assert f"keep, {said}: expected gain" in views["show 1"]
+    assert f"<p>keep, {said}: expected gain" in views["/experiments/1"]
+    for page in (views["page"], views["report.html"]):
+        assert f'<span class="verdict">{said}</span>' in page
+        assert f"1 keep, {said}: K1" in page
+    told = {facts["number"]: facts["undone_by"] for facts in json.loads(views["log --json"])}
+    assert told == {each.number: by if each.number == 1 else None for each in experiments}
+    columns = dict(zip(*(line.split("\t") for line in views["export --wide"].splitlines()[::2][:2]), strict=True))
+    assert (columns["number"], columns["verdict"], columns["undone_by"]) == ("1", "keep", str(by))
+
+
+def test_before_it_was_undone_and_after_that_was_taken_back_it_is_a_keep_as_any_other(tmp_path: Path) -> None:
+    play(tmp_path)
+
+    experiments = Lab.open(tmp_path / "lab.git").experiments("t")
+    by = experiments[find_undone(experiments)[1]]
+    assert find_undone(experiments[: by.number]) == {}
+    assert "undone by" not in "".join(every_view(experiments[: by.number], settings()).values())
+    restored = replace(by, number=len(experiments), doubts=None, undoes=by.number)
+    assert find_undone([*experiments, restored]) == {}
+
+
+def lines_with(text: str, words: str) -> list[str]:
+    return [line for line in text.splitlines() if words in line]
 
 
 def test_the_setting_and_the_other_policies_leave_nothing_out(tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ def refusal(*arguments: str) -> AutoresearchError:
         pytest.param(["claim", "DEMO", "head", "7"], LabError, "no experiment 7", id="no such experiment"),
         pytest.param(["claim", "DEMO", "head", "cafe1234"], LabError, "no program 'cafe1234'", id="no such commit"),
         pytest.param(["ablate", "DEMO"], SettingsError, "nothing was kept", id="nothing to leave out"),
+        pytest.param(
+            ["ablate", "DEMO", "--prune", "--again"], SettingsError, "nothing was kept", id="nothing to prune anew"
+        ),
         pytest.param(["aa", "DEMO", "--seeds", "3"], SettingsError, "leaves nothing to judge", id="too few runs"),
         pytest.param(["rerun", "DEMO", "9"], LabError, "no experiment 9", id="no such experiment to run again"),
         pytest.param(["portability", "DEMO", "--pool", "a100"], SettingsError, "at least two places", id="one place"),

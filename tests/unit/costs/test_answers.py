@@ -30,8 +30,8 @@ def views(one: Experiment) -> list[str]:
     lines = experiments_table([one], metric="val_bpb", prices=PRICES, noise=None, width=None, wide=True)
     return [
         lines[1].plain,
-        "\n".join(block.plain for block in experiment_blocks(one, metric="val_bpb", prices=PRICES)),
-        details(one, metric="val_bpb", prices=PRICES, diff="", log=""),
+        "\n".join(block.plain for block in experiment_blocks(one, {}, metric="val_bpb", prices=PRICES)),
+        details(one, {}, metric="val_bpb", prices=PRICES, diff="", log=""),
     ]
 
 
@@ -43,7 +43,7 @@ def test_every_view_tells_the_least_time_and_the_most_memory_of_its_runs() -> No
     head, row = wide_tsv([one], metric="val_bpb", prices=PRICES).splitlines()
     columns = dict(zip(head.split("\t"), row.split("\t"), strict=True))
     assert (columns["seconds_per_answer"], columns["answer_memory_gb"]) == ("2.31e-05", "0.63")
-    exam = experiment_facts(one, PRICES)["attempts"][0]["result"]["exam"]
+    exam = experiment_facts(one, PRICES, {})["attempts"][0]["result"]["exam"]
     assert exam == {"seconds_per_answer": 4.12e-5, "answer_memory_gb": 0.61}
 
 

@@ -146,6 +146,23 @@ def test_counters_of_a_campaign_never_fall(tmp_path: Path) -> None:
     )
 
 
+def test_kept_edits_in_doubt_are_counted_from_their_beginning_and_once_however_often_they_are_tried() -> None:
+    kept = experiment(1, attempt(tried(), result=scored(1.9)), verdict=Verdict.KEEP)
+    verdicts = (Verdict.KEEP, Verdict.DISCARD, Verdict.CRASH, Verdict.DISCARD, None)
+    doubts = [replace(experiment(n, verdict=verdict), doubts=1) for n, verdict in enumerate(verdicts, start=2)]
+    assert doubts[3].judgement
+    doubts[3] = replace(doubts[3], judgement=replace(doubts[3].judgement, retried_as=6))
+    doubts[4] = replace(doubts[4], retry_of=5)
+    metrics = Metrics(CHOSEN)
+
+    metrics.publish(shown(baseline(), kept, *doubts))
+
+    assert value(metrics, "doubts_begun_total") == 4
+    results = {name: value(metrics, "doubts_total", result=name) for name in ("undone", "stays", "crash", "reject")}
+    assert results == {"undone": 1, "stays": 1, "crash": 1, "reject": 0}, "the fourth runs"
+    assert value(metrics, "experiments_total", verdict="keep") == 1
+
+
 def test_money_in_flight_may_fall_so_it_is_a_gauge() -> None:
     metrics = Metrics(CHOSEN)
     metrics.publish(replace(shown(baseline()), call_dollars=1.5))

@@ -180,6 +180,7 @@ def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_
         assert ended.reason == "40 experiments (budget)"
         assert simulation.campaign_state.spent().experiments == 40
         assert simulation.campaign_state.doubts == len(left_out)
+        assert simulation.campaign_state.doubts_begun == len([e for e in left_out if e.retry_of is None])
         undone = {e.doubts for e in left_out if e.judgement and e.judgement.kept_as}
         assert not undone & simulation.campaign_state.edits_left(simulation.incumbent)
     assert doubted > 5
