@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.cluster.harness.preparation import Step, prepare
 from tests.cluster.harness.telling import TERMINAL, heard
@@ -40,6 +41,11 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     return next((group for prefix, group in GROUPS.items() if file.startswith(prefix)), file)
 
+
+# The same examples in every run, as many as ever, and no clock: a change is judged by what it changes, and neither by a
+# draw that nobody had before nor by a busy machine. `--hypothesis-profile default` draws anew.
+settings.register_profile("gate", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gate")
 
 UNMADE = pytest.StashKey[list[str]]()
 """What a test needs and could not be made, in words."""
