@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
     from xdist.workermanage import WorkerController
 
-# How long an example takes tells of the neighbours of the tests, and of no fault.
-settings.register_profile("beside-neighbours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("beside-neighbours")
-
 GROUPS = {
     "tests/cluster/test_chart_": "chart",
     "tests/cluster/test_executor_images": "chart",
@@ -45,6 +41,11 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     return next((group for prefix, group in GROUPS.items() if file.startswith(prefix)), file)
 
+
+# The same examples in every run, as many as ever, and no clock: a change is judged by what it changes, and neither by a
+# draw that nobody had before nor by a busy machine. `--hypothesis-profile default` draws anew.
+settings.register_profile("gate", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gate")
 
 UNMADE = pytest.StashKey[list[str]]()
 """What a test needs and could not be made, in words."""

@@ -18,7 +18,7 @@ import pytest
 
 from tests.standin import KEY, Fault, StandIn
 from tests.support.http import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TRAIN = """\
 import os, time
@@ -53,9 +53,12 @@ def autoresearch(*arguments: str | Path, cwd: Path | None = None) -> subprocess.
     command = [sys.executable, "-m", "controller.cli", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "160", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     environment.pop("AUTORESEARCH_CAMPAIGN", None)
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=PATIENCE_S
+    )
 
 
+@pytest.mark.timeout(900)
 def test_campaign_from_first_run_to_reports(folder: Path) -> None:
     ran = autoresearch("run", folder)
 
@@ -171,12 +174,10 @@ def test_interrupt_stops_cleanly_and_the_next_run_goes_on(folder: Path) -> None:
     train.write_text(TRAIN.replace('os.environ.get("PAUSE", 0)', '"0.2"'))
     command = [sys.executable, "-m", "controller.cli", "run", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until(
-        lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")), what="a training", seconds=60
-    )
+    wait_until(lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")), what="a training")
 
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, err
     assert "stopped: interrupted" in out
@@ -185,12 +186,14 @@ def test_interrupt_stops_cleanly_and_the_next_run_goes_on(folder: Path) -> None:
 
 
 def test_key_refused_at_the_start_pauses_whoever_serves_and_ends_whoever_does_not(folder: Path) -> None:
-    port = free_port()
     with StandIn() as standin:
         claude = f"agent={{kind: claude, claude: {{base_url: '{standin.url}', fallback: none}}}}"
         command = [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", claude]
         environment = environment_with("sk-ant-of-somebody-else")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=180)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE_S
+        )
+        port = free_port()
         served = [*command, "--set", f"server={{enabled: true, port: {port}}}"]
         process = subprocess.Popen(
             served, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
@@ -199,12 +202,11 @@ def test_key_refused_at_the_start_pauses_whoever_serves_and_ends_whoever_does_no
             wait_until(
                 lambda: 'autoresearch_paused{campaign="c"} 1.0' in page_of(port, "/metrics"),
                 what="the pause",
-                seconds=60,
             )
             page = page_of(port, "/")
         finally:
             process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=180)
+            _, err = process.communicate(timeout=PATIENCE_S)
 
     assert ended.returncode == 2
     assert "check ANTHROPIC_API_KEY" in ended.stderr
@@ -222,16 +224,15 @@ def test_overload_that_lasts_is_told_by_reason_and_on_the_page_while_proposals_w
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment_with(KEY))
         waits = 'autoresearch_proposals_waiting{campaign="c",reason="overloaded"} 1.0'
         try:
-            wait_until(lambda: waits in page_of(port, "/metrics"), what="the metric of the wait", seconds=60)
+            wait_until(lambda: waits in page_of(port, "/metrics"), what="the metric of the wait")
             wait_until(
                 lambda: ": overloaded_error" in page_of(port, "/"),
                 what="the wait on the page",
-                seconds=60,
             )
             metrics = page_of(port, "/metrics")
         finally:
             process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=180)
+            _, err = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, err.decode()
     assert 'autoresearch_paused{campaign="c"} 0.0' in metrics, "waiting is no trouble of an operator's"
@@ -247,12 +248,11 @@ def test_served_campaign_that_cannot_go_on_stays_and_says_why(folder: Path) -> N
         wait_until(
             lambda: 'autoresearch_ended{campaign="c",reason="failure"} 1.0' in page_of(port, "/metrics"),
             what="the end",
-            seconds=60,
         )
         metrics, page = page_of(port, "/metrics"), page_of(port, "/")
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=180)
+        process.communicate(timeout=PATIENCE_S)
 
     assert 'autoresearch_paused{campaign="c"} 1.0' in metrics
     assert 'autoresearch_slots_busy{campaign="c"} 0.0' in metrics
@@ -268,7 +268,7 @@ def environment_with(key: str) -> dict[str, str]:
 def page_of(port: int, path: str) -> str:
     """The page that the controller serves; empty while it serves none."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as reply:
             return str(reply.read().decode())
     except OSError:
         return ""
@@ -277,18 +277,16 @@ def page_of(port: int, path: str) -> str:
 def test_second_controller_is_told_who_holds_the_lab(folder: Path) -> None:
     (folder.parent / "task" / "train.py").write_text(TRAIN.replace('os.environ.get("PAUSE", 0)', '"30"'))
     process = subprocess.Popen(
-        [sys.executable, "-m", "controller.cli", "run", str(folder)],
+        [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", "budget.train_seconds=300"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(
-            lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")), what="a training", seconds=60
-        )
+        wait_until(lambda: (folder / "work").is_dir() and any((folder / "work").glob("*/logs")), what="a training")
         second = autoresearch("run", folder)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=180)
+        process.wait(timeout=PATIENCE_S)
 
     assert second.returncode == 2
     assert f"is in use by pid {process.pid} (since " in second.stderr

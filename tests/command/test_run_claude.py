@@ -21,7 +21,7 @@ from controller.lab import Lab
 from controller.lab.booked_calls import read_calls
 from tests.standin import KEY, Fault, StandIn
 from tests.support.http import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TASK = '''"""A training that takes no time: its score is a bowl over the constants, with the noise of a seed."""
 
@@ -111,9 +111,9 @@ def assert_absent(secret: str, folder: Path) -> None:
 def test_a_call_that_a_crash_cut_off_counts_as_the_most_it_can_have_cost(tmp_path: Path) -> None:
     with StandIn(faults=[Fault.STALL]) as standin:
         process = start(tmp_path, standin, experiments=1)
-        wait_until(lambda: standin.journal or process.poll() is not None, what="the first call", seconds=120)
+        wait_until(lambda: standin.journal or process.poll() is not None, what="the first call")
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=180)
+        process.communicate(timeout=PATIENCE_S)
 
     calls = read_calls(Lab.open(tmp_path / "campaign" / "lab.git"), "claude")
     assert [call.outcome for call in calls] == ["begun"]
@@ -128,7 +128,7 @@ class Served:
         self.address = f"http://127.0.0.1:{port}"
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"{self.address}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=PATIENCE_S) as reply:
             return str(reply.read().decode())
 
     @property
@@ -167,6 +167,7 @@ def refused_while(broken: threading.Event) -> Iterator[Fault | None]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("fallback", ["none", "perturb"])
 def test_a_key_refused_in_the_middle_is_told_everywhere_and_the_campaign_goes_on_when_it_works_again(
     tmp_path: Path, fallback: str
@@ -176,29 +177,29 @@ def test_a_key_refused_in_the_middle_is_told_everywhere_and_the_campaign_goes_on
     with StandIn(faults=refused_while(broken)) as standin:
         process = start(tmp_path, standin, experiments=300, port=port, fallback=fallback)
         try:
-            wait_until(lambda: served.answers, seconds=60, what="the campaign to listen")
-            wait_until(lambda: served.judged_by("claude"), seconds=120, what="a verdict on Claude's first proposal")
+            wait_until(lambda: served.answers, what="the campaign to listen")
+            wait_until(lambda: served.judged_by("claude"), what="a verdict on Claude's first proposal")
             assert (served.trouble, served.paused) == ("", 0.0)
 
             broken.set()
-            wait_until(lambda: served.trouble != "", seconds=60, what="the refusal to be told")
-            wait_until(lambda: served.paused == 1.0, seconds=10, what="the gauge that the alert reads")
+            wait_until(lambda: served.trouble != "", what="the refusal to be told")
+            wait_until(lambda: served.paused == 1.0, what="the gauge that the alert reads")
             told = [served.trouble, served.get("/"), served.command("status")]
             status: dict[str, Any] = json.loads(served.command("status", "--json"))
             last = max(e.number for e in Lab.open(served.folder / "lab.git").experiments("claude"))
             if fallback == "perturb":
-                wait_until(lambda: served.judged_by("perturb"), seconds=60, what="the stand-in's proposals to be run")
+                wait_until(lambda: served.judged_by("perturb"), what="the stand-in's proposals to be run")
             else:
-                wait_until(lambda: len(served.judged) == last, seconds=60, what="what was proposed to be judged")
+                wait_until(lambda: len(served.judged) >= last, what="what was proposed to be judged")
 
             broken.clear()
-            wait_until(lambda: served.trouble == "", seconds=60, what="the campaign to notice")
-            wait_until(lambda: served.judged_by("claude", after=last), seconds=60, what="Claude's next proposal")
+            wait_until(lambda: served.trouble == "", what="the campaign to notice")
+            wait_until(lambda: served.judged_by("claude", after=last), what="Claude's next proposal")
             assert served.paused == 0.0
             assert "waits for you" not in served.command("status")
         finally:
             process.send_signal(signal.SIGTERM)
-            out, _ = process.communicate(timeout=180)
+            out, _ = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, out
     assert all("agent claude: the API refused the key" in text for text in [*told, status["trouble"], out])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,9 +26,8 @@ from controller.agent.mcp.address import NAME, read_address, write_address
 from controller.domain import BASELINE, Experiment
 from controller.errors import LabError
 from controller.lab import Lab
-from tests.support.http import free_port
 from tests.support.mcp import OutsideClient, Said, is_open, read_result, submission
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TRAIN = """\
 import os
@@ -81,7 +81,7 @@ class Ran:
     def stop(self) -> int:
         """End it as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=120)
+        self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode
 
 
@@ -222,7 +222,7 @@ def test_no_accepted_submission_is_lost_or_doubled_by_kills(tmp_path: Path) -> N
 def test_fallback_proposes_while_no_client_submits(tmp_path: Path) -> None:
     options = {"agent.mcp.fallback": "perturb", "agent.mcp.patience": 0, "budget.experiments": 1}
     with running(tmp_path, **options) as ran:
-        printed, _ = ran.process.communicate(timeout=200)
+        printed, _ = ran.process.communicate(timeout=PATIENCE_S)
 
     assert f"connect by: autoresearch mcp {ran.folder}" in printed
     assert [e.agent for e in ran.experiments] == ["perturb"]
@@ -258,8 +258,11 @@ def test_bridge_says_in_a_sentence_that_nobody_answers(tmp_path: Path) -> None:
         assert not ran.client.call("brief").failed
         known = read_address(ran.folder)
         assert known is not None
-        write_address(ran.folder, known.model_copy(update={"url": f"http://127.0.0.1:{free_port()}/mcp"}))
-        gone = refused("mcp", str(ran.folder))
+        # A port that somebody has and does not listen on refuses every connection.
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            write_address(ran.folder, known.model_copy(update={"url": f"http://127.0.0.1:{held.getsockname()[1]}/mcp"}))
+            gone = refused("mcp", str(ran.folder))
         write_address(ran.folder, known.model_copy(update={"token": "another"}))
         unknown = refused("mcp", str(ran.folder))
 

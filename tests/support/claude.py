@@ -15,7 +15,8 @@ from tests.standin import KEY, StandIn
 from tests.support.campaign_in_memory import Clock
 
 SILENCE_SECONDS = 2.0
-"""Longest silence on a stream that the agent bears: short, so that a stalled answer costs a test little."""
+"""Longest silence on a stream that the agent bears: short, so that a stalled answer costs a test little. Where nothing
+stalls a test gives more, because the stand-in's threads may be kept waiting on a busy machine."""
 
 
 def claude_agent(
@@ -25,6 +26,7 @@ def claude_agent(
     *,
     booked: float = 0.0,
     read_key: Callable[[], SecretStr | None] | None = None,
+    silence_seconds: float = SILENCE_SECONDS,
     **settings: Any,
 ) -> ClaudeAgent:
     """An agent that asks the stand-in and waits by `clock`; booked: dollars of earlier calls."""
@@ -38,5 +40,5 @@ def claude_agent(
         clock=clock,
         wait=clock.wait,
         random=Random(0),
-        silence_seconds=SILENCE_SECONDS,
+        silence_seconds=silence_seconds,
     )

@@ -22,6 +22,7 @@ from controller.errors import AgentError
 from controller.ports import Abandoned, ProposalRequest
 from controller.settings import AgentSettings, search_path
 from tests.support.requests import proposal_request
+from tests.support.waiting import PATIENCE_S
 
 TRAIN = "".join(f"K{n} = {n}\n" for n in range(30))
 CHARSETS = ("utf-8", "utf-7", "utf-16", "idna", "punycode", "unicode_escape", "base64", "hex", "nosuch", "")
@@ -195,7 +196,7 @@ def test_patches_may_be_added_while_it_runs(tmp_path: Path) -> None:
 def test_slots_that_ask_at_once_get_different_patches(tmp_path: Path) -> None:
     edits = {f"p{n}": patch_of(TRAIN, TRAIN.replace(f"K{n} = {n}\n", f"K{n} = 99\n")) for n in range(8)}
     agent = write_patches(tmp_path, **edits)
-    together = Barrier(len(edits), timeout=120)
+    together = Barrier(len(edits), timeout=PATIENCE_S)
 
     def ask(_: int) -> Proposal | Abandoned:
         together.wait()

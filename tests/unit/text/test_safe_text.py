@@ -125,10 +125,10 @@ def test_line_ends_of_windows_form_feeds_and_emoji_hide_nothing() -> None:
 @pytest.mark.parametrize("piece", ["x", "\x1b[", "\x1b]52;c;", "\u202e", "\u0301"])
 def test_ten_megabytes_take_no_time_where_the_length_is_bounded(piece: str) -> None:
     text = piece * 5_000_000
-    began = time.process_time()
+    began = time.thread_time()
 
     assert len(one_line(text)) <= 300
     assert len(safe_text(text, limit=8000)) <= 8000
     assert len(safe_tail(text.encode(), 65_536).encode()) <= 65_536
 
-    assert time.process_time() - began < 2.0
+    assert time.thread_time() - began < 2.0

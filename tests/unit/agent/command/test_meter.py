@@ -19,6 +19,7 @@ from controller.agent.command.surfaces import MESSAGES, Call, read_call
 from controller.agent.desk.purse import Purse
 from controller.costs.model_calls import CallRecord, price_call, read_usage
 from tests.support.requests import proposal_request
+from tests.support.waiting import PATIENCE_S
 
 MODEL = "claude-opus-5-5"
 REPLIES = st.lists(
@@ -116,7 +117,7 @@ def test_booked_is_never_below_billed_and_never_beyond_either_purse(
 def test_calls_side_by_side_never_cost_more_together_than_there_is() -> None:
     """Text of one token a byte, full replies, and calls that all begin before one of them has ended."""
     booked: list[CallRecord] = []
-    limit, waiting = 1.0, Barrier(8, timeout=60)
+    limit, waiting = 1.0, Barrier(8, timeout=PATIENCE_S)
     asked_for = asked(20_000)
 
     def ask(meter: Meter) -> tuple[float, int]:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from controller.agent.command.outlet import MOST_KEPT, Outlet
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def take_all(connection: socket.socket, size: int) -> bytes:
@@ -29,7 +29,7 @@ def test_what_is_not_taken_is_kept_and_comes_in_order() -> None:
         finishing = threading.Thread(target=outlet.finish)
         finishing.start()
         taken = take_all(theirs, 4_000_000)
-        finishing.join(20)
+        finishing.join(PATIENCE_S)
 
     assert taken == b"".join(pieces)
 

@@ -13,7 +13,7 @@ from tests.support.kubernetes_api import ScriptedApi, client_of
 from tests.support.waiting import wait_until
 
 
-def make_lease(client: Client, holder: str, *, duration: float = 0.8) -> Lease:
+def make_lease(client: Client, holder: str, *, duration: float = 4.0) -> Lease:
     return Lease(client, "demo", holder=holder, duration=duration)
 
 

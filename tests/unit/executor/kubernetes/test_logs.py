@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from controller.executor.kubernetes.logs import Follower, SeenLines
 from tests.support.kubernetes_api import Reply, ScriptedApi, client_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 @given(st.lists(st.integers(0, 3 * 10**9), min_size=1, max_size=40, unique=True), st.lists(st.integers(0, 40)))
@@ -43,7 +43,7 @@ def test_follower_shows_the_last_line_safely_and_keeps_the_tail() -> None:
 
         assert follower.tail.startswith(b"step 1\n")
         follower.stop()
-        follower.join(5)
+        follower.join(PATIENCE_S)
         assert not follower.alive
 
 
@@ -55,5 +55,5 @@ def test_follower_ends_when_nobody_wants_it_or_the_pod_is_gone() -> None:
             Follower(client, "p", "train", wanted=lambda: False),
             Follower(client, "gone", "train", wanted=lambda: True),
         ):
-            follower.join(5)
+            follower.join(PATIENCE_S)
             assert not follower.alive

@@ -12,7 +12,7 @@ import pytest
 from controller.executor.kubernetes.client import PODS
 from controller.executor.kubernetes.watch import Reflector
 from tests.support.kubernetes_api import Reply, ScriptedApi, client_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 SILENT = Reply(stream=(), silent=True)
 
@@ -79,7 +79,7 @@ def watching(*replies: Reply, read_seconds: float = 30) -> Iterator[Watched]:
 
 def test_all_pages_are_listed_before_it_counts_as_synced() -> None:
     with watching(listed(pod("a"), following="next"), listed(pod("b"), version=11), SILENT) as it:
-        assert it.reflector.wait_synced(10)
+        assert it.reflector.wait_synced(PATIENCE_S)
         assert it.names == ["a", "b"]
         assert [r.query.get("continue") for r in it.lists] == [None, "next"]
 
@@ -123,8 +123,9 @@ def test_bookmark_moves_the_version_and_reports_nothing() -> None:
 )
 def test_expired_version_lists_again_and_reports_what_vanished(expired: Reply) -> None:
     with watching(listed(pod("a"), pod("b")), expired, listed(pod("b"), pod("c")), SILENT) as it:
-        wait_until(lambda: it.names == ["b", "c"], what="the new list")
+        wait_until(lambda: len(it.reports) == 4, what="the new list")
 
+        assert it.names == ["b", "c"]
         assert it.reports == [("a", False), ("b", False), ("a", True), ("c", False)]
 
 
@@ -134,7 +135,7 @@ def test_silent_connection_is_given_up_after_the_read_timeout() -> None:
     ) as it:
         wait_until(lambda: it.names == ["a", "b"], what="both pods")
 
-        assert it.reflector.failures == 1
+        assert it.reflector.failures >= 1
 
 
 def test_cut_in_the_middle_of_an_event_loses_nothing() -> None:
@@ -149,7 +150,7 @@ def test_refusals_are_met_with_growing_pauses() -> None:
     refusal = Reply(status=403, body={"reason": "Forbidden", "message": "cannot list resource pods"})
     began = time.monotonic()
     with watching(refusal) as it:
-        wait_until(lambda: len(it.lists) == 3, what="the third list")
+        wait_until(lambda: len(it.lists) >= 3, what="the third list")
 
         assert time.monotonic() - began > 1.1
         assert not it.reflector.wait_synced(0)
@@ -177,4 +178,4 @@ def test_age_grows_while_nothing_is_heard() -> None:
         wait_until(lambda: len(it.watches) == 1, what="the watch")
 
         wait_until(lambda: it.reflector.age > 0.05, what="silence")
-        assert it.reflector.age < 10
+        assert it.reflector.age < PATIENCE_S

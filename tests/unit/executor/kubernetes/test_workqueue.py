@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from controller.executor.kubernetes.workqueue import WorkQueue
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def test_same_key_is_never_worked_on_twice_at_once_and_never_forgotten() -> None:
@@ -17,20 +17,20 @@ def test_same_key_is_never_worked_on_twice_at_once_and_never_forgotten() -> None
             overlaps.append(key)
             return
         first.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         done.append(key)
         busy.release()
 
     queue = WorkQueue(work, threads=4, name="test")
     queue.start()
     queue.add("a")
-    assert first.wait(10)
+    assert first.wait(PATIENCE_S)
     for _ in range(5):
         queue.add("a")
     go_on.set()
 
     wait_until(lambda: len(done) == 2, what="two pieces of work")
-    queue.stop(5)
+    queue.stop(PATIENCE_S)
     assert overlaps == []
 
 
@@ -42,7 +42,7 @@ def test_later_keys_come_in_the_order_of_their_time() -> None:
     queue.start()
 
     wait_until(lambda: len(done) == 2, what="two pieces of work")
-    queue.stop(5)
+    queue.stop(PATIENCE_S)
     assert done == ["first", "second"]
 
 
@@ -57,7 +57,7 @@ def test_urgent_keys_come_first_and_each_key_once() -> None:
     queue.start()
 
     wait_until(lambda: len(done) >= 4, what="four pieces of work")
-    queue.stop(5)
+    queue.stop(PATIENCE_S)
     assert done == ["c", "d", "a", "b"]
 
 
@@ -68,19 +68,19 @@ def test_urgent_news_of_a_key_that_is_being_worked_on_comes_next() -> None:
     def work(key: str) -> None:
         done.append(key)
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
 
     queue = WorkQueue(work, threads=1, name="test")
     queue.add("a")
     queue.add("b")
     queue.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE_S)
     queue.add("a", urgent=True)
     queue.add("a")
     go_on.set()
 
     wait_until(lambda: len(done) >= 3, what="three pieces of work")
-    queue.stop(5)
+    queue.stop(PATIENCE_S)
     assert done == ["a", "a", "b"]
 
 

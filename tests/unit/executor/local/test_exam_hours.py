@@ -7,7 +7,7 @@ from pathlib import Path
 
 from controller.executor.local.exam_hours import ExamHours
 from controller.executor.local.freezer import Freezer
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def test_smoke_test_waits_for_the_exam_to_be_over() -> None:
@@ -33,7 +33,7 @@ def test_exam_ends_the_smoke_tests_under_way_and_begins_when_they_are_gone() -> 
         thread.start()
         wait_until(lambda: exam_begins.is_set, what="the word that an exam begins")
         assert not began.is_set()
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
     assert began.is_set()
     with hours.hold_smoke_test(seconds=0.01) as next_hour:
@@ -76,7 +76,7 @@ def test_program_begins_when_the_exam_is_over_or_not_at_all_if_it_is_given_up(tm
             assert given_up is None
         thread.start()
         assert not began.wait(0.1)
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
     assert began.is_set()
 
@@ -88,7 +88,7 @@ def test_exam_and_program_that_cannot_be_frozen_take_turns() -> None:
         with hours.hold_exam() as held:
             assert held
             began.set()
-            over.wait(20)
+            over.wait(PATIENCE_S)
 
     thread = threading.Thread(target=examine)
     with hours.hold_program(None, give_up=lambda: False):
@@ -100,7 +100,7 @@ def test_exam_and_program_that_cannot_be_frozen_take_turns() -> None:
     with hours.hold_program(None, give_up=lambda: True) as beside:
         assert beside is None
     over.set()
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
 
 def test_program_that_does_not_freeze_keeps_the_exam_waiting(tmp_path: Path) -> None:
