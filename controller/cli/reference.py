@@ -61,6 +61,12 @@ READ_BY_COMMANDS = {
     "else, and is never written.",
     "ANTHROPIC_API_KEY_FILE": "The path of a file with that key. It goes before the other, and is read again "
     "when the key is refused.",
+    "ANTHROPIC_IDENTITY_TOKEN_FILE": "Workload identity in place of that key, with `ANTHROPIC_FEDERATION_RULE_ID`, "
+    "`ANTHROPIC_ORGANIZATION_ID`, and `ANTHROPIC_SERVICE_ACCOUNT_ID` and `ANTHROPIC_WORKSPACE_ID` where the rule needs "
+    "them ([agents.md](agents.md#other-platforms-and-no-key)).",
+    "AWS_BEARER_TOKEN_BEDROCK, ANTHROPIC_FOUNDRY_API_KEY": "The key where `agent.claude.platform` is `bedrock` or "
+    "`foundry`; each with `_FILE` as above. Without one, the cloud's own library looks for an identity by its own "
+    "variables.",
     "ANTHROPIC_BASE_URL": "The address of a gateway, where `agent.claude.base_url` or `agent.command.anthropic_url` is "
     "empty.",
     "OPENAI_API_KEY": "The key of the gateway of agent `command` for OpenAI's models; `OPENAI_API_KEY_FILE` as above.",

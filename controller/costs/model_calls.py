@@ -33,6 +33,21 @@ Overrides = Mapping[str, Mapping[str, float]]
 Vendor = Literal["anthropic", "openai"]
 """Whose models are asked: two vendors may give two models one name, and count tokens in two ways."""
 
+Seller = Literal["anthropic", "openai", "bedrock", "vertex", "vertex-region", "foundry"]
+"""Who bills the call: a vendor, or a platform that serves a vendor's models at its own prices."""
+
+PLATFORM_TABLES: Mapping[str, tuple[str, float]] = {
+    "bedrock": ("aws", 1.0),
+    "vertex": ("google", 1.0),
+    "vertex-region": ("google", 1.1),
+    "foundry": ("azure", 1.0),
+}
+"""For a platform the name of its table in genai-prices, and a factor.
+
+Bedrock's table knows by a model's id whether it is served worldwide (`global.`) or in one region, which costs a tenth
+more. Vertex AI asks the same for regions, by the vendor's list, but names the models alike.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -122,8 +137,8 @@ class CallRecord:
     refusal: str = ""
     """Category of a refusal; empty if the model did not refuse."""
 
-    vendor: Vendor = "anthropic"
-    """Whose model was asked, and so how `raw` is to be read."""
+    vendor: Seller = "anthropic"
+    """Who billed the call, and so how `raw` is to be read and priced."""
 
     @property
     def counted(self) -> float:
@@ -178,13 +193,13 @@ def sum_calls(calls: Iterable[CallRecord]) -> Cost:
     return Cost(dollars=sum(call.dollars for call in last.values()), tokens=tokens, calls=len(last))
 
 
-def require_price(model: str, overrides: Overrides, vendor: Vendor = "anthropic") -> None:
+def require_price(model: str, overrides: Overrides, vendor: Seller = "anthropic") -> None:
     """Raise SettingsError if calls of `model` cannot be priced."""
     price_call(Usage(input=1, output=1), model=model, overrides=overrides, vendor=vendor)
 
 
 def price_call(
-    usage: Usage, *, model: str, overrides: Overrides, served: str = "", vendor: Vendor = "anthropic"
+    usage: Usage, *, model: str, overrides: Overrides, served: str = "", vendor: Seller = "anthropic"
 ) -> float:
     """Dollars of one call. Raises SettingsError for a model that neither the table nor the settings know.
 
@@ -195,13 +210,14 @@ def price_call(
         dollars = _price_by_settings(usage, model=model, prices=overrides[model])
     else:
         dollars = _price_by_table(usage, model=model, vendor=vendor)
-        if served not in ("", model):
+        # A model on Bedrock calls itself by the vendor's name, which the table holds for that of another price.
+        if served not in ("", model) and vendor != "bedrock":
             dollars = max(dollars, _price_if_known(usage, model=served, overrides=overrides, vendor=vendor))
     return dollars * US_ONLY_FACTOR if usage.us_only else dollars
 
 
 def price_dearest_call(
-    *, input_tokens: int, max_tokens: int, model: str, overrides: Overrides, vendor: Vendor = "anthropic"
+    *, input_tokens: int, max_tokens: int, model: str, overrides: Overrides, vendor: Seller = "anthropic"
 ) -> float:
     """The most that a call can cost, in dollars.
 
@@ -212,7 +228,7 @@ def price_dearest_call(
     return price_call(usage, model=model, overrides=overrides, vendor=vendor)
 
 
-def dearest_usage(*, input_tokens: int, output_tokens: int, vendor: Vendor = "anthropic") -> Usage:
+def dearest_usage(*, input_tokens: int, output_tokens: int, vendor: Seller = "anthropic") -> Usage:
     """The usage of a call of which only the number of tokens is known, at the highest prices that may apply."""
     if vendor == "openai":  # it has no price for writing to the cache
         return Usage(input=input_tokens, output=output_tokens, us_only=True)
@@ -243,7 +259,7 @@ def _price_by_settings(usage: Usage, *, model: str, prices: Mapping[str, float])
     return per_million / MILLION
 
 
-def _price_if_known(usage: Usage, *, model: str, overrides: Overrides, vendor: Vendor) -> float:
+def _price_if_known(usage: Usage, *, model: str, overrides: Overrides, vendor: Seller) -> float:
     """Dollars at that model's price; 0 if it has none, because a gateway may call a model what it likes."""
     try:
         if model in overrides:
@@ -253,7 +269,7 @@ def _price_if_known(usage: Usage, *, model: str, overrides: Overrides, vendor: V
         return 0.0
 
 
-def _price_by_table(usage: Usage, *, model: str, vendor: Vendor) -> float:
+def _price_by_table(usage: Usage, *, model: str, vendor: Seller) -> float:
     from genai_prices import Usage as Billed
     from genai_prices import calc_price
 
@@ -267,8 +283,9 @@ def _price_by_table(usage: Usage, *, model: str, vendor: Vendor) -> float:
         cache_write_5m_tokens=usage.cache_write_5m,
         cache_write_1h_tokens=usage.cache_write_1h,
     )
+    table, factor = PLATFORM_TABLES.get(vendor, (vendor, 1.0))
     try:
-        return float(calc_price(billed, model_ref=model, provider_id=vendor).total_price)
+        return factor * float(calc_price(billed, model_ref=model, provider_id=table).total_price)
     except LookupError as error:
         raise SettingsError(
             f"agent.claude.model {model}: its price is not known; "

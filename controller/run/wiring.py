@@ -20,7 +20,7 @@ from controller.folder import CampaignFolder, short_lived_place, task_files, tas
 from controller.folder.ballast import room_on
 from controller.lab.booked_calls import BookedCalls
 from controller.ports import Agent, Executor, SmokeTest
-from controller.settings import AgentSettings, Device, ExecutorSettings, Settings, read_secrets
+from controller.settings import AgentSettings, ClaudeSettings, Device, ExecutorSettings, Settings, read_secrets
 from controller.settings.defaults import cluster_device
 
 if TYPE_CHECKING:
@@ -97,9 +97,11 @@ def check_agent(settings: Settings) -> None:
     agent = settings.agent
     match agent.kind:
         case "claude":
-            _key()
+            from controller.agent.claude.platforms import price_seller, require_access
+
+            require_access(agent.claude, key=_key(agent.claude), federation=read_secrets().anthropic_federation)
             for model in agent.claude.models:
-                require_price(model, agent.claude.prices)
+                require_price(model, agent.claude.prices, price_seller(agent.claude))
         case "command":
             from controller.run.command_agent import check_vendors
 
@@ -146,11 +148,14 @@ def _claude(settings: Settings, booked_calls: BookedCalls) -> Agent:
     from controller.agent.claude import ClaudeAgent
     from controller.agent.fallback import FallbackAgent
 
-    base_url = settings.agent.claude.base_url or read_secrets().anthropic_base_url
+    secrets, asked = read_secrets(), settings.agent.claude
+    if asked.platform == "anthropic":
+        asked = asked.model_copy(update={"base_url": asked.base_url or secrets.anthropic_base_url})
     claude = ClaudeAgent(
-        settings.agent.claude.model_copy(update={"base_url": base_url}),
-        key=_key(),
-        read_key=lambda: read_secrets().anthropic_api_key,
+        asked,
+        key=_key(asked),
+        read_key=lambda: _key(asked),
+        federation=secrets.anthropic_federation,
         book=booked_calls.book,
         booked=booked_calls.cost.dollars,
         needs_load_model=settings.task.needs_load_model,
@@ -158,14 +163,18 @@ def _claude(settings: Settings, booked_calls: BookedCalls) -> Agent:
     return FallbackAgent(claude, _perturb(settings)) if settings.agent.claude.fallback == "perturb" else claude
 
 
-def _key() -> SecretStr:
-    key = read_secrets().anthropic_api_key
-    if key is None:
-        raise AgentError(
-            "agent claude needs a key: set ANTHROPIC_API_KEY, or ANTHROPIC_API_KEY_FILE to the path of a file, "
-            "or run with --set agent.kind=perturb"
-        )
-    return key
+def _key(settings: ClaudeSettings) -> SecretStr | None:
+    """The key for the platform that serves the model; None if there is none, as where an identity stands in for it."""
+    secrets = read_secrets()
+    match settings.platform:
+        case "anthropic":
+            return secrets.anthropic_api_key
+        case "bedrock":
+            return secrets.bedrock_api_key
+        case "foundry":
+            return secrets.foundry_api_key
+        case "vertex":
+            return None
 
 
 def _command(

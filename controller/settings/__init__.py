@@ -23,6 +23,7 @@ helm_schema  generates helm/values.schema.json and docs/values.md
 from controller.settings.command import CommandSettings
 from controller.settings.defaults import Device
 from controller.settings.environment import (
+    Federation,
     home_of_campaigns,
     own_environment,
     read_secrets,
@@ -40,6 +41,7 @@ __all__ = [
     "CommandSettings",
     "Device",
     "ExecutorSettings",
+    "Federation",
     "GuardSettings",
     "JudgeSettings",
     "KubernetesSettings",

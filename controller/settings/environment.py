@@ -11,8 +11,28 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-KEY_FILES = ("ANTHROPIC_API_KEY_FILE", "OPENAI_API_KEY_FILE")
-"""Variables that hold the path of a file with a key."""
+KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_FOUNDRY_API_KEY")
+"""Variables that hold a key; with `_FILE` behind its name, one holds the path of a file with the key."""
+
+IDENTITY_FILES = (
+    "ANTHROPIC_IDENTITY_TOKEN_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+)
+"""Variables that hold the path of a file by which a cloud knows this process."""
+
+
+class Federation(BaseModel):
+    """Workload identity: a token of this machine or pod, which the vendor's API exchanges for one of its own."""
+
+    model_config = ConfigDict(frozen=True)
+    token_file: Path
+    rule: str
+    organization: str
+    service_account: str | None = None
+    workspace: str | None = None
 
 
 class Secrets(BaseModel):
@@ -20,6 +40,9 @@ class Secrets(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     anthropic_api_key: SecretStr | None = None
+
+    anthropic_federation: Federation | None = None
+    """What stands in for that key; a key goes before it."""
 
     anthropic_base_url: str | None = None
     """Address of a gateway, as the vendor's own programs read it; `agent.claude.base_url` goes before it."""
@@ -29,21 +52,50 @@ class Secrets(BaseModel):
     openai_base_url: str | None = None
     """The same for OpenAI's programs, which write it with `/v1`."""
 
+    bedrock_api_key: SecretStr | None = None
+    """A key of Amazon Bedrock; without one, AWS credentials are used."""
+
+    foundry_api_key: SecretStr | None = None
+    """A key of Microsoft Foundry; without one, an Entra identity is used."""
+
     key_files: tuple[Path, ...] = ()
-    """Files that keys are read from; no sandbox may see them."""
+    """Files that keys are read from, or by which a cloud knows this process; no sandbox may see them."""
 
 
 def read_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
     """Keys from the environment; they are never part of Settings, the lab or a Job."""
     source = os.environ if environment is None else environment
-    key = _read_key_file(source.get("ANTHROPIC_API_KEY_FILE")) or source.get("ANTHROPIC_API_KEY")
-    second = _read_key_file(source.get("OPENAI_API_KEY_FILE")) or source.get("OPENAI_API_KEY")
+    anthropic, openai, bedrock, foundry = (_read_key(source, name) for name in KEYS)
+    files = (*(f"{name}_FILE" for name in KEYS), *IDENTITY_FILES)
     return Secrets(
-        anthropic_api_key=SecretStr(key) if key else None,
+        anthropic_api_key=anthropic,
+        anthropic_federation=_read_federation(source),
         anthropic_base_url=source.get("ANTHROPIC_BASE_URL") or None,
-        openai_api_key=SecretStr(second) if second else None,
+        openai_api_key=openai,
         openai_base_url=source.get("OPENAI_BASE_URL") or None,
-        key_files=tuple(Path(source[name]) for name in KEY_FILES if source.get(name)),
+        bedrock_api_key=bedrock,
+        foundry_api_key=foundry,
+        key_files=tuple(Path(source[name]) for name in files if source.get(name)),
+    )
+
+
+def _read_key(source: Mapping[str, str], name: str) -> SecretStr | None:
+    key = _read_key_file(source.get(f"{name}_FILE")) or source.get(name)
+    return SecretStr(key) if key else None
+
+
+def _read_federation(source: Mapping[str, str]) -> Federation | None:
+    """Workload identity by the vendor's own variables; None if one of those that it needs is missing."""
+    file, rule = source.get("ANTHROPIC_IDENTITY_TOKEN_FILE"), source.get("ANTHROPIC_FEDERATION_RULE_ID")
+    organization = source.get("ANTHROPIC_ORGANIZATION_ID")
+    if not (file and rule and organization):
+        return None
+    return Federation(
+        token_file=Path(file),
+        rule=rule,
+        organization=organization,
+        service_account=source.get("ANTHROPIC_SERVICE_ACCOUNT_ID") or None,
+        workspace=source.get("ANTHROPIC_WORKSPACE_ID") or None,
     )
 
 

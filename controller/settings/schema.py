@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -51,14 +51,27 @@ class JudgeSettings(Section):
 class ClaudeSettings(Section):
     """The Claude agent: which model, how hard it thinks, and what a proposal may cost."""
 
+    platform: Literal["anthropic", "bedrock", "vertex", "foundry"] = "anthropic"
+    """Who serves the model: the vendor's own API, Amazon Bedrock, Vertex AI or Microsoft Foundry (agents.md)."""
+
+    region: str | None = None
+    """Region of Bedrock (`us-east-1`) or Vertex AI (`global`, `us`, `eu`, `us-east5`)."""
+
+    project: str | None = None
+    """Google's project, for Vertex AI."""
+
+    resource: str | None = None
+    """Name of the resource in Foundry."""
+
     model: str = "claude-opus-5-5"
-    """Name of the model that proposes."""
+    """Name of the model that proposes, as the platform writes it; on Bedrock `global.anthropic.claude-opus-5-5`."""
 
     plateau_model: str | None = None
     """Model that proposes while nothing is kept (`plateau_after`); empty: the same one."""
 
     refusal_model: str | None = "claude-opus-5"
-    """Model that answers what `model` refuses, for an hour after each refusal; empty: nobody does."""
+    """Model that answers what `model` refuses, for an hour after each refusal; empty: nobody does. On Bedrock
+    `global.anthropic.claude-opus-5`."""
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] = "medium"
     """How hard the model thinks, as the API names it."""
@@ -67,7 +80,7 @@ class ClaudeSettings(Section):
     """How the model thinks; the newest ones take adaptive only."""
 
     base_url: str | None = None
-    """Address of a gateway; empty: the vendor's own API."""
+    """Address of a gateway; empty: the platform's own API."""
 
     max_tokens: int = Field(64_000, ge=1024, le=128_000)
     """Tokens that one reply may have, thinking included; a reply that is cut there is asked for again with more."""
@@ -101,6 +114,35 @@ class ClaudeSettings(Section):
         """Names of all models that may be asked, each once."""
         names = (self.model, self.plateau_model, self.refusal_model)
         return tuple(dict.fromkeys(name for name in names if name))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bedrock_names_models_in_its_own_way(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("platform") != "bedrock":
+            return given
+        return {f: f"global.anthropic.{cls.model_fields[f].default}" for f in ("model", "refusal_model")} | {**given}
+
+    @model_validator(mode="after")
+    def _platform_has_what_it_needs(self) -> ClaudeSettings:
+        needed = {"bedrock": ("region",), "vertex": ("region", "project")}.get(self.platform, ())
+        if self.platform == "foundry" and not self.base_url:
+            needed = ("resource",)
+        for name in needed:
+            if not getattr(self, name):
+                raise ValueError(f"agent.claude.platform {self.platform} needs agent.claude.{name}")
+        for name in ("region", "project", "resource"):
+            # They become parts of an address.
+            given = getattr(self, name)
+            if given and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", given):
+                raise ValueError(f"agent.claude.{name} may hold letters, digits, hyphens and dots (got {given})")
+        for model in self.models if self.platform == "bedrock" else ():
+            if "anthropic." not in model and not model.startswith("arn:"):
+                raise ValueError(
+                    f"the model {model} has another name on Bedrock, such as global.anthropic.{model}, or "
+                    f"us.anthropic.{model} to stay in the United States: correct agent.claude.model, plateau_model or "
+                    "refusal_model"
+                )
+        return self
 
 
 class AgentSettings(Section):

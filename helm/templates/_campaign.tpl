@@ -2,6 +2,8 @@
 The campaign's settings, and the mistakes in values that the chart refuses.
 
   autoresearch.campaign           the settings as the controller reads them, as YAML
+  autoresearch.platform           who serves the model
+  autoresearch.key                variable that the platform's key is read from
   autoresearch.device             `gpu` or `cpu`: the device that attempts train on
   autoresearch.runner.namespace   namespace of attempts
   autoresearch.check              fails with one sentence for values that would make a pod restart for ever
@@ -61,6 +63,16 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- toYaml $campaign -}}
 {{- end -}}
 
+{{- /* Who serves the model, by the campaign's settings. */ -}}
+{{- define "autoresearch.platform" -}}
+{{- ((.agent).claude).platform | default "anthropic" -}}
+{{- end -}}
+
+{{- /* The variable that the key of that platform is read from. Vertex AI has no keys. */ -}}
+{{- define "autoresearch.key" -}}
+{{- get (dict "bedrock" "AWS_BEARER_TOKEN_BEDROCK" "foundry" "ANTHROPIC_FOUNDRY_API_KEY") (include "autoresearch.platform" .) | default "ANTHROPIC_API_KEY" -}}
+{{- end -}}
+
 {{- /* As in controller/settings/defaults.py: a resource claim (DRA) and a slice of a GPU (MIG) count as GPUs. */ -}}
 {{- define "autoresearch.device" -}}
 {{- $gpu := or (gt (int .gpus) 0) (not (empty .resource_claims)) -}}
@@ -94,15 +106,19 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- if not (or $budget.experiments $budget.hours $budget.gpu_hours $budget.dollars) -}}
 {{- fail "campaign.budget needs at least one limit: experiments, hours, gpu_hours or dollars" -}}
 {{- end -}}
-{{- if and (eq $campaign.agent.kind "claude") (not .Values.agent.existingSecret) -}}
+{{- $identified := ne (include "autoresearch.platform" $campaign) "anthropic" -}}
+{{- range .Values.controller.extraEnv -}}
+{{- if eq .name "ANTHROPIC_IDENTITY_TOKEN_FILE" -}}{{- $identified = true -}}{{- end -}}
+{{- end -}}
+{{- if and (eq $campaign.agent.kind "claude") (not .Values.agent.existingSecret) (not $identified) -}}
 {{- fail "campaign.agent.kind is claude, but there is no key: kubectl create secret generic anthropic --from-literal=api-key=..., then set agent.existingSecret=anthropic" -}}
 {{- end -}}
 {{- if and (eq $campaign.agent.kind "replay") (not $campaign.agent.patches) -}}
 {{- fail "campaign.agent.kind is replay: mount the patches with controller.extraVolumes and name their folder in campaign.agent.patches" -}}
 {{- end -}}
 {{- range .Values.controller.extraEnv -}}
-{{- if eq .name "ANTHROPIC_API_KEY" -}}
-{{- fail "controller.extraEnv holds ANTHROPIC_API_KEY: a key is never a value, which the release would store; make a Secret and set agent.existingSecret" -}}
+{{- if has .name (list "ANTHROPIC_API_KEY" "ANTHROPIC_FOUNDRY_API_KEY" "AWS_BEARER_TOKEN_BEDROCK") -}}
+{{- fail (printf "controller.extraEnv holds %s: a key is never a value, which the release would store; make a Secret and set agent.existingSecret" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.brief .Values.campaign.brief -}}

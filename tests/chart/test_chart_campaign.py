@@ -76,6 +76,42 @@ def test_key_is_a_file_as_well_which_follows_its_secret_without_a_restart() -> N
     assert volume["secret"] == {"secretName": "anthropic", "items": [{"key": "token", "path": "api-key"}]}
 
 
+@pytest.mark.parametrize(
+    ("named", "variable"),
+    [
+        ({"platform": "bedrock", "region": "us-east-1"}, "AWS_BEARER_TOKEN_BEDROCK"),
+        ({"platform": "foundry", "resource": "lab"}, "ANTHROPIC_FOUNDRY_API_KEY"),
+    ],
+)
+def test_key_is_that_of_the_platform_which_may_do_without_one(
+    named: dict[str, str], variable: str, tmp_path: Path
+) -> None:
+    values = {"campaign": {"agent": {"kind": "claude", "claude": named}}}
+    keyless = render({**values, "serviceAccount": {"annotations": {"cloud.example.org/role": "lab"}}})
+    keyed = render({**values, "agent": {"existingSecret": "cloud"}})
+
+    assert loaded(keyless, tmp_path).agent.claude.platform == named["platform"]
+    names = [each["name"] for each in _environment_of(keyed)]
+    assert [name for name in names if "KEY" in name or "TOKEN" in name] == [variable, f"{variable}_FILE"]
+    assert not [each for each in _environment_of(keyless) if each["name"].startswith(variable)]
+
+
+def test_workload_identity_of_the_vendor_needs_no_key(tmp_path: Path) -> None:
+    variable = {"name": "ANTHROPIC_IDENTITY_TOKEN_FILE", "value": "/run/identity/token"}
+    values = {"campaign": {"agent": {"kind": "claude"}}, "controller": {"extraEnv": [variable]}}
+
+    manifests = render(values)
+
+    assert loaded(manifests, tmp_path).agent.kind == "claude"
+    assert variable in _environment_of(manifests)
+
+
+def _environment_of(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    [container] = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    environment: list[dict[str, Any]] = container["env"]
+    return environment
+
+
 def test_agent_may_be_chosen_against_the_key(tmp_path: Path) -> None:
     values = {"agent": {"existingSecret": "anthropic"}, "campaign": {"agent": {"kind": "perturb"}}}
 

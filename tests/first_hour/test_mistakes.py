@@ -56,6 +56,16 @@ def set_up(person: Person) -> Path:
         pytest.param("run c --set budget.experiments=null", ("budget",), id="no limit at all"),
         pytest.param("run c --set agent.kind=gpt", ("agent.kind",), id="unknown agent"),
         pytest.param("run c --set agent.kind=claude", ("ANTHROPIC_API_KEY",), id="no key"),
+        pytest.param(
+            "run c --set agent.kind=claude --set agent.claude.platform=bedrock",
+            ("agent.claude.region",),
+            id="no region",
+        ),
+        pytest.param(
+            "run c --set agent.kind=claude --set agent.claude.platform=foundry --set agent.claude.resource=lab",
+            ("ANTHROPIC_FOUNDRY_API_KEY",),
+            id="no key of the platform, nor the package for an identity",
+        ),
         pytest.param("run c --set agent.kind=replay", ("agent.patches",), id="replay of nothing"),
         pytest.param("run c --set task.folder=/nowhere", ("/nowhere does not exist",), id="no task"),
         pytest.param("run c --set task.folder=/etc/hostname", ("/etc/hostname",), id="task is a file"),

@@ -27,6 +27,9 @@ CLAUDE_CODE_BETAS = {
 }
 """Betas that Claude Code 2.1.332 names and the SDK does not list."""
 
+OAUTH_BETA = "oauth-2025-04-20"
+"""What the SDK sends with a token that stands in for a key; it does not list it either."""
+
 MARKS = 4
 
 REQUEST = {
@@ -100,7 +103,7 @@ def _known_betas() -> frozenset[str]:
     from anthropic.types import AnthropicBetaParam
 
     listed = next(part for part in get_args(AnthropicBetaParam) if part is not str)
-    return frozenset(get_args(listed)) | CLAUDE_CODE_BETAS
+    return frozenset(get_args(listed)) | CLAUDE_CODE_BETAS | {OAUTH_BETA}
 
 
 def known_model(name: object) -> Model:

@@ -16,11 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from tests.standin import stream
+from tests.standin import platforms, stream
 from tests.standin.cache import Cache, Input, tokens
 from tests.standin.contract import VERSION, Refused, check_headers, check_request, known_model
 from tests.standin.faults import Fault
 from tests.standin.models import MODELS, Model
+from tests.standin.platforms import Platform
 from tests.standin.researcher import Researcher, Turn
 
 KEY = "sk-ant-standin-0123456789abcdef"
@@ -74,7 +75,7 @@ class StandIn:
 
     researcher: answers each request. faults: one entry per call. clock: ages the cache. models: to serve others.
     has_models, has_counting, has_usage: false for a gateway without them. geo: where it answers, told in the usage.
-    page: what a look-up of a model is answered with.
+    page: what a look-up of a model is answered with. platform: whose door it stands behind.
     """
 
     def __init__(
@@ -90,13 +91,16 @@ class StandIn:
         has_usage: bool = True,
         geo: str = "",
         page: Callable[[Model], Any] = Model.page,
+        platform: Platform = "anthropic",
     ) -> None:
         self.researcher = researcher or Researcher()
         self.journal: list[Exchange] = []
         self.counted = 0
         self.has_models, self.has_counting, self.has_usage = has_models, has_counting, has_usage
-        self.geo, self.page = geo, page
+        self.geo, self.page, self.platform = geo, page, platform
+        self.exchanged = 0
         self.key = KEY
+        self.token = ""
         self.looked_up = 0
         self.hung_up = threading.Event()
         self.models = models
@@ -241,6 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
     request_id = ""
+    came_with: Mapping[str, str] = {}
 
     def log_message(self, *_: Any) -> None:
         """Quiet: the journal tells."""
@@ -249,9 +254,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Models."""
         standin = self.server.standin
         self.request_id = f"req_{standin.number():06d}"
+        self.came_with = {name.lower(): value for name, value in self.headers.items()}
+        if token := platforms.identify(self.path.partition("?")[0], self.came_with, b""):
+            standin.exchanged += 1
+            return self._send(200, token)
         name = self.path.removeprefix("/v1/models/").partition("?")[0]
         try:
-            check_headers(self._headers(), key=self.server.standin.key)
+            check_headers(self._headers(), key=standin.token or standin.key)
             standin.looked_up += 1
             if not standin.has_models or name not in standin.models:
                 raise Refused(f"model: {name}", status=404, kind="not_found_error")
@@ -268,12 +277,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.request_id = f"req_{standin.number():06d}"
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         path = self.path.partition("?")[0]
+        self.came_with = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            if token := platforms.identify(path, self.came_with, body):
+                standin.exchanged += 1
+                return self._send(200, token)
+            entered = platforms.enter(standin.platform, path, self.came_with, body, key=standin.key)
+            path, self.came_with, body = entered
+        except Refused as refused:
+            return self._refuse(refused)
         if path == "/v1/messages/count_tokens" and standin.has_counting:
             self._count(body)
         elif path == "/v1/messages":
             self._answer(body)
         else:
-            self._send(404, Refused("not found", kind="not_found_error").body(self._id()))
+            self._refuse(Refused("not found", status=404, kind="not_found_error"))
+        return None
 
     def _count(self, body: bytes) -> None:
         try:
@@ -281,7 +300,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.standin.counted += 1
             self._send(200, {"input_tokens": tokens([request.get(k) for k in ("tools", "system", "messages")])})
         except Refused as refused:
-            self._send(refused.status, refused.body(self._id()))
+            self._refuse(refused)
 
     def _answer(self, body: bytes) -> None:
         standin = self.server.standin
@@ -305,7 +324,7 @@ class _Handler(BaseHTTPRequestHandler):
             told = Exchange(request=request, status=refused.status, fault=fault, refusal=str(refused), id=self._id())
             standin.note(told)
             headers = {"retry-after": RETRY_AFTER[fault]} if fault in RETRY_AFTER else {}
-            return self._send(refused.status, refused.body(self._id()), **headers)
+            return self._refuse(refused, **headers)
         told = Exchange(
             request=request, status=200, fault=fault, message=message, usage=message["usage"], id=self._id()
         )
@@ -319,7 +338,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _request(self, body: bytes, *, counting: bool = False) -> tuple[dict[str, Any], str]:
         """The request, and the version of the API that it speaks."""
-        version = check_headers(self._headers(), key=self.server.standin.key)
+        version = check_headers(self._headers(), key=self.server.standin.token or self.server.standin.key)
         try:
             request = json.loads(body)
         except ValueError as error:
@@ -336,6 +355,10 @@ class _Handler(BaseHTTPRequestHandler):
         broken = fault and fault in STREAM_FAULTS
         events = stream.events(message, has_usage=self.server.standin.has_usage)
         pieces = stream.broken(message, fault) if broken and fault else (stream.event(*p) for p in events)
+        if self.server.standin.platform == "bedrock":
+            pieces = platforms.frames(events)
+            if fault is Fault.MALFORMED:
+                pieces = (piece[:-1] + b"?" for piece in pieces)
         try:
             for piece in pieces:
                 self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
@@ -375,7 +398,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(f"anthropic-ratelimit-{kind}-reset", "2026-11-29T00:00:00Z")
 
     def _headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self.headers.items()}
+        return dict(self.came_with)
+
+    def _refuse(self, refused: Refused, **headers: str) -> None:
+        own = platforms.refuse(self.server.standin.platform, refused)
+        self._send(refused.status, own or refused.body(self._id()), **headers)
 
     def _send(self, status: int, value: Mapping[str, Any], **headers: str) -> None:
         self._send_bytes(status, json.dumps(value).encode(), **headers)

@@ -10,9 +10,11 @@ from pydantic import SecretStr
 
 from controller.agent.claude import ClaudeAgent
 from controller.costs.model_calls import CallRecord
-from controller.settings import ClaudeSettings
+from controller.settings import ClaudeSettings, Federation
 from tests.standin import KEY, StandIn
 from tests.support.campaign_in_memory import Clock
+
+STANDIN_KEY = SecretStr(KEY)
 
 SILENCE_SECONDS = 2.0
 """Longest silence on a stream that the agent bears: short, so that a stalled answer costs a test little. Where nothing
@@ -25,15 +27,18 @@ def claude_agent(
     book: Callable[[CallRecord], None],
     *,
     booked: float = 0.0,
+    key: SecretStr | None = STANDIN_KEY,
     read_key: Callable[[], SecretStr | None] | None = None,
+    federation: Federation | None = None,
     silence_seconds: float = SILENCE_SECONDS,
     **settings: Any,
 ) -> ClaudeAgent:
     """An agent that asks the stand-in and waits by `clock`; booked: dollars of earlier calls."""
     return ClaudeAgent(
-        ClaudeSettings(base_url=standin.url, **settings),
-        key=SecretStr(KEY),
+        ClaudeSettings(**{"base_url": standin.url, **settings}),
+        key=key,
         read_key=read_key,
+        federation=federation,
         book=book,
         booked=booked,
         needs_load_model=True,

@@ -16,6 +16,7 @@ listening     a request on a thread of its own, which can be given up at once
 lookups       requests that need no model: counting tokens, facts about a model
 api_errors    errors of the API as answers: wait, shorten, or have a person correct something
 keys          the API key, read again when it is refused
+platforms     who serves the model: the vendor's API, Bedrock, Vertex AI or Foundry
 bill          books each call before it starts and after it ended
 billed_usage  what a call can have been billed, also where the API did not report it
 warming       lets one conversation write the common prompt to the cache

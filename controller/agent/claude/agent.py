@@ -1,7 +1,7 @@
 """The Claude agent: it begins a conversation for each proposal and keeps only what outlives one.
 
-The agent holds the key, the connection and a cache of diffs. It has no shell, no cluster and no write access to the
-lab; only proposals and the records of its calls leave it.
+The agent holds the key or identity, the connection and a cache of diffs. It has no shell, no cluster and no write
+access to the lab; only proposals and the records of its calls leave it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from controller.agent.claude.answers import Question
 from controller.agent.claude.api import SILENCE_SECONDS, Api
 from controller.agent.claude.bill import Bill, ReplyLengths
 from controller.agent.claude.conversation import CALLS_IN_A_REPLY, Conversation, ConversationResult
-from controller.agent.claude.keys import Keys
 from controller.agent.claude.models import Model, Models
+from controller.agent.claude.platforms import price_seller
 from controller.agent.claude.prompt_size import PromptSize
 from controller.agent.claude.refusals import Refusals
 from controller.agent.claude.setbacks import Effects, ProposalLimits
@@ -41,7 +41,7 @@ from controller.domain import Proposal
 from controller.errors import AgentError
 from controller.planning.back_off import double_wait
 from controller.ports import Abandoned, ProposalRequest, Waiting, WaitReason
-from controller.settings import ClaudeSettings
+from controller.settings import ClaudeSettings, Federation
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,9 @@ class ClaudeAgent:
         self,
         settings: ClaudeSettings,
         *,
-        key: SecretStr,
+        key: SecretStr | None,
         read_key: Callable[[], SecretStr | None] | None = None,
+        federation: Federation | None = None,
         book: Callable[[model_calls.CallRecord], None],
         needs_load_model: bool,
         booked: float = 0.0,
@@ -79,19 +80,20 @@ class ClaudeAgent:
         new_id: Callable[[], str] = lambda: uuid4().hex,
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        """Raises SettingsError if a model's calls cannot be priced.
+        """Raises SettingsError if a model's calls cannot be priced, AgentError without access to the platform.
 
-        read_key: reads the key again where it is kept; asked when the API refuses the one in use.
+        key: None where federation or an identity in the platform's cloud stands in for it. read_key: reads the key
+        again where it is kept; asked when the API refuses the one in use.
         book: stores a call's record durably before it returns. needs_load_model: true if the exam scores the task.
         booked: dollars of calls before this process. stop: ends every wait and every call at once. wait: sleeps and
         returns true if the campaign stops; waits on `stop` by default.
         """
         for model in settings.models:
-            model_calls.require_price(model, settings.prices)
+            model_calls.require_price(model, settings.prices, price_seller(settings))
         self._settings = settings
         self._needs_load_model = needs_load_model
         self._diffs = history.Diffs()
-        api = Api(keys=Keys(key, read_key), base_url=settings.base_url, silence_seconds=silence_seconds)
+        api = Api(settings, key=key, read_key=read_key, federation=federation, silence_seconds=silence_seconds)
         self._models = Models(settings, api, clock)
         self._stopping = stop or Event()
         self._effects = Effects(
@@ -105,7 +107,14 @@ class ClaudeAgent:
         self._submissions = Submissions()
         self._refusals = Refusals(settings.refusal_model)
         self._bill = partial(
-            Bill, api=api, book=book, clock=clock, new_id=new_id, prices=settings.prices, lengths=ReplyLengths()
+            Bill,
+            api=api,
+            book=book,
+            clock=clock,
+            new_id=new_id,
+            prices=settings.prices,
+            seller=price_seller(settings),
+            lengths=ReplyLengths(),
         )
         self._lock = Lock()
         self._waiting: dict[int, Waiting] = {}

@@ -12,20 +12,25 @@ from collections.abc import Callable, Mapping
 from threading import local
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from controller.agent.claude.answers import Answer, Busy, GivenUp, Interrupted, Question, Reply
+from pydantic import SecretStr
+
+from controller.agent.claude import platforms
+from controller.agent.claude.answers import Answer, Busy, GivenUp, Hopeless, Interrupted, Question, Reply
 from controller.agent.claude.api_errors import SDK_FAULTS, advise, is_about_the_key, translate_error
 from controller.agent.claude.keys import Keys
 from controller.agent.claude.listening import Listening
 from controller.agent.claude.lookups import LOOKUP_SECONDS, count_tokens, find_model
 from controller.errors import AgentError
 from controller.ports import WaitReason
+from controller.settings import ClaudeSettings, Federation
 from controller.text.safe_text import one_line
 
 if TYPE_CHECKING:
     import httpx2
-    from anthropic import Anthropic
     from anthropic.lib.streaming import MessageStream
     from anthropic.types import ModelInfo, ParsedMessage
+
+    from controller.agent.claude.platforms import Client
 
 T = TypeVar("T")
 
@@ -39,24 +44,41 @@ SILENCE_SECONDS = 120.0
 class Api:
     """A connection to the API; safe to share between threads."""
 
-    def __init__(self, *, keys: Keys, base_url: str | None, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: ClaudeSettings,
+        *,
+        key: SecretStr | None,
+        read_key: Callable[[], SecretStr | None] | None = None,
+        federation: Federation | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
+        """Raises AgentError if nothing here gives access to the platform of the settings."""
         import httpx2
-        from anthropic import Anthropic, DefaultHttpxClient
+        from anthropic import AnthropicError, DefaultHttpxClient
 
-        self._keys = keys
-        self._gateway = base_url is not None
+        self._settings = settings
+        self._keys = Keys(key, read_key)
         self._thread = local()
         self._count_again_at = 0.0
         # No connection is kept: the other side may close it in the minutes between proposals, which fails a request.
         once = DefaultHttpxClient(
             limits=httpx2.Limits(max_keepalive_connections=0), event_hooks={"request": [self._follow]}
         )
-        self._client: Anthropic = Anthropic(
-            api_key=keys.current,
-            base_url=base_url,
+        self._client = platforms.open_client(
+            settings,
+            key=key,
+            federation=federation,
             max_retries=0,
             timeout=httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS),
             http_client=once,
+        )
+        # What the API and the connection do is told by other errors of the SDK, which are looked at first.
+        self._no_access: tuple[type[Exception], ...] = (AnthropicError, *platforms.access_faults(settings))
+        self._malformed: tuple[type[Exception], ...] = (
+            httpx2.HTTPError,
+            *SDK_FAULTS,
+            *platforms.stream_faults(settings),
         )
 
     def ask(
@@ -90,10 +112,12 @@ class Api:
         return found
 
     def model(self, name: str, *, give_up: Callable[[], bool] = lambda: False) -> ModelInfo | None:
-        """The API's facts about a model; None if it gives none now, or if a gateway does not know the model.
+        """The API's facts about a model; None if it gives none now, or if a gateway or platform has none.
 
         Raises AgentError if there is no such model, or if the key is refused.
         """
+        if self._settings.platform != "anthropic":
+            return None
         looking: Listening[tuple[ModelInfo | None]] = Listening()
         # In a tuple, because a listener's result is never None.
         looking.start(lambda own: (self._find_model(name, own),), name="claude-model")
@@ -131,7 +155,9 @@ class Api:
         try:
             return self._with_key(lambda key: self._stream(question, listening, key))
         except anthropic.APIStatusError as error:
-            return translate_error(error, read_reported(listening.partial), self.redact)
+            return translate_error(
+                error, read_reported(listening.partial), self.redact, platform=self._settings.platform
+            )
 
     def _stream(self, question: Question, listening: Listening[Answer], key: str) -> Answer:
         """One request. Raises APIStatusError."""
@@ -140,13 +166,11 @@ class Api:
 
         disorder = ""
         try:
-            with self._client.with_options(api_key=key).messages.stream(
-                max_tokens=question.max_tokens,
-                cache_control={"type": "ephemeral", "ttl": "5m"},
-                **question.options(),
+            with self._with_options(key).messages.stream(
+                max_tokens=question.max_tokens, **platforms.mark_cache(self._settings, question.options())
             ) as stream:
                 listening.request_id = stream.request_id or ""
-                disorder = _drain_stream(stream, listening)
+                disorder = _drain_stream(stream, listening, self._malformed)
                 if not disorder:
                     return _make_reply(listening.partial, request_id=listening.request_id)
         except anthropic.APIStatusError:
@@ -163,7 +187,15 @@ class Api:
                 raw=read_reported(listening.partial),
                 request_id=listening.request_id,
             )
-        except (httpx2.HTTPError, *SDK_FAULTS) as error:
+        except anthropic.APIError as error:
+            disorder = f"{type(error).__name__}: {error}"
+        except self._no_access as error:
+            return Hopeless(
+                reason=one_line(self.redact(platforms.describe_lack(self._settings, error))),
+                raw=read_reported(listening.partial),
+                request_id=listening.request_id,
+            )
+        except self._malformed as error:
             disorder = f"{type(error).__name__}: {error}"
         return Interrupted(
             reason=one_line(self.redact(disorder)),
@@ -173,24 +205,34 @@ class Api:
 
     def _count(self, question: Question, listening: Listening[Any]) -> tuple[int | None, float]:
         self._thread.listening = listening
-        return count_tokens(self._shortly(self._keys.current), question)
+        return count_tokens(self._shortly(self._keys.current), question, faults=(*self._no_access, *self._malformed))
 
     def _find_model(self, name: str, listening: Listening[Any]) -> ModelInfo | None:
         import anthropic
 
         self._thread.listening = listening
         try:
-            return self._with_key(lambda key: find_model(self._shortly(key), name, gateway=self._gateway))
+            gateway = self._settings.base_url is not None
+            return self._with_key(lambda key: find_model(self._shortly(key), name, gateway=gateway))
         except anthropic.APIStatusError as error:
-            if advice := advise(error, self.redact):
+            if advice := advise(error, self.redact, platform=self._settings.platform):
                 raise AgentError(advice) from error
             return None
+        except self._no_access as error:
+            raise AgentError(self.redact(platforms.describe_lack(self._settings, error))) from error
 
-    def _shortly(self, key: str) -> Anthropic:
-        return self._client.with_options(api_key=key, timeout=LOOKUP_SECONDS)
+    def _with_options(self, key: str, **options: Any) -> Client:
+        # Where an identity stands in for the key, the copy takes over the credentials of this process.
+        known: dict[str, Any] = {"api_key": key} if key else {}
+        return self._client.with_options(**known, **options)
+
+    def _shortly(self, key: str) -> Client:
+        return self._with_options(key, timeout=LOOKUP_SECONDS)
 
 
-def _drain_stream(stream: MessageStream[Any], listening: Listening[Answer]) -> str:
+def _drain_stream(
+    stream: MessageStream[Any], listening: Listening[Answer], malformed: tuple[type[Exception], ...]
+) -> str:
     """Read a stream to its end; return what is wrong with it, or an empty text.
 
     The reason for the stop is the last thing of a reply that we need. What follows it may be missing or malformed: a
@@ -204,7 +246,7 @@ def _drain_stream(stream: MessageStream[Any], listening: Listening[Answer]) -> s
             listening.partial = stream.current_message_snapshot
             if listening.abandoned.is_set():
                 return "given up"
-    except SDK_FAULTS as error:
+    except malformed as error:
         problem = f"{type(error).__name__}: {error}"
     return "" if getattr(listening.partial, "stop_reason", None) else problem
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller.agent.claude.answers import Answer, Busy, Hopeless, TooLong
+from controller.agent.claude.platforms import NAMES
 from controller.ports import WaitReason
 from controller.text.safe_text import one_line
 
@@ -20,13 +21,19 @@ IndexError, a missing usage or a field of the wrong kind a TypeError or Attribut
 """
 
 
-def translate_error(error: APIStatusError, raw: Mapping[str, Any], redact: Callable[[str], str]) -> Answer:
+TOO_LONG = ("prompt is too long", "Input is too long")
+"""How the API and Bedrock say that a conversation does not fit into the context."""
+
+
+def translate_error(
+    error: APIStatusError, raw: Mapping[str, Any], redact: Callable[[str], str], *, platform: str = "anthropic"
+) -> Answer:
     """The answer that an error stands for. An error inside a stream has status 200, so its type is looked at first."""
     said = describe_error(error, redact)
     id = error.request_id or ""
-    if error.status_code == 413 or (error.status_code == 400 and "prompt is too long" in said):
+    if error.status_code == 413 or (error.status_code == 400 and any(words in said for words in TOO_LONG)):
         return TooLong(reason=said, raw=raw, request_id=id)
-    if advice := advise(error, redact):
+    if advice := advise(error, redact, platform=platform):
         return Hopeless(reason=advice, raw=raw, request_id=id)
     return Busy(
         reason=said,
@@ -38,9 +45,11 @@ def translate_error(error: APIStatusError, raw: Mapping[str, Any], redact: Calla
     )
 
 
-def advise(error: APIStatusError, redact: Callable[[str], str]) -> str:
+def advise(error: APIStatusError, redact: Callable[[str], str], *, platform: str = "anthropic") -> str:
     """One sentence that says what a person must do; empty if waiting may help."""
     said = describe_error(error, redact)
+    if platform != "anthropic":
+        return _advise_on_platform(error, said, NAMES[platform])
     code = error.error_code or ""
     match error.type or error.status_code:
         case _ if "spend_limit" in code or "billing" in code:
@@ -57,6 +66,19 @@ def advise(error: APIStatusError, redact: Callable[[str], str]) -> str:
             return f"the model cannot be held to our tools ({said}): choose another agent.claude.model"
         case "invalid_request_error" | 400 | 422:
             return f"the API refused the request ({said}): check agent.claude.effort, thinking and max_tokens"
+        case _:
+            return ""
+
+
+def _advise_on_platform(error: APIStatusError, said: str, name: str) -> str:
+    """The same for a platform, whose own gate refuses before the API does, and names no type of its errors."""
+    match error.status_code:
+        case 401 | 402 | 403:
+            return f"{name} refuses us ({said}): check the identity or key, and its rights to the model"
+        case 404:
+            return f"{name} does not know what was asked for ({said}): check agent.claude.model, region and resource"
+        case 400 | 422:
+            return f"{name} refused the request ({said}): check agent.claude.model, effort, thinking and max_tokens"
         case _:
             return ""
 

@@ -68,6 +68,7 @@ class Bill:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         prices: model_calls.Overrides,
+        seller: model_calls.Seller,
         lengths: ReplyLengths,
         share: Share,
     ) -> None:
@@ -78,6 +79,7 @@ class Bill:
         self._clock = clock
         self._new_id = new_id
         self._prices = prices
+        self._seller = seller
         self._lengths = lengths
         self._share = share
         self._calls: list[model_calls.CallRecord] = []
@@ -133,6 +135,7 @@ class Bill:
                 dollars=dollars,
                 expected=expected,
                 prices=model_calls.price_source(question.model, self._prices),
+                vendor=self._seller,
             )
         )
 
@@ -147,7 +150,9 @@ class Bill:
         ended = replace(
             begun,
             outcome=name_outcome(answer),
-            dollars=model_calls.price_call(usage, model=begun.model, overrides=self._prices, served=served),
+            dollars=model_calls.price_call(
+                usage, model=begun.model, overrides=self._prices, served=served, vendor=self._seller
+            ),
             expected=None,
             seconds=seconds,
             usage=usage,
@@ -160,7 +165,11 @@ class Bill:
 
     def _price_dearest(self, question: Question, input_tokens: int, output_tokens: int) -> float:
         return model_calls.price_dearest_call(
-            input_tokens=input_tokens, max_tokens=output_tokens, model=question.model, overrides=self._prices
+            input_tokens=input_tokens,
+            max_tokens=output_tokens,
+            model=question.model,
+            overrides=self._prices,
+            vendor=self._seller,
         )
 
     def _add(self, record: model_calls.CallRecord) -> model_calls.CallRecord:

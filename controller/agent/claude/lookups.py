@@ -9,8 +9,9 @@ from controller.agent.claude.api_errors import SDK_FAULTS
 from controller.errors import AgentError
 
 if TYPE_CHECKING:
-    from anthropic import Anthropic
     from anthropic.types import ModelInfo
+
+    from controller.agent.claude.platforms import Client
 
 LOOKUP_SECONDS = 10.0
 """Timeout of such a request."""
@@ -22,21 +23,25 @@ NEVER = (404, 405, 501)
 """Statuses by which a gateway says that it does not count tokens at all."""
 
 
-def count_tokens(client: Anthropic, question: Question) -> tuple[int | None, float]:
-    """The API's count, or None with the seconds for which it is not asked for again."""
+def count_tokens(
+    client: Client, question: Question, *, faults: tuple[type[Exception], ...]
+) -> tuple[int | None, float]:
+    """The API's count, or None with the seconds for which it is not asked for again.
+
+    faults: errors by which nothing comes of it. The SDK's own is among them: Bedrock's client does not count.
+    """
     import anthropic
-    import httpx2
 
     try:
         found: object = client.messages.count_tokens(**question.options()).input_tokens
     except anthropic.APIStatusError as error:
         return None, float("inf") if error.status_code in NEVER else NOT_COUNTED_SECONDS
-    except (anthropic.APIError, httpx2.HTTPError, *SDK_FAULTS):
+    except faults:
         return None, NOT_COUNTED_SECONDS
     return (found, 0.0) if isinstance(found, int) else (None, NOT_COUNTED_SECONDS)
 
 
-def find_model(client: Anthropic, name: str, *, gateway: bool) -> ModelInfo | None:
+def find_model(client: Client, name: str, *, gateway: bool) -> ModelInfo | None:
     """The API's facts about a model; None if it gives none now, or if a gateway does not know the model.
 
     Raises AgentError if there is no such model, and any other error status as the SDK's APIStatusError.
@@ -46,6 +51,7 @@ def find_model(client: Anthropic, name: str, *, gateway: bool) -> ModelInfo | No
     from anthropic.types import ModelInfo
 
     try:
+        assert not isinstance(client, (anthropic.AnthropicBedrock, anthropic.AnthropicVertex)), "they have no models"
         found: object = client.models.retrieve(name)
     except anthropic.NotFoundError as error:
         if gateway:

@@ -133,6 +133,9 @@ class Models:
 
 def describe_model(name: str, info: ModelInfo | None, *, settings: ClaudeSettings, now: float) -> Model:
     """A model from the API's facts about it; without `info` the settings are believed."""
+    if info is None and settings.platform != "anthropic":
+        # No platform has pages about models, and not every one holds a model to a tool's schema.
+        return _make_model(name, settings, strict=False)
     if info is None:
         return _make_model(name, settings, warnings=(f"the API tells nothing about the model {name}",))
     if getattr(info, "lifecycle", None) == "retired":

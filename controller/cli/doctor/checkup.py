@@ -89,7 +89,7 @@ def _agent(folder: CampaignFolder, settings: Settings) -> tuple[State, str]:
     if agent.kind == "command":
         look_for_program(folder, settings)
         return State.GOOD, f"command: {agent.command.shown_name} is found in its sandbox"
-    models = f", models {', '.join(agent.claude.models)}: key and prices are there" if agent.kind == "claude" else ""
+    models = f", models {', '.join(agent.claude.models)}: access and prices are there" if agent.kind == "claude" else ""
     return State.GOOD, f"{agent.kind}{models}"
 
 
