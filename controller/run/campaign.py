@@ -124,19 +124,9 @@ class _Run:
         self._retry_at: float | None = None
         self._began = time.time()
         self._metrics = Metrics(settings)
-        self._executor = build_executor(
-            folder,
-            settings,
-            observe=self._metrics.requested,
-            warn=lambda line: err.print(f"  warning  {line}", markup=False),
-        )
+        self._executor = build_executor(folder, settings, observe=self._metrics.requested, warn=self._warn)
         self._booked_calls = BookedCalls(folder.lab, settings.tag)
-        self._agent = agent = build_agent(
-            folder,
-            settings,
-            self._booked_calls,
-            warn=lambda line: err.print(f"  warning  {line}", markup=False),
-        )
+        self._agent = build_agent(folder, settings, self._booked_calls, warn=self._warn)
         self._screen = Screen(
             metric=settings.task.metric,
             train_seconds=settings.budget.train_seconds,
@@ -145,13 +135,24 @@ class _Run:
             executor=self._executor,
             activity=lambda: self._metrics.snapshot.activity,
         )
-        for warning in warnings_of(agent, serves=settings.server.enabled):
-            err.print(f"  warning  {warning}", markup=False)
-        self._campaign = Campaign(
+        for warning in warnings_of(self._agent, serves=settings.server.enabled):
+            self._warn(warning)
+        self._campaign = self._make_campaign(died=died)
+        self._tally = Tally(self._campaign.campaign_state.experiments.values(), SlotPrices.of(settings))
+        activity = activity_writer.write(Activity(tag=settings.tag))
+        snapshot = take_snapshot(self._campaign.campaign_state, self._tally, settings, activity)
+        self._metrics.publish(replace(snapshot, studies=self._campaign.studies))
+        remote = settings.lab.remote
+        self._mirror = Mirror(folder.lab, remote, say=lambda line: err.print(line, markup=False)) if remote else None
+        self._server = Server(self._sources()) if settings.server.enabled else None
+
+    def _make_campaign(self, *, died: bool) -> Campaign:
+        settings = self._settings
+        return Campaign(
             settings=settings,
-            lab=lab,
+            lab=self._lab,
             executor=self._executor,
-            agent=agent,
+            agent=self._agent,
             judge=make_judge(settings.judge, minimize=settings.task.direction == "minimize"),
             task_files=task_files(settings),
             brief=read_brief(settings),
@@ -164,13 +165,9 @@ class _Run:
             importable=find_importable(settings),
             smoke=build_smoke_test(self._executor, wanted=settings.smoke_tests),
         )
-        self._tally = Tally(self._campaign.campaign_state.experiments.values(), SlotPrices.of(settings))
-        activity = activity_writer.write(Activity(tag=settings.tag))
-        snapshot = take_snapshot(self._campaign.campaign_state, self._tally, settings, activity)
-        self._metrics.publish(replace(snapshot, studies=self._campaign.studies))
-        remote = settings.lab.remote
-        self._mirror = Mirror(folder.lab, remote, say=lambda line: err.print(line, markup=False)) if remote else None
-        self._server = Server(self._sources()) if settings.server.enabled else None
+
+    def _warn(self, line: str) -> None:
+        self._err.print(f"  warning  {line}", markup=False)
 
     def to_its_end(self) -> Stop:
         """Run the loop, then say what came of it."""
