@@ -55,8 +55,18 @@ class Training:
     output: str
     budget: float  # seconds
     started: float  # seconds since the epoch, as file times are
-    ended: float  # likewise
     returncode: int
+
+    @property
+    def kept_its_budget(self) -> bool:
+        """True if the artifact was complete in time, by the file's date and by the summary that follows it."""
+        weights, told = (
+            self.artifact / "weights.pt",
+            re.search(r"^total_seconds: +([\d.]+)$", self.output, re.MULTILINE),
+        )
+        if not weights.exists() or told is None:
+            return False
+        return max(weights.stat().st_mtime - self.started, float(told[1])) <= self.budget
 
 
 def losses(training: Training) -> list[str]:
@@ -85,4 +95,4 @@ def run_train(task: Path, data: Path, artifact: Path, *, seconds: float, seed: i
         [sys.executable, "train.py"], cwd=task, env=environment, capture_output=True, timeout=seconds + PATIENCE_S
     )
     output = (result.stdout + result.stderr).decode()  # text=True would turn the progress line's \r into \n
-    return Training(artifact, output, seconds, start, time.time(), result.returncode)
+    return Training(artifact, output, seconds, start, result.returncode)

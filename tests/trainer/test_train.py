@@ -55,7 +55,7 @@ def edited_task(tmp_path: Path, old: str, new: str) -> Path:
 
 def test_the_artifact_is_there_before_the_budget_ends(training: Training) -> None:
     assert training.returncode == 0, training.output
-    assert (training.artifact / "weights.pt").stat().st_mtime - training.started <= training.budget
+    assert training.kept_its_budget
     assert sorted(path.name for path in training.artifact.iterdir()) == ["config.json", "weights.pt"]
 
 
