@@ -105,7 +105,7 @@ def test_campaign_from_first_run_to_reports(folder: Path) -> None:
     assert ["\t".join(line[:5]) for line in wide] == table
     assert wide[0][5:] == [
         *("number", "verdict", "expected_gain_sigma", "runs", "agent", "strategy"),
-        *("gpu_hours", "model_dollars", "dollars", "seconds_per_answer", "answer_memory_gb"),
+        *("gpu_hours", "model_dollars", "dollars", "seconds_per_answer", "answer_memory_gb", "undone_by"),
     ]
     assert wide[2][5:7] == ["1", log[1]["verdict"]]
     assert wide[2][9] == "perturb"
