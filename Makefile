@@ -28,7 +28,7 @@ $(READY): requirements/dev.txt
 demo: $(READY) ## run a real campaign on this machine and claim what it found: no key, no cluster, about ten minutes
 	@$(BIN)/autoresearch run demo --set agent.kind=replay --set agent.patches=examples/demo --set agent.then=perturb \
 		--set agent.seed=4 --set budget.experiments=7
-	@$(BIN)/autoresearch claim demo --seeds 3
+	@$(BIN)/autoresearch claim demo --seeds 4
 
 demo-search: $(READY) ## the example task examples/search: nine ideas for a search engine, under five minutes
 	@$(BIN)/autoresearch run demo-search --settings examples/search/settings.yaml
