@@ -31,6 +31,7 @@ tag: faults
 task: {score: log, folder: TASK}
 executor: {slots: 2}
 budget: {train_seconds: 5, experiments: 5}
+deadlines: {log_scored: 60}
 """
 EDITS = ({"A = 1.0": "A = 0.0"}, {"B = 0.0": "B = 0.5"}, {"C = 0.0": "C = 0.3"})
 SEEDS = 1
