@@ -69,11 +69,28 @@ def outcome(request: TryRequest) -> Result:
     return scored(value, exam=exam, phase_seconds={"train": 20.0, "probe": 1.0, "examine": 2.0})
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    metrics, said = Metrics(CHOSEN), list[str]()
-    ran = campaign(tmp_path, InstantExecutor(outcome), chosen=CHOSEN, observe=metrics.notice)
+@dataclass
+class Ended:
+    """A campaign that has ended, with its lab and what was counted meanwhile."""
+
+    campaign: Campaign
+    metrics: Metrics
+    lab: Path
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    folder = tmp_path_factory.mktemp("served")
+    metrics = Metrics(CHOSEN)
+    ran = campaign(folder, InstantExecutor(outcome), chosen=CHOSEN, observe=metrics.notice)
     ran.run()
+    return Ended(ran, metrics, folder / "lab.git")
+
+
+@pytest.fixture
+def site(ended: Ended) -> Iterator[Site]:
+    """The campaign that has ended, served as if its seventh experiment were in training."""
+    ran, metrics, said = ended.campaign, ended.metrics, list[str]()
     tally = Tally(ran.campaign_state.experiments.values(), SlotPrices.of(CHOSEN))
     training = Activity(tag="t", turned=True, tries=(RunningTry(7, 1, "train"),))
     metrics.publish(replace(take_snapshot(ran.campaign_state, tally, CHOSEN, training), turned_at=time.time()))
@@ -83,7 +100,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     sources = Sources(
         settings=CHOSEN,
         metrics=metrics,
-        lab=tmp_path / "lab.git",
+        lab=ended.lab,
         experiments=lambda: tuple(ran.campaign_state.experiments.values()),
         progress=lambda: [progress],
         ready=lambda: True,
@@ -91,7 +108,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         say=lambda line: said.append(line),
     )
     server = Server(sources)
-    yield Site(server, metrics, tmp_path / "lab.git", ran, said)
+    yield Site(server, metrics, ended.lab, ran, said)
     server.close()
 
 
