@@ -79,13 +79,6 @@ class View:
     broken: Experiment | None = None
     """A merged keep at the head of the branch on which every edit crashes; None if there is none."""
 
-    merged_bases: frozenset[str] = frozenset()
-    """Bases of the edits that were kept on an incumbent that had moved. Each base gives one.
-
-    Where the level lags after a jump, all edits of one base look good for the same reason, and each one kept would be
-    credited with what the level lags once more. The next one of that base is tried on the new incumbent first.
-    """
-
     conflicts: frozenset[int] = frozenset()
     """Experiments whose edits cannot be merged with this incumbent, as far as that was tried."""
 

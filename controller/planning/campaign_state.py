@@ -49,8 +49,6 @@ class CampaignState:
         self.gains: dict[str, float] = {}
         # For each commit that was the incumbent, the one that it was made from and the experiment that made it.
         self._made_from: dict[str, tuple[str, int]] = {}
-        # See View.merged_bases.
-        self.merged_bases: frozenset[str] = frozenset()
         # Crashed experiments by the commit that they were made on, and the commits on which something was scored.
         self._crashes_on: Counter[str] = Counter()
         self._scored_on: set[str] = set()
@@ -220,8 +218,6 @@ class CampaignState:
                 before = experiment.base if judgement.replaces else judgement.onto or experiment.base
                 self._made_from[judgement.kept_as] = (before, experiment.number)
                 self._incumbent = experiment.number
-                if judgement.onto and not judgement.replaces and not self._only_undone_since(experiment.base, before):
-                    self.merged_bases |= {experiment.base}
                 self.kept.append(experiment)
                 self.gains[judgement.kept_as] = self.state.gain
                 self._head = judgement.kept_as
@@ -244,15 +240,6 @@ class CampaignState:
             self.gains[after] += change
             if step.number == undone:
                 break
-
-    def _only_undone_since(self, base: str, head: str) -> bool:
-        """True if from one commit of the branch to a later one edits were only undone, so that no level can lag."""
-        for step, before, _ in self.steps_to(head):
-            if step.doubts is None:
-                return False
-            if before == base:
-                return True
-        return False
 
     def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
         if experiment.doubts is None:

@@ -174,9 +174,8 @@ def _judge_scores(
         case Decision.KEEP if experiment.base != view.incumbent and experiment.number in view.conflicts:
             return _settle_conflict(experiment, assessment, view, may_rerun=may_rerun)
         case Decision.KEEP if experiment.base != view.incumbent:
-            keep = view.judge.keeps_merged and experiment.base not in view.merged_bases
-            if keep or may_rerun:
-                return Settle(experiment, assessment, keep=keep)
+            if view.judge.keeps_merged or may_rerun:
+                return Settle(experiment, assessment, keep=view.judge.keeps_merged)
             return _conclude_too_late(experiment, assessment)
         case Decision.KEEP:
             return Conclude(experiment, Verdict.KEEP, assessment.reason, assessment)
@@ -196,7 +195,7 @@ def _settle_conflict(
     """
     if view.state is None:
         return None
-    own = replace(make_candidate(experiment, view.state, gains=view.gains), gain_since=0.0)
+    own = replace(make_candidate(experiment, view.state, gains=view.gains), replaces=True, gain_since=0.0)
     assessment = view.judge.assess(view.state, own, may_rerun=may_rerun)
     match assessment.decision:
         case Decision.RERUN:

@@ -134,7 +134,6 @@ class SimulatedCampaign:
             spent=campaign_state.spent(elapsed_seconds=self.now),
             proposing=len(self._asked),
             broken=campaign_state.find_broken_merge(self.incumbent),
-            merged_bases=campaign_state.merged_bases,
             conflicts=frozenset(self._conflicts),
             gains=campaign_state.gains,
             doubtable=campaign_state.doubtable - self._inseparable,
