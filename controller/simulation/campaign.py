@@ -29,6 +29,7 @@ from controller.judge import make_judge
 from controller.planning.actions import (
     Action,
     Conclude,
+    Conflict,
     Doubt,
     Launch,
     Propose,
@@ -43,6 +44,7 @@ from controller.planning.actions import (
 from controller.planning.campaign_state import CampaignState
 from controller.planning.pacing import NEWEST, Pace
 from controller.planning.planner import plan
+from controller.planning.settlement import carry_over
 from controller.settings import Settings
 from controller.simulation.machine import Machine
 from controller.simulation.programs import Program, merge
@@ -97,7 +99,7 @@ class SimulatedCampaign:
         self._edits: dict[int, Edit] = {}
         self._lots: dict[int, str] = {}
         """For each experiment the name under which the luck of its runs is drawn."""
-        self._conflicts: set[int] = set()
+        self._conflicts: dict[int, Conflict] = {}
         self._inseparable: set[int] = set()
         self._events: list[tuple[float, int, int, int]] = []
         self._order = 0
@@ -134,7 +136,7 @@ class SimulatedCampaign:
             spent=campaign_state.spent(elapsed_seconds=self.now),
             proposing=len(self._asked),
             broken=campaign_state.find_broken_merge(self.incumbent),
-            conflicts=frozenset(self._conflicts),
+            conflicts=dict(self._conflicts),
             gains=campaign_state.gains,
             doubtable=campaign_state.doubtable - self._inseparable,
             pace=Pace(
@@ -216,7 +218,9 @@ class SimulatedCampaign:
                     self.campaign_state.edits_in(self.incumbent),
                     self.campaign_state.edits_in(experiment.base),
                 )
-                judgement = replace(judgement, replaces=tuple(set(before) - set(after)))
+                gone = set(before) - set(after) - set(action.carries)
+                judgement = replace(judgement, replaces=tuple(sorted(gone)), carries=action.carries)
+                merged, _ = self._carry_over(experiment)
             self.undone += experiment.doubts is not None
             self._move_branch(judgement.kept_as, merged or self.programs[experiment.commit], experiment.number)
         elif experiment.number in self._conflicts and experiment.doubts is None:
@@ -244,7 +248,10 @@ class SimulatedCampaign:
         experiment = action.experiment
         merged = self._merge(experiment)
         if merged is None:
-            self._conflicts.add(experiment.number)
+            _, carries = self._carry_over(experiment)
+            self._conflicts[experiment.number] = Conflict(
+                carries=carries, gain=self.campaign_state.find_credit(carries)
+            )
         elif action.keep:
             self._conclude(Conclude(experiment, Verdict.KEEP, "merged", action.assessment), merged=merged)
         else:
@@ -291,6 +298,15 @@ class SimulatedCampaign:
     def _merge(self, experiment: Experiment, *, prefer_theirs: bool = False) -> Program | None:
         base, theirs = self.programs[experiment.base], self.programs[experiment.commit]
         return merge(base, self.programs[self.incumbent], theirs, prefer_theirs=prefer_theirs)
+
+    def _carry_over(self, experiment: Experiment) -> tuple[Program, tuple[int, ...]]:
+        """The experiment's own program with what was kept since its base, as far as it merges; nothing for greedy."""
+
+        def put_on(program: Program, edit: Experiment) -> Program | None:
+            return merge(self.programs[edit.base], program, self.programs[edit.commit])
+
+        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent) if self._judge.keeps_merged else []
+        return carry_over(self.programs[experiment.commit], edits, put_on)
 
     def _count_shut_out(self, experiment: Experiment) -> None:
         """Add what the incumbent would gain with the candidate's side of the conflict."""
