@@ -177,7 +177,7 @@ class Ledger(Judge):
         if not kept:
             return _stand_on(replace(learned, kept=others), seen)
         # What the effect shares with the level of its base, it shares with the other levels through that one.
-        place = seen.find(candidate.base)
+        place = _find_place(seen, candidate)
         slopes = [row[place] / seen.covariances[place][place] for row in seen.covariances]
         replaced = self._find_replaced(state, candidate)
         moved = belief.gain * pooled.sigma - replaced
@@ -196,7 +196,7 @@ class Ledger(Judge):
     def _see(self, state: State, candidate: Candidate, belief: Belief, *, sigma: float, kept: bool) -> Levels:
         """The levels after this evidence, before the branch moves. After a discard they move halfway (line 14)."""
         levels = state.levels
-        place, share = levels.find(candidate.base), 1.0 if kept else 0.5
+        place, share = _find_place(levels, candidate), 1.0 if kept else 0.5
         before = levels.covariances[place][place]
         return levels.observe(
             place,
@@ -218,11 +218,12 @@ class Ledger(Judge):
         """The belief, and the state whose sigma it counts in: the candidate's own repeats tell about sigma too."""
         pooled = count_attempts(state, candidate.scores, trusted=True)
         levels = state.levels
-        place = levels.find(candidate.base)
-        lead = self.sign * (fmean(candidate.scores) - levels.means[place])
-        if not levels.follows(candidate.base):
-            # Its base is too old, so that what was kept since is taken as it was credited.
-            lead += candidate.gain_since
+        place = _find_place(levels, candidate)
+        if levels.follows(candidate.base):
+            lead = self.sign * (fmean(candidate.scores) - levels.means[place])
+        else:
+            # Its base is today's incumbent, or so old that what was kept since is taken as it was credited.
+            lead = self.sign * (fmean(candidate.scores) - levels.means[-1]) + candidate.gain_since
         belief = form_belief(
             state.effect_counts,
             level_variance=levels.covariances[place][place],
@@ -236,6 +237,12 @@ class Ledger(Judge):
         """Line 3: the normal earning of an attempt in this campaign, in sigmas."""
         earned = max(1.0 + state.in_sigmas(state.gain), LEAST_EARNING)
         return self.price_factor * earned / (PRICE_ATTEMPTS + state.attempts)
+
+
+def _find_place(levels: Levels, candidate: Candidate) -> int:
+    """Place of the level that its scores tell about: that of its base, or the oldest one if the base is older."""
+    older = candidate.gain_since != 0.0 and not candidate.replaces and not levels.follows(candidate.base)
+    return 0 if older else levels.find(candidate.base)
 
 
 def _stand_on(state: State, levels: Levels) -> State:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 MOST_LEVELS = 24
-"""Commits that are followed. An edit that was made on an older one is compared by the gains kept since."""
+"""Commits that are followed. An edit that was made on an older one is compared by the gains kept since, and what it
+tells about a level it tells about the oldest of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

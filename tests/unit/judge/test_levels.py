@@ -100,7 +100,10 @@ def test_edit_of_a_program_that_is_followed_no_more_is_compared_by_the_gains_kep
     assert not state.levels.follows("k0")
     old = replace(scored(3.0, 3.0, base="k0", number=99), gain_since=20.0)
     of_today = scored(23.0, 23.0, base="", number=99)
-    assert judge.assess(state, old).expected_gain == judge.assess(state, of_today).expected_gain
+    told, of_today_told = judge.assess(state, old), judge.assess(state, of_today)
+    assert told.expected_gain == pytest.approx(of_today_told.expected_gain, abs=0.5)
+    assert judge.conclude(state, old, Verdict.DISCARD).level == pytest.approx(state.level, abs=0.01)
+    assert judge.conclude(state, of_today, Verdict.DISCARD).level != pytest.approx(state.level, abs=0.1)
 
 
 LEADS = st.floats(-50.0, 50.0)
