@@ -271,16 +271,20 @@ class SimulatedCampaign:
         self.campaign_state.put(replace(taken, retry_of=None, undoes=kept.number))
         self.undone += 1
 
-    def _doubt(self, number: int) -> None:
-        """Without an edit is what a three-way merge makes of the incumbent; edits of its place since then forbid it."""
-        kept, before, after = next(
+    def leave_out(self, number: int, program: Program) -> Program | None:
+        """A program without an edit that the incumbent has, by a three-way merge; None if later edits forbid it."""
+        _, before, after = next(
             step for step in self.campaign_state.steps_to(self.incumbent) if step[0].number == number
         )
-        program = merge(self.programs[after], self.programs[self.incumbent], self.programs[before])
-        if program is None or program == self.programs[self.incumbent]:
+        left = merge(self.programs[after], program, self.programs[before])
+        return None if left == program else left
+
+    def _doubt(self, number: int) -> None:
+        program = self.leave_out(number, self.programs[self.incumbent])
+        if program is None:
             self._inseparable.add(number)
             return
-        without = self._admit(program, base=self.incumbent, like=kept)
+        without = self._admit(program, base=self.incumbent, like=self.campaign_state.experiments[number])
         lines = -self._edits[number].lines
         self.campaign_state.put(replace(without, retry_of=None, doubts=number, line_change=lines))
 
