@@ -437,6 +437,9 @@ class Judgement:
     replaces: tuple[int, ...] = ()
     """For `keep`, the kept experiments whose edits its program does not contain: it conflicts with them."""
 
+    carries: tuple[int, ...] = ()
+    """For `keep` that replaces others, the kept experiments since its base that were merged onto its program."""
+
     retried_as: int | None = None
     """Number of the experiment that tries the same edit on a newer incumbent; None if none does."""
 

@@ -183,7 +183,6 @@ class Campaign:
             doubtable=campaign_state.doubtable - self._recorder.inseparable,
             wished=frozenset(self._recorder.wishes),
             broken=campaign_state.find_broken_merge(self._recorder.incumbent),
-            merged_bases=campaign_state.merged_bases,
             conflicts=self._recorder.conflicts,
             pace=self._proposals.pace(now),
             resting=self._proposals.resting(now),

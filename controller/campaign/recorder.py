@@ -20,8 +20,9 @@ from controller.lab.attachments import NOTES, log_path
 from controller.lab.records import lab_book_entry
 from controller.lab.writer import LabWriter
 from controller.notices import Concluded, Inseparable, Observer, Told
-from controller.planning.actions import Conclude, Retry, Settle
+from controller.planning.actions import Conclude, Conflict, Retry, Settle
 from controller.planning.campaign_state import CampaignState
+from controller.planning.settlement import carry_over
 from controller.ports import SmokeCrash
 from controller.settings import Settings
 from controller.text.safe_text import SENTENCE, one_line, safe_text
@@ -55,7 +56,7 @@ class Recorder:
         self._lab.repair(self._tag)
         self.incumbent = self._lab.incumbent(self._tag)
         """The commit at the head of the campaign's branch."""
-        self.conflicts: frozenset[int] = frozenset()
+        self.conflicts: dict[int, Conflict] = {}
         """See View.conflicts."""
         self.inseparable: frozenset[int] = frozenset()
         """Kept experiments that cannot be left out of this incumbent: what was kept after them changes their lines."""
@@ -142,11 +143,19 @@ class Recorder:
             judgement = replace(judgement, onto=self.incumbent)
         if action.replaces:
             before, after = self.campaign_state.edits_in(self.incumbent), self.campaign_state.edits_in(experiment.base)
-            judgement = replace(judgement, replaces=tuple(sorted(set(before) - set(after))))
+            gone = set(before) - set(after) - set(action.carries)
+            judgement = replace(judgement, replaces=tuple(sorted(gone)), carries=action.carries)
+            if action.carries:
+                merged, _ = self._carry_over(experiment)
+                self.campaign_state.fingerprints.add(novelty.fingerprint(merged))
         noise = self.campaign_state.state.noise if self.campaign_state.state else None
         metric = self._settings.task.metric
         message = lab_book_entry(experiment, judgement, tag=self._tag, metric=metric, noise=noise)
-        kept_as = self._lab.kept_commit(experiment, onto=self.incumbent, files=merged, message=message, at=judgement.at)
+        # What the program replaces may have files that it does not have.
+        over = experiment.commit if action.replaces else self.incumbent
+        kept_as = self._lab.kept_commit(
+            experiment, onto=self.incumbent, files=merged, over=over, message=message, at=judgement.at
+        )
         self._write_verdict(experiment, replace(judgement, kept_as=kept_as))
 
     def _write_verdict(self, experiment: Experiment, judgement: Judgement) -> None:
@@ -157,7 +166,7 @@ class Recorder:
         self._lab.advance(self._tag, experiment)
         if judgement.kept_as:
             self.incumbent = judgement.kept_as
-            self.conflicts = self.inseparable = frozenset()
+            self.conflicts, self.inseparable = {}, frozenset()
         if self.campaign_state.state is not None:
             self._observe(Concluded(experiment, self.campaign_state.state))
         if experiment.number % COMPACTED_EVERY == 0:
@@ -182,7 +191,9 @@ class Recorder:
         experiment = action.experiment
         files = self._merge_onto(experiment, self.incumbent)
         if files is None:
-            self.conflicts |= {experiment.number}
+            _, carries = self._carry_over(experiment)
+            conflict = Conflict(carries=carries, gain=self.campaign_state.find_credit(carries))
+            self.conflicts = {**self.conflicts, experiment.number: conflict}
         elif novelty.fingerprint(files) == novelty.fingerprint(self.editable_files(self.incumbent)):
             reason = f"what was kept meanwhile contains its edit: {action.assessment.reason}"
             self.conclude(Conclude(experiment, Verdict.DISCARD, reason, action.assessment))
@@ -271,6 +282,25 @@ class Recorder:
             paths=self._settings.task.editable,
             prefer_theirs=prefer_theirs,
         )
+
+    def _carry_over(self, experiment: Experiment) -> tuple[dict[str, str], tuple[int, ...]]:
+        """The experiment's own files with what was kept since its base, as far as it merges, and what that was.
+
+        Nothing is carried over if the judge's levels do not add up: it has no number for such a program.
+        """
+        judge_adds = self.campaign_state.keeps_merged
+        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent) if judge_adds else []
+
+        def put_on(files: dict[str, str], edit: Experiment) -> dict[str, str] | None:
+            return self._lab.merge(
+                base=edit.base,
+                ours=experiment.commit,
+                ours_files=files,
+                theirs=edit.commit,
+                paths=self._settings.task.editable,
+            )
+
+        return carry_over(self.editable_files(experiment.commit), edits, put_on)
 
     def _was_tried(self, experiment: Experiment, files: Mapping[str, str]) -> bool:
         """True if another experiment has tried exactly this program.

@@ -24,7 +24,7 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Simulate campaigns with the real planner and judge, and tell what each policy truly gains."""
-    from controller.simulation.study import choose_cases
+    from controller.simulation.study import Reading, choose_cases
     from controller.simulation.study import simulate as simulate_case
     from controller.simulation.table import header, record, row
 
@@ -37,13 +37,15 @@ def simulate(
     )
     if not as_json:
         typer.echo(header())
-    records = []
+    records, firsts = [], dict[tuple[str, int], list[list[Reading]]]()
     for case in cases:
         measured = simulate_case(case, campaigns=campaigns, seed=seed)
-        for length, readings in zip(case.runs, measured, strict=True):
+        before = firsts.setdefault((case.world, case.slots), measured)
+        for place, (length, readings) in enumerate(zip(case.runs, measured, strict=True)):
+            first = None if before is measured else before[place]
             if as_json:
-                records.append(record(case, length, readings))
+                records.append(record(case, length, readings, first))
             else:
-                typer.echo(row(case, length, readings))
+                typer.echo(row(case, length, readings, first))
     if as_json:
         print_json(records)

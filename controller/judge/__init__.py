@@ -6,6 +6,7 @@ docs/judging.md describes the rules and their results in simulation.
 interface  the values that go in and out of a judge, and the Judge protocol
 ledger     the default: every attempt is evidence; `gauss` is its variant
 belief     the ledger's arithmetic: from scores to a belief, by Bayes' rule
+levels     the levels of former incumbents, and how far they hang together with today's
 kept_edits  what later runs tell about kept edits, and the worth of a run without one
 doubt      leaves a kept edit out when that is worth its price, and undoes it if it fails
 confirm    a candidate must beat the incumbent in two attempts

@@ -93,6 +93,12 @@ class Belief:
     gain_covariance: float
     """Covariance of the effect with the incumbent's old level: what is not the one's is the other's."""
 
+    told_variance: float
+    """Variance of the effect for whoever adds it to a level: one beyond the grid is known only by its own runs."""
+
+    told_covariance: float
+    """The same of its covariance with the old level."""
+
     spread: float
     """See Assessment.spread."""
 
@@ -155,6 +161,8 @@ def form_belief(
         gain=moments.gain,
         gain_variance=moments.gain_variance,
         gain_covariance=moments.covariance,
+        told_variance=moments.gain_variance + beyond * (level_variance + 1.0 / attempts),
+        told_covariance=moments.covariance - beyond * level_variance,
         spread=abs(moments.gain_variance + moments.covariance) / sqrt(kept_variance + 1.0),
         kept=moments.gain + moments.base,
         kept_variance=kept_variance,

@@ -95,17 +95,31 @@ def conclude_without(state: State, candidate: Candidate, verdict: Verdict, *, si
         before=state.level_variance,
         after=without.base_variance,
     )
+    levels = state.levels
+    seen = levels.observe(
+        len(levels.means) - 1, moved=sign * without.base * pooled.sigma, variance=without.base_variance
+    )
     if verdict is Verdict.KEEP:
+        # The level without the edit shares with the others what it shares with the level that had it.
+        left = 1.0 - without.edit.covariance / without.base_variance
+        moved_on = seen.move_on(
+            candidate.leaves,
+            mean=state.level + sign * without.level * pooled.sigma,
+            variance=without.level_variance,
+            shared=[row[-1] * left for row in seen.covariances],
+        )
         return replace(
             pooled,
             kept=others,
             level=state.level + sign * without.level * pooled.sigma,
             level_variance=without.level_variance,
             gain=state.gain - without.edit.credited,
+            followed=moved_on,
         )
     return replace(
         pooled,
         kept=(*others, without.edit),
+        followed=seen,
         level=state.level + sign * without.base * pooled.sigma,
         level_variance=without.base_variance,
     )

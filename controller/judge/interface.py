@@ -15,6 +15,7 @@ from typing import Protocol
 
 from controller.domain import LARGEST_SCORE, Experiment, Verdict
 from controller.judge.kept_edits import KeptEdit
+from controller.judge.levels import Levels, begin_levels
 
 LEAST_SIGMA_SHARE = 1e-6
 """Least sigma, as a share of the level. Upstream prints six decimals, so for a score near 1 this is the last digit."""
@@ -63,8 +64,19 @@ class Candidate:
     doubts: int | None = None
     """See Experiment.doubts."""
 
+    base: str = ""
+    """The commit that it was made on; empty for today's incumbent."""
+
+    replaces: bool = False
+    """True if its own program is to take the incumbent's place, because the two cannot be merged."""
+
+    leaves: str = ""
+    """For a keep, the incumbent that the branch moves on from."""
+
     gain_since: float = 0.0
-    """Sum of the expected gains kept since its attempts were launched, in the metric's unit, positive is better.
+    """Sum of the expected gains kept since its base was the incumbent, in the metric's unit, positive is better.
+
+    For a program that replaces the incumbent, the gains of the edits that are carried over to it.
 
     With several slots the incumbent may have moved on meanwhile; this puts the scores back on a common level.
     """
@@ -123,11 +135,19 @@ class State:
     gain: float = 0.0
     """Sum of the expected gains of all kept edits, in the metric's unit, positive is better."""
 
+    followed: Levels | None = None
+    """Levels of former incumbents together with today's; None if only today's is known."""
+
     kept: tuple[KeptEdit, ...] = ()
     """The ledger's belief about each kept edit that it has not undone; empty for the other policies."""
 
     effect_counts: tuple[float, ...] = ()
     """The ledger's pseudo-count for each effect of its grid; empty for the other policies."""
+
+    @property
+    def levels(self) -> Levels:
+        """The levels that are followed; the incumbent's is the last."""
+        return self.followed or begin_levels(self.level, self.level_variance)
 
     @property
     def sigma(self) -> float:
@@ -206,7 +226,7 @@ class Judge(Protocol):
 
     def take_back(self, state: State, gain: float) -> State:
         """Return the state after a keep is taken back that had raised the expected gain by so much (metric's unit)."""
-        return replace(state, level=state.level - self.sign * gain, gain=state.gain - gain)
+        return replace(state, level=state.level - self.sign * gain, gain=state.gain - gain, followed=None)
 
     def conclude(self, state: State, candidate: Candidate, verdict: Verdict) -> State:
         """Return the state after one finished experiment, with the verdict as it was recorded.
@@ -215,11 +235,13 @@ class Judge(Protocol):
         """
 
 
-def make_candidate(experiment: Experiment, state: State, *, gains: Mapping[str, float]) -> Candidate:
+def make_candidate(
+    experiment: Experiment, state: State, *, gains: Mapping[str, float], carried: float = 0.0
+) -> Candidate:
     """The judge's view of an experiment.
 
     gains: for each commit that was the incumbent, the state's `gain` when it became so. A base that is not among them
-    counts as the incumbent of today.
+    counts as the incumbent of today. carried: gain of the edits that were merged onto a program which replaces others.
     """
     gain_of_base = gains.get(experiment.base, state.gain)
     replaces = experiment.judgement is not None and bool(experiment.judgement.replaces)
@@ -228,8 +250,11 @@ def make_candidate(experiment: Experiment, state: State, *, gains: Mapping[str, 
         line_change=experiment.line_change,
         number=experiment.number,
         doubts=experiment.doubts,
+        base=experiment.base,
+        replaces=replaces,
+        leaves=(experiment.judgement.onto or experiment.base) if experiment.judgement else "",
         # A program that takes the incumbent's place is compared with it as it ran.
-        gain_since=0.0 if replaces else state.gain - gain_of_base,
+        gain_since=carried if replaces else state.gain - gain_of_base,
     )
 
 

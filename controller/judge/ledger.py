@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import fmean
 
 from controller.domain import Verdict
@@ -27,6 +26,7 @@ from controller.judge.interface import (
     count_attempts,
 )
 from controller.judge.kept_edits import MOST_EDITS, KeptEdit, follow_level
+from controller.judge.levels import Levels
 from controller.text.figures import score_text, sigmas_text
 
 HUGE_GAIN = 5.0
@@ -125,17 +125,25 @@ class Ledger(Judge):
             )
         belief, pooled = self._form_belief(state, candidate)
         price = self._price_attempt(pooled)
+        replaced = pooled.in_sigmas(self._find_replaced(state, candidate))
         needed = self.line_price * candidate.line_change
-        worth = 0.0 if pooled.is_exact else value_attempt(belief.gain - needed, belief.spread)
+        worth = 0.0 if pooled.is_exact else value_attempt(belief.gain - replaced - needed, belief.spread)
         decision, reason = _decide(
-            pooled, candidate, belief, needed=needed, worth=worth, price=price, affordable=affordable
+            pooled,
+            candidate,
+            belief,
+            needed=needed,
+            replaced=replaced,
+            worth=worth,
+            price=price,
+            affordable=affordable,
         )
-        if decision is Decision.KEEP:
-            level_change = belief.kept
-        elif decision is Decision.DISCARD:
-            level_change = 0.5 * belief.base
-        else:
-            level_change = 0.0
+        level = state.level
+        if decision is not Decision.RERUN:
+            kept = decision is Decision.KEEP
+            seen = self._see(state, candidate, belief, sigma=pooled.sigma, kept=kept)
+            gain = (belief.gain - replaced) * pooled.sigma if kept else 0.0
+            level = seen.means[-1] + self.sign * gain
         return Assessment(
             decision=decision,
             reason=reason,
@@ -143,7 +151,7 @@ class Ledger(Judge):
             expected_gain=None if pooled.is_exact else belief.gain,
             spread=None if pooled.is_exact else belief.spread,
             price=None if pooled.is_exact else price,
-            level=self._move_level(state, level_change * pooled.sigma),
+            level=level,
         )
 
     def conclude(self, state: State, candidate: Candidate, verdict: Verdict) -> State:
@@ -157,43 +165,73 @@ class Ledger(Judge):
         for count, weight in zip(state.effect_counts, belief.weights, strict=True):
             effect_counts.append(count + weight)
         learned = replace(pooled, effect_counts=tuple(effect_counts))
-        follow = partial(follow_level, state.kept, sigma=pooled.sigma, before=state.level_variance)
-        if verdict is Verdict.DISCARD:
-            level_variance = 0.5 * (state.level_variance + belief.base_variance)
-            return replace(
-                learned,
-                kept=follow(moved=0.5 * belief.base, after=level_variance),
-                level=self._move_level(state, 0.5 * belief.base * pooled.sigma),
-                level_variance=level_variance,
-            )
-        # The new level is the old one plus the gain; how much of the old one is left in it decides what it tells later.
-        carried = (belief.gain_covariance + belief.base_variance) / belief.base_variance
-        others = follow(moved=belief.base, after=belief.base_variance, carried=carried)
-        gain = belief.gain * pooled.sigma
-        return replace(
-            learned,
-            kept=(*others[-MOST_EDITS + 1 :], _remember(candidate, belief, gain=gain)),
-            level=self._move_level(state, belief.kept * pooled.sigma),
-            level_variance=belief.kept_variance,
-            gain=state.gain + gain,
+        kept = verdict is Verdict.KEEP
+        seen = self._see(state, candidate, belief, sigma=pooled.sigma, kept=kept)
+        others = follow_level(
+            state.kept,
+            moved=self.sign * (seen.means[-1] - state.level) / pooled.sigma,
+            sigma=pooled.sigma,
+            before=state.level_variance,
+            after=seen.covariances[-1][-1],
         )
+        if not kept:
+            return _stand_on(replace(learned, kept=others), seen)
+        # What the effect shares with the level of its base, it shares with the other levels through that one.
+        place = _find_place(seen, candidate)
+        slopes = [row[place] / seen.covariances[place][place] for row in seen.covariances]
+        replaced = self._find_replaced(state, candidate)
+        moved = belief.gain * pooled.sigma - replaced
+        stood = seen.covariances[-1]
+        shared = [old + slope * belief.told_covariance for old, slope in zip(stood, slopes, strict=True)]
+        variance = stood[-1] + belief.told_variance + 2.0 * slopes[-1] * belief.told_covariance
+        moved_on = seen.move_on(
+            candidate.leaves, mean=seen.means[-1] + self.sign * moved, variance=variance, shared=shared
+        )
+        # How much of the old level is left in the new one decides what that tells later about the other edits.
+        carried = shared[-1] / stood[-1]
+        others = tuple(replace(edit, covariance=edit.covariance * carried) for edit in others)
+        edit = _remember(candidate, belief, sigma=pooled.sigma, slope=slopes[-1])
+        return _stand_on(replace(learned, kept=(*others[-MOST_EDITS + 1 :], edit), gain=state.gain + moved), moved_on)
+
+    def _see(self, state: State, candidate: Candidate, belief: Belief, *, sigma: float, kept: bool) -> Levels:
+        """The levels after this evidence, before the branch moves. After a discard they move halfway (line 14)."""
+        levels = state.levels
+        place, share = _find_place(levels, candidate), 1.0 if kept else 0.5
+        before = levels.covariances[place][place]
+        return levels.observe(
+            place,
+            moved=self.sign * share * belief.base * sigma,
+            variance=before + share * (belief.base_variance - before),
+        )
+
+    def _find_replaced(self, state: State, candidate: Candidate) -> float:
+        """Gain that is lost with the edits that a program replaces, in the metric's unit; 0 if it replaces none.
+
+        It is what the incumbent is better than the base, without what is carried over.
+        """
+        levels = state.levels
+        if not candidate.replaces or not levels.follows(candidate.base):
+            return 0.0
+        return self.sign * (levels.means[-1] - levels.means[levels.find(candidate.base)]) - candidate.gain_since
 
     def _form_belief(self, state: State, candidate: Candidate) -> tuple[Belief, State]:
         """The belief, and the state whose sigma it counts in: the candidate's own repeats tell about sigma too."""
         pooled = count_attempts(state, candidate.scores, trusted=True)
-        lead = self.sign * (fmean(candidate.scores) - state.level) + candidate.gain_since
+        levels = state.levels
+        place = _find_place(levels, candidate)
+        if levels.follows(candidate.base):
+            lead = self.sign * (fmean(candidate.scores) - levels.means[place])
+        else:
+            # Its base is today's incumbent, or so old that what was kept since is taken as it was credited.
+            lead = self.sign * (fmean(candidate.scores) - levels.means[-1]) + candidate.gain_since
         belief = form_belief(
             state.effect_counts,
-            level_variance=state.level_variance,
+            level_variance=levels.covariances[place][place],
             observed=pooled.in_sigmas(lead),
             attempts=len(candidate.scores),
             weigh=self.weigh,
         )
         return belief, pooled
-
-    def _move_level(self, state: State, change: float) -> float:
-        """The level after a change for the better, both in the metric's unit."""
-        return state.level + self.sign * change
 
     def _price_attempt(self, state: State) -> float:
         """Line 3: the normal earning of an attempt in this campaign, in sigmas."""
@@ -201,13 +239,25 @@ class Ledger(Judge):
         return self.price_factor * earned / (PRICE_ATTEMPTS + state.attempts)
 
 
-def _remember(candidate: Candidate, belief: Belief, *, gain: float) -> KeptEdit:
-    """The edit as it is believed at its keep. gain: in the metric's unit."""
+def _find_place(levels: Levels, candidate: Candidate) -> int:
+    """Place of the level that its scores tell about: that of its base, or the oldest one if the base is older."""
+    older = candidate.gain_since != 0.0 and not candidate.replaces and not levels.follows(candidate.base)
+    return 0 if older else levels.find(candidate.base)
+
+
+def _stand_on(state: State, levels: Levels) -> State:
+    """The state with these levels, of which the last is the incumbent's."""
+    return replace(state, level=levels.means[-1], level_variance=levels.covariances[-1][-1], followed=levels)
+
+
+def _remember(candidate: Candidate, belief: Belief, *, sigma: float, slope: float) -> KeptEdit:
+    """The edit as it is believed at its keep. slope: how far the incumbent's level moves with that of its base."""
+    gain = belief.gain * sigma
     return KeptEdit(
         number=candidate.number,
         gain=gain,
         variance=belief.gain_variance,
-        covariance=belief.gain_variance + belief.gain_covariance,
+        covariance=belief.gain_variance + slope * belief.gain_covariance,
         credited=gain,
         line_change=candidate.line_change,
     )
@@ -219,18 +269,27 @@ def _decide(
     belief: Belief,
     *,
     needed: float,
+    replaced: float,
     worth: float,
     price: float,
     affordable: bool,
 ) -> tuple[Decision, str]:
-    """Lines 11 and 13, with a sentence that tells people why. needed: the gain that pays for the added lines."""
+    """Lines 11 and 13, with a sentence that tells people why.
+
+    needed: the gain that pays for the added lines. replaced: the gain that is lost with what the program replaces.
+    """
     attempts = len(candidate.scores)
     runs = f"{attempts} run{'s' if attempts > 1 else ''}"
-    simpler = candidate.line_change < 0 and _is_tie(pooled, belief)
-    good = belief.gain > needed or simpler
+    gain = belief.gain - replaced
+    simpler = candidate.line_change < 0 and _is_tie(pooled, gain, observed=belief.observed - replaced)
+    good = gain > needed or simpler
     if pooled.is_exact:
-        return _decide_exactly(pooled, belief, runs=runs, good=good, simpler=simpler, affordable=affordable)
+        return _decide_exactly(
+            pooled, belief.observed - replaced, runs=runs, good=good, simpler=simpler, affordable=affordable
+        )
     known = f"expected gain {sigmas_text(belief.gain, decimals=2)} after {runs}"
+    if replaced:
+        known = f"{known}, {sigmas_text(gain, decimals=2)} over what it would replace"
     worth_text = sigmas_text(worth, decimals=2).removeprefix("+")
     price_text = sigmas_text(price, decimals=2).removeprefix("+")
     if affordable and worth > price:
@@ -245,9 +304,9 @@ def _decide(
             Decision.RERUN,
             f"{known}: the new level would lag {lag_text} behind its own runs, so it is measured again",
         )
-    if belief.gain <= 0.0 and good:
+    if gain <= 0.0 and good:
         return Decision.KEEP, f"{known}: no worse within noise, and {-candidate.line_change} lines shorter"
-    if 0.0 < belief.gain <= needed and not simpler:
+    if 0.0 < gain <= needed and not simpler:
         price_of_lines = sigmas_text(needed, decimals=2).removeprefix("+")
         return Decision.DISCARD, f"{known}: {candidate.line_change} more lines cost {price_of_lines}"
     closing = f"a rerun is worth {worth_text} at a price of {price_text}" if affordable else "no further run"
@@ -255,11 +314,11 @@ def _decide(
 
 
 def _decide_exactly(
-    pooled: State, belief: Belief, *, runs: str, good: bool, simpler: bool, affordable: bool
+    pooled: State, observed: float, *, runs: str, good: bool, simpler: bool, affordable: bool
 ) -> tuple[Decision, str]:
     """The decision while all repeated runs were equal: that is a hypothesis, and each keep puts it to the test."""
-    lead = score_text(abs(belief.observed * pooled.sigma))
-    equal = abs(belief.observed) < 1.0
+    lead = score_text(abs(observed * pooled.sigma))
+    equal = abs(observed) < 1.0
     told = (
         f"equal to the incumbent after {runs}" if equal else f"{'better' if good else 'worse'} by {lead} after {runs}"
     )
@@ -272,6 +331,6 @@ def _decide_exactly(
     return (Decision.KEEP if good else Decision.DISCARD), f"{told}{ending}; repeated runs are equal"
 
 
-def _is_tie(state: State, belief: Belief) -> bool:
+def _is_tie(state: State, gain: float, *, observed: float) -> bool:
     """True if the candidate is neither better nor worse: within TIE of zero, or exactly equal if there is no noise."""
-    return abs(belief.gain) < TIE or (state.is_exact and abs(belief.observed) < 1.0)
+    return abs(gain) < TIE or (state.is_exact and abs(observed) < 1.0)

@@ -18,14 +18,29 @@ from controller.lab import merging, ref_files
 
 
 def write_commit(
-    repository: pygit2.Repository, files: Mapping[str, str], *, message: str, parent: str | None, at: float
+    repository: pygit2.Repository,
+    files: Mapping[str, str],
+    *,
+    message: str,
+    parent: str | None,
+    over: str = "",
+    at: float,
 ) -> str:
-    """Commit `files` over those of `parent` and return the commit's id. Raises LabError if there is no file at all."""
-    old = tree_of_commit(repository, parent) if parent else None
-    tree = ref_files.change_tree(repository, old, {path: text.encode() for path, text in files.items()})
+    """Commit `files` over those of `over` and return the commit's id; over those of `parent` by default.
+
+    Raises LabError if there is no file at all.
+    """
+    under = over or parent
+    tree = _change_files(repository, tree_of_commit(repository, under) if under else None, files)
     if tree is None:
         raise LabError("a commit needs at least one file")
     return _create_commit(repository, tree, message=message, parents=[parent] if parent else [], at=at)
+
+
+def _change_files(
+    repository: pygit2.Repository, tree: pygit2.Tree | None, files: Mapping[str, str]
+) -> pygit2.Tree | None:
+    return ref_files.change_tree(repository, tree, {path: text.encode() for path, text in files.items()})
 
 
 def copy_commit(repository: pygit2.Repository, commit: str, *, message: str, parent: str, at: float) -> str:
@@ -61,14 +76,17 @@ def merge_commits(
     ours: str,
     theirs: str,
     paths: Sequence[str],
+    ours_files: Mapping[str, str] | None = None,
     prefer_theirs: bool = False,
 ) -> dict[str, str] | None:
     """Text of `paths` after a three-way merge; None if both sides changed the same line of a file.
 
-    prefer_theirs: where they did, take theirs.
+    ours_files: files that our side has in place of those of its commit. prefer_theirs: where both changed a line, take
+    theirs.
     """
+    our_tree = _change_files(repository, tree_of_commit(repository, ours), ours_files or {})
     index = repository.merge_trees(
-        tree_of_commit(repository, base), tree_of_commit(repository, ours), tree_of_commit(repository, theirs)
+        tree_of_commit(repository, base), cast(pygit2.Tree, our_tree), tree_of_commit(repository, theirs)
     )
     # Git calls edits of neighbouring lines a conflict. `merging` merges them, and so may settle a file after all.
     # The conflicts are read as a list first, because settling one removes it from the index.

@@ -150,7 +150,11 @@ def _told_of_merge(judgement: Judgement) -> list[str]:
     """Lines of a kept commit whose program is not simply the experiment's edit on the incumbent."""
     if judgement.replaces:
         numbers = ", ".join(map(str, judgement.replaces))
-        return [f"Replaces: {numbers} (both change the same lines; this program scored better)", ""]
+        told = [f"Replaces: {numbers} (both change the same lines; this program scored better)"]
+        if judgement.carries:
+            numbers = ", ".join(map(str, judgement.carries))
+            told.append(f"Carries over: {numbers} (kept meanwhile; the scores are those of the program without)")
+        return [*told, ""]
     if judgement.onto:
         return ["Merged: with what was kept while it ran; the scores are those of the edit before the merge", ""]
     return []

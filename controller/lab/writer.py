@@ -181,17 +181,25 @@ class LabWriter(StudyWriter):
         return moved
 
     def kept_commit(
-        self, experiment: Experiment, *, onto: str, files: Mapping[str, str] | None = None, message: str, at: float
+        self,
+        experiment: Experiment,
+        *,
+        onto: str,
+        files: Mapping[str, str] | None = None,
+        over: str = "",
+        message: str,
+        at: float,
     ) -> str:
         """Commit the experiment's files on the incumbent with its scores in the message; a keep moves the branch there.
 
-        onto: the incumbent. files: the merged files if the experiment's own are not kept as they are.
+        onto: the incumbent. files: the merged files if the experiment's own are not kept as they are. over: the commit
+        that has the other files then; the incumbent by default.
 
         A commit's id covers its message, so the scores need a second commit of the same files.
         """
         with translate_errors(self.path):
             if files is not None:
-                return commits.write_commit(self._repository, files, message=message, parent=onto, at=at)
+                return commits.write_commit(self._repository, files, message=message, parent=onto, over=over, at=at)
             return write_patiently(
                 lambda: commits.copy_commit(self._repository, experiment.commit, message=message, parent=onto, at=at),
                 self._ballast,
@@ -223,15 +231,29 @@ class LabWriter(StudyWriter):
                     self.advance(tag, experiment)
 
     def merge(
-        self, *, base: str, ours: str, theirs: str, paths: Sequence[str], prefer_theirs: bool = False
+        self,
+        *,
+        base: str,
+        ours: str,
+        theirs: str,
+        paths: Sequence[str],
+        ours_files: Mapping[str, str] | None = None,
+        prefer_theirs: bool = False,
     ) -> dict[str, str] | None:
         """Three-way merge of the editable files; None if both sides changed the same line.
 
+        ours_files: files that our side has in place of those of its commit.
         prefer_theirs: take their lines there instead; None then only if one side removed a file.
         """
         with translate_errors(self.path):
             return commits.merge_commits(
-                self._repository, base=base, ours=ours, theirs=theirs, paths=paths, prefer_theirs=prefer_theirs
+                self._repository,
+                base=base,
+                ours=ours,
+                theirs=theirs,
+                paths=paths,
+                ours_files=ours_files,
+                prefer_theirs=prefer_theirs,
             )
 
     def compact(self) -> None:

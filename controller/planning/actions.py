@@ -37,6 +37,17 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """An edit that cannot be merged with the incumbent."""
+
+    carries: tuple[int, ...] = ()
+    """Kept experiments since its base whose edits can be merged onto its own program, the oldest first."""
+
+    gain: float = 0.0
+    """Gain that these are credited with, in the metric's unit, positive is better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """Everything that the planner may know."""
 
@@ -79,14 +90,7 @@ class View:
     broken: Experiment | None = None
     """A merged keep at the head of the branch on which every edit crashes; None if there is none."""
 
-    merged_bases: frozenset[str] = frozenset()
-    """Bases of the edits that were kept on an incumbent that had moved. Each base gives one.
-
-    Where the level lags after a jump, all edits of one base look good for the same reason, and each one kept would be
-    credited with what the level lags once more. The next one of that base is tried on the new incumbent first.
-    """
-
-    conflicts: frozenset[int] = frozenset()
+    conflicts: Mapping[int, Conflict] = field(default_factory=dict)
     """Experiments whose edits cannot be merged with this incumbent, as far as that was tried."""
 
     gains: Mapping[str, float] = field(default_factory=dict)
@@ -134,6 +138,9 @@ class Conclude:
 
     replaces: bool = False
     """True for a keep whose own program takes the incumbent's place, because both cannot be merged."""
+
+    carries: tuple[int, ...] = ()
+    """Kept experiments whose edits are merged onto that program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ It can be rebuilt from the lab's experiments at any time, and is then the same.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from controller.costs.slots import SlotPrices, slot_dollars
-from controller.domain import BASELINE, Experiment, Outcome, Verdict
+from controller.domain import BASELINE, Experiment, Judgement, Outcome, Verdict
 from controller.judge import Judge, State, make_candidate
 from controller.planning.actions import Spent
 from controller.planning.pacing import NEWEST
@@ -49,8 +49,6 @@ class CampaignState:
         self.gains: dict[str, float] = {}
         # For each commit that was the incumbent, the one that it was made from and the experiment that made it.
         self._made_from: dict[str, tuple[str, int]] = {}
-        # See View.merged_bases.
-        self.merged_bases: frozenset[str] = frozenset()
         # Crashed experiments by the commit that they were made on, and the commits on which something was scored.
         self._crashes_on: Counter[str] = Counter()
         self._scored_on: set[str] = set()
@@ -90,26 +88,65 @@ class CampaignState:
         return self._judge.leaves_out
 
     @property
+    def keeps_merged(self) -> bool:
+        """True if the gains of kept edits add up for this campaign's judge."""
+        return self._judge.keeps_merged
+
+    @property
     def incumbent(self) -> Experiment:
         """The experiment whose code is at the head of the branch."""
         return self.experiments[self._incumbent]
 
     def steps_to(self, commit: str) -> list[tuple[Experiment, str, str]]:
-        """The moves of the branch that led to a commit, the newest first: experiment, commit before, commit after."""
+        """The steps that led to a commit of the branch, the newest first: experiment, commit before, commit after.
+
+        The two commits differ by the experiment's edit alone. An edit that was carried over has those of its own keep.
+        """
         steps = []
         while commit in self._made_from:
             before, number = self._made_from[commit]
-            steps.append((self.experiments[number], before, commit))
+            experiment = self.experiments[number]
+            carries = _carries(experiment)
+            others = [self.experiments[carried] for carried in reversed(carries)]
+            steps += [(other, *self._own_step(other)) for other in others]
+            steps.append((experiment, before, experiment.commit if carries else commit))
             commit = before
         return steps
 
+    def _own_step(self, experiment: Experiment) -> tuple[str, str]:
+        """The commits before and after the move of the branch that one keep made, without what it carried over."""
+        judgement = experiment.judgement
+        if judgement is None or _carries(experiment):
+            return experiment.base, experiment.commit
+        return self._made_from[judgement.kept_as][0], judgement.kept_as
+
     def edits_in(self, commit: str) -> tuple[int, ...]:
         """Numbers of the kept experiments whose edits a commit of the branch contains, the newest first."""
-        numbers = []
-        while commit in self._made_from:
-            commit, number = self._made_from[commit]
-            numbers.append(number)
-        return tuple(numbers)
+        return tuple(experiment.number for experiment, _, _ in self.steps_to(commit))
+
+    def edits_to_carry(self, base: str, head: str) -> list[Experiment]:
+        """What was kept between two commits of the branch and is in the later one, the oldest first.
+
+        An undoing of what the earlier one has belongs to it.
+        """
+        known, left = set(self.edits_in(base)), self.edits_left(head)
+        found = []
+        for number in reversed(self.edits_in(head)):
+            step = self.experiments[number]
+            if number not in known and (number in left or step.doubts in known or step.undoes in known):
+                found.append(step)
+        return found
+
+    def find_credit(self, numbers: Iterable[int]) -> float:
+        """Gain that these kept edits are credited with, each without what it replaced, in the metric's unit."""
+        credit = 0.0
+        for number in numbers:
+            experiment = self.experiments[number]
+            judgement = experiment.judgement
+            if judgement is not None:
+                before = experiment.base if judgement.replaces else judgement.onto or experiment.base
+                credit += self.gains[judgement.kept_as] - self.gains[before] - self.find_credit(judgement.carries)
+        return credit
 
     def edits_left(self, commit: str) -> frozenset[int]:
         """Numbers of the kept experiments whose edits a commit of the branch has and that were not taken out again."""
@@ -136,7 +173,7 @@ class CampaignState:
         for program, experiment in newest.items():
             judgement = experiment.judgement
             # What was merged to be kept is another program than the experiment's own.
-            own = judgement is not None and (not judgement.onto or bool(judgement.replaces))
+            own = judgement is not None and (not judgement.onto or _stands_as_it_ran(judgement))
             kept = own and (experiment.number == BASELINE or bool(judgement and judgement.kept_as))
             if kept and experiment.number != self._incumbent:
                 found.add(program)
@@ -218,10 +255,10 @@ class CampaignState:
                 if experiment.doubts is not None:
                     self._correct_credit(experiment.doubts, judgement.expected_gain, self.state)
                 before = experiment.base if judgement.replaces else judgement.onto or experiment.base
+                if experiment.undoes is not None:
+                    before = self._find_restored(experiment.undoes, before)
                 self._made_from[judgement.kept_as] = (before, experiment.number)
                 self._incumbent = experiment.number
-                if judgement.onto and not judgement.replaces and not self._only_undone_since(experiment.base, before):
-                    self.merged_bases |= {experiment.base}
                 self.kept.append(experiment)
                 self.gains[judgement.kept_as] = self.state.gain
                 self._head = judgement.kept_as
@@ -240,26 +277,23 @@ class CampaignState:
         # The judge has taken back what the edit was credited with. Afterwards the commit before the undoing must lie
         # below the new one by what leaving the edit out gains.
         change = state.gain - gain_without * state.sigma - self.gains[self._head]
-        for step, _, after in self.steps_to(self._head):
-            self.gains[after] += change
-            if step.number == undone:
-                break
+        commit = self._head
+        while undone in self.edits_in(commit):
+            self.gains[commit] += change
+            commit = self._made_from[commit][0]
 
-    def _only_undone_since(self, base: str, head: str) -> bool:
-        """True if from one commit of the branch to a later one edits were only undone, so that no level can lag."""
-        for step, before, _ in self.steps_to(head):
-            if step.doubts is None:
-                return False
-            if before == base:
-                return True
-        return False
+    def _find_restored(self, undone: int, commit: str) -> str:
+        """The commit of which a taken back keep leaves the edits, if that keep had replaced others; else `commit`."""
+        judgement = self.experiments[undone].judgement
+        return judgement.onto if judgement is not None and judgement.replaces else commit
 
     def _judge_experiment(self, experiment: Experiment, state: State, verdict: Verdict) -> None:
         if experiment.doubts is None:
             self._note_use(experiment)
         if verdict is Verdict.CRASH and experiment.doubts is None:
             self._crashes_on[experiment.base] += 1
-        candidate = make_candidate(experiment, state, gains=self.gains)
+        carried = self.find_credit(_carries(experiment))
+        candidate = make_candidate(experiment, state, gains=self.gains, carried=carried)
         self.state = self._judge.conclude(state, candidate, verdict)
 
     def find_broken_merge(self, head: str) -> Experiment | None:
@@ -273,7 +307,7 @@ class CampaignState:
             experiment = self.experiments[self._made_from[head][1]]
             judgement = experiment.judgement
             if experiment.undoes is None:
-                merged = judgement is not None and judgement.onto and not judgement.replaces
+                merged = judgement is not None and judgement.onto and not _stands_as_it_ran(judgement)
                 return experiment if merged else None
             undone = self.experiments[experiment.undoes].judgement
             head = undone.onto if undone else ""
@@ -286,6 +320,15 @@ class CampaignState:
             self.uses[-1] += seconds
         else:
             self.uses.append(seconds)
+
+
+def _carries(experiment: Experiment) -> tuple[int, ...]:
+    return experiment.judgement.carries if experiment.judgement else ()
+
+
+def _stands_as_it_ran(judgement: Judgement) -> bool:
+    """True for a keep whose own program took the place of an incumbent with which it could not be merged."""
+    return bool(judgement.replaces) and not judgement.carries
 
 
 def _is_counted(experiment: Experiment) -> bool:

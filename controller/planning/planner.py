@@ -174,9 +174,8 @@ def _judge_scores(
         case Decision.KEEP if experiment.base != view.incumbent and experiment.number in view.conflicts:
             return _settle_conflict(experiment, assessment, view, may_rerun=may_rerun)
         case Decision.KEEP if experiment.base != view.incumbent:
-            keep = view.judge.keeps_merged and experiment.base not in view.merged_bases
-            if keep or may_rerun:
-                return Settle(experiment, assessment, keep=keep)
+            if view.judge.keeps_merged or may_rerun:
+                return Settle(experiment, assessment, keep=view.judge.keeps_merged)
             return _conclude_too_late(experiment, assessment)
         case Decision.KEEP:
             return Conclude(experiment, Verdict.KEEP, assessment.reason, assessment)
@@ -192,18 +191,21 @@ def _settle_conflict(
     """Decide about a good edit that conflicts with one kept meanwhile: the better of the two programs stands.
 
     The two cannot be merged. But the experiment's own program was scored as it ran, so it can be compared with the
-    level of the incumbent as that stands.
+    level of the incumbent as that stands. Edits that were kept meanwhile and merge with it count for it.
     """
     if view.state is None:
         return None
-    own = replace(make_candidate(experiment, view.state, gains=view.gains), gain_since=0.0)
+    conflict = view.conflicts[experiment.number]
+    own = replace(make_candidate(experiment, view.state, gains=view.gains), replaces=True, gain_since=conflict.gain)
     assessment = view.judge.assess(view.state, own, may_rerun=may_rerun)
     match assessment.decision:
         case Decision.RERUN:
             return Launch(experiment, len(experiment.attempts) + 1)
         case Decision.KEEP:
-            reason = f"{assessment.reason}, compared with the incumbent, whose lines it takes back"
-            return Conclude(experiment, Verdict.KEEP, reason, assessment, replaces=True)
+            carried = ", ".join(map(str, conflict.carries))
+            told = f"; {carried} carried over" if carried else ""
+            reason = f"{assessment.reason}, compared with the incumbent, whose lines it takes back{told}"
+            return Conclude(experiment, Verdict.KEEP, reason, assessment, replaces=True, carries=conflict.carries)
         case Decision.DISCARD if may_rerun and experiment.retry_of is None:
             return Retry(experiment, gain)
         case Decision.DISCARD:

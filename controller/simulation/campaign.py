@@ -29,6 +29,7 @@ from controller.judge import make_judge
 from controller.planning.actions import (
     Action,
     Conclude,
+    Conflict,
     Doubt,
     Launch,
     Propose,
@@ -43,6 +44,7 @@ from controller.planning.actions import (
 from controller.planning.campaign_state import CampaignState
 from controller.planning.pacing import NEWEST, Pace
 from controller.planning.planner import plan
+from controller.planning.settlement import carry_over
 from controller.settings import Settings
 from controller.simulation.machine import Machine
 from controller.simulation.programs import Program, merge
@@ -97,7 +99,7 @@ class SimulatedCampaign:
         self._edits: dict[int, Edit] = {}
         self._lots: dict[int, str] = {}
         """For each experiment the name under which the luck of its runs is drawn."""
-        self._conflicts: set[int] = set()
+        self._conflicts: dict[int, Conflict] = {}
         self._inseparable: set[int] = set()
         self._events: list[tuple[float, int, int, int]] = []
         self._order = 0
@@ -134,8 +136,7 @@ class SimulatedCampaign:
             spent=campaign_state.spent(elapsed_seconds=self.now),
             proposing=len(self._asked),
             broken=campaign_state.find_broken_merge(self.incumbent),
-            merged_bases=campaign_state.merged_bases,
-            conflicts=frozenset(self._conflicts),
+            conflicts=dict(self._conflicts),
             gains=campaign_state.gains,
             doubtable=campaign_state.doubtable - self._inseparable,
             pace=Pace(
@@ -217,7 +218,9 @@ class SimulatedCampaign:
                     self.campaign_state.edits_in(self.incumbent),
                     self.campaign_state.edits_in(experiment.base),
                 )
-                judgement = replace(judgement, replaces=tuple(set(before) - set(after)))
+                gone = set(before) - set(after) - set(action.carries)
+                judgement = replace(judgement, replaces=tuple(sorted(gone)), carries=action.carries)
+                merged, _ = self._carry_over(experiment)
             self.undone += experiment.doubts is not None
             self._move_branch(judgement.kept_as, merged or self.programs[experiment.commit], experiment.number)
         elif experiment.number in self._conflicts and experiment.doubts is None:
@@ -245,7 +248,10 @@ class SimulatedCampaign:
         experiment = action.experiment
         merged = self._merge(experiment)
         if merged is None:
-            self._conflicts.add(experiment.number)
+            _, carries = self._carry_over(experiment)
+            self._conflicts[experiment.number] = Conflict(
+                carries=carries, gain=self.campaign_state.find_credit(carries)
+            )
         elif action.keep:
             self._conclude(Conclude(experiment, Verdict.KEEP, "merged", action.assessment), merged=merged)
         else:
@@ -265,16 +271,20 @@ class SimulatedCampaign:
         self.campaign_state.put(replace(taken, retry_of=None, undoes=kept.number))
         self.undone += 1
 
-    def _doubt(self, number: int) -> None:
-        """Without an edit is what a three-way merge makes of the incumbent; edits of its place since then forbid it."""
-        kept, before, after = next(
+    def leave_out(self, number: int, program: Program) -> Program | None:
+        """A program without an edit that the incumbent has, by a three-way merge; None if later edits forbid it."""
+        _, before, after = next(
             step for step in self.campaign_state.steps_to(self.incumbent) if step[0].number == number
         )
-        program = merge(self.programs[after], self.programs[self.incumbent], self.programs[before])
-        if program is None or program == self.programs[self.incumbent]:
+        left = merge(self.programs[after], program, self.programs[before])
+        return None if left == program else left
+
+    def _doubt(self, number: int) -> None:
+        program = self.leave_out(number, self.programs[self.incumbent])
+        if program is None:
             self._inseparable.add(number)
             return
-        without = self._admit(program, base=self.incumbent, like=kept)
+        without = self._admit(program, base=self.incumbent, like=self.campaign_state.experiments[number])
         lines = -self._edits[number].lines
         self.campaign_state.put(replace(without, retry_of=None, doubts=number, line_change=lines))
 
@@ -292,6 +302,15 @@ class SimulatedCampaign:
     def _merge(self, experiment: Experiment, *, prefer_theirs: bool = False) -> Program | None:
         base, theirs = self.programs[experiment.base], self.programs[experiment.commit]
         return merge(base, self.programs[self.incumbent], theirs, prefer_theirs=prefer_theirs)
+
+    def _carry_over(self, experiment: Experiment) -> tuple[Program, tuple[int, ...]]:
+        """The experiment's own program with what was kept since its base, as far as it merges; nothing for greedy."""
+
+        def put_on(program: Program, edit: Experiment) -> Program | None:
+            return merge(self.programs[edit.base], program, self.programs[edit.commit])
+
+        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent) if self._judge.keeps_merged else []
+        return carry_over(self.programs[experiment.commit], edits, put_on)
 
     def _count_shut_out(self, experiment: Experiment) -> None:
         """Add what the incumbent would gain with the candidate's side of the conflict."""

@@ -186,6 +186,15 @@ def estimate(readings: Sequence[Reading], value: Callable[[Reading], float]) -> 
     return Estimate(fmean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0)
 
 
+def estimate_difference(
+    readings: Sequence[Reading], others: Sequence[Reading], value: Callable[[Reading], float]
+) -> Estimate:
+    """How much larger one number is than in other campaigns on the same edits and luck, with the error of the pairs."""
+    differences = [value(reading) - value(other) for reading, other in zip(readings, others, strict=True)]
+    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+    return Estimate(fmean(differences), error)
+
+
 def estimate_ratio(
     readings: Sequence[Reading], part: Callable[[Reading], float], whole: Callable[[Reading], float]
 ) -> Estimate:

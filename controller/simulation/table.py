@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from controller.simulation.study import Case, Estimate, Reading, estimate, estimate_ratio
+from controller.simulation.study import Case, Estimate, Reading, estimate, estimate_difference, estimate_ratio
 
 Measure = Callable[[Sequence[Reading]], Estimate]
 
@@ -33,21 +33,36 @@ MEASURES: Mapping[str, Measure] = {
 """Columns of the table. Gains are in sigma of one run; errors are standard errors over the campaigns."""
 
 
+PAIRED = "more true gain than the first"
+"""Column with the difference from the first policy of the same world and width, on the same edits and luck."""
+
+
 def header() -> str:
     """The first two lines of the table."""
-    names = ("world", "policy", "slots", "runs", *MEASURES)
+    names = ("world", "policy", "slots", "runs", *MEASURES, PAIRED)
     return f"| {' | '.join(names)} |\n{'|---' * len(names)}|"
 
 
-def row(case: Case, runs: int, readings: Sequence[Reading]) -> str:
-    """One line of the table: a case after so many runs."""
+def _compare(readings: Sequence[Reading], first: Sequence[Reading]) -> Estimate:
+    return estimate_difference(readings, first, lambda reading: reading.gain)
+
+
+def row(case: Case, runs: int, readings: Sequence[Reading], first: Sequence[Reading] | None = None) -> str:
+    """One line of the table: a case after so many runs. first: the readings of the first policy; None if it is this."""
     name = " ".join((case.policy, *(f"{key}={value}" for key, value in case.judge)))
-    cells = (case.world, name, str(case.slots), str(runs), *(str(of(readings)) for of in MEASURES.values()))
+    measured = [str(of(readings)) for of in MEASURES.values()]
+    compared = str(_compare(readings, first)) if first else "-"
+    cells = (case.world, name, str(case.slots), str(runs), *measured, compared)
     return f"| {' | '.join(cells)} |"
 
 
-def record(case: Case, runs: int, readings: Sequence[Reading]) -> dict[str, object]:
+def record(
+    case: Case, runs: int, readings: Sequence[Reading], first: Sequence[Reading] | None = None
+) -> dict[str, object]:
     """One line for a script: each measure with its mean and standard error."""
-    measured = {name: {"mean": of(readings).mean, "error": of(readings).error} for name, of in MEASURES.items()}
+    estimates = {name: of(readings) for name, of in MEASURES.items()}
+    if first:
+        estimates[PAIRED] = _compare(readings, first)
+    measured = {name: {"mean": each.mean, "error": each.error} for name, each in estimates.items()}
     about = {"world": case.world, "policy": case.policy, "slots": case.slots, "runs": runs}
     return about | {"judge": dict(case.judge), "campaigns": len(readings)} | measured

@@ -1,7 +1,8 @@
 """Runs the measurements of docs/benchmarks.md (`make bench`).
 
 python -m tests.bench            all of them
-python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging studies cluster
+python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging doubts pruning
+                                      studies cluster
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
     "doubts": script("simulate_doubts.py", "--campaigns", "20"),
+    "pruning": script("simulate_pruning.py", "--campaigns", "20"),
     "studies": lambda: show(studies.measure()),
     "cluster": cluster,
 }

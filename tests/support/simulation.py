@@ -8,7 +8,19 @@ from dataclasses import dataclass, field, replace
 from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Attempt, Experiment, Judgement, Outcome, Result, Try, Verdict
 from controller.judge import Assessment, make_judge
-from controller.planning.actions import Conclude, Doubt, Launch, Propose, Rebase, Retry, Settle, Stop, View, Wait
+from controller.planning.actions import (
+    Conclude,
+    Conflict,
+    Doubt,
+    Launch,
+    Propose,
+    Rebase,
+    Retry,
+    Settle,
+    Stop,
+    View,
+    Wait,
+)
 from controller.planning.budget import Room
 from controller.planning.campaign_state import CampaignState
 from controller.planning.planner import plan
@@ -30,7 +42,7 @@ class Simulation:
     launches: int = 0
     most_running: int = 0
     overdrawn: bool = False
-    conflicts: set[int] = field(default_factory=set)
+    conflicts: dict[int, Conflict] = field(default_factory=dict)
     inseparable: set[int] = field(default_factory=set)
     doubted: int = 0
 
@@ -50,7 +62,7 @@ class Simulation:
             spent=self.campaign_state.spent(elapsed_seconds=self.elapsed),
             without_keep=self.campaign_state.without_keep,
             proposing=self.proposing,
-            conflicts=frozenset(self.conflicts),
+            conflicts=dict(self.conflicts),
             gains=self.campaign_state.gains,
             doubtable=self.campaign_state.doubtable - self.inseparable,
         )
@@ -159,11 +171,18 @@ class Simulation:
     def settle(self, experiment: Experiment, assessment: Assessment, *, keep: bool) -> None:
         """One merge of three conflicts."""
         if self.draw.random() < 0.33:
-            self.conflicts.add(experiment.number)
+            carries = self.choose_carried(experiment)
+            self.conflicts[experiment.number] = Conflict(carries=carries, gain=self.campaign_state.find_credit(carries))
         elif keep:
             self.conclude(Conclude(experiment, Verdict.KEEP, "merged", assessment), merged=True)
         else:
             self.rebase(experiment, again=True)
+
+    def choose_carried(self, experiment: Experiment) -> tuple[int, ...]:
+        """All but the newest of what was kept since its base, for a judge whose gains add up."""
+        if not self.campaign_state.keeps_merged:
+            return ()
+        return tuple(e.number for e in self.campaign_state.edits_to_carry(experiment.base, self.incumbent)[:-1])
 
     def conclude(self, action: Conclude, *, merged: bool = False) -> None:
         number = action.experiment.number
@@ -174,14 +193,24 @@ class Simulation:
             assert not moved or action.replaces or merged, "kept on an incumbent that has moved"
         order = self.campaign_state.order + 1
         onto = self.incumbent if kept_as else ""
-        replaces = self.campaign_state.edits_in(self.incumbent)[:1] if action.replaces else ()
+        replaces: tuple[int, ...] = ()
+        if action.replaces:
+            before = set(self.campaign_state.edits_in(self.incumbent))
+            gone = before - set(self.campaign_state.edits_in(action.experiment.base)) - set(action.carries)
+            replaces = tuple(sorted(gone))
         judgement = Judgement(
-            verdict=action.verdict, reason=action.reason, order=order, kept_as=kept_as, onto=onto, replaces=replaces
+            verdict=action.verdict,
+            reason=action.reason,
+            order=order,
+            kept_as=kept_as,
+            onto=onto,
+            replaces=replaces,
+            carries=action.carries,
         )
         self.campaign_state.put(replace(self.campaign_state.experiments[number], judgement=judgement))
         self.incumbent = kept_as or self.incumbent
         if kept_as:
-            self.conflicts, self.inseparable = set(), set()
+            self.conflicts, self.inseparable = {}, set()
 
     def restart(self) -> None:
         """A new controller: what ran is lost, memory is folded anew from the records."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from threading import Barrier, Event
 
@@ -259,50 +258,6 @@ def followed(experiment: Experiment) -> str:
     """The incumbent that a kept experiment followed."""
     assert experiment.judgement is not None
     return experiment.judgement.onto or experiment.base
-
-
-@dataclass
-class SameLine(NumberAgent):
-    """Both proposals are thought of together and set the same constant, each to its own number."""
-
-    together: Barrier = field(default_factory=lambda: Barrier(2))
-
-    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
-        answer = super().propose(request)
-        if request.number > 2:
-            return Abandoned(reason="no more", exhausted=True)
-        assert isinstance(answer, Proposal)
-        text = request.files["train.py"].replace("K1 = 0", f"K1 = {request.number}")
-        self.together.wait(timeout=PATIENCE_S)
-        return replace(answer, files={"train.py": text}, title=f"K1 → {request.number}")
-
-
-@pytest.mark.parametrize(("gains", "best"), [((0.1, 0.5), 2), ((0.5, 0.1), 1)])
-def test_of_two_good_edits_of_one_line_the_better_program_stands(
-    tmp_path: Path, gains: tuple[float, float], best: int
-) -> None:
-    def outcome(request: TryRequest) -> Result:
-        told = re.search(r"^K1 = (\d)", request.files["train.py"], re.MULTILINE)
-        assert told is not None
-        gain = (0.0, *gains)[int(told[1])]
-        return scored(2.0 - gain + (request.seed % 1000) / 1e5)
-
-    campaign(
-        tmp_path,
-        InstantExecutor(outcome),
-        agent=SameLine(),
-        chosen=settings("executor.slots=2", "budget.experiments=2"),
-    ).run()
-
-    lab = Lab.open(tmp_path / "lab.git")
-    experiments = lab.experiments("t")
-    assert f"K1 = {best}" in lab.source(lab.incumbent("t"), "train.py")
-    assert all(e.judgement for e in experiments)
-    winners = kept(experiments)
-    for replaced, winner in pairwise(winners):
-        assert winner.judgement is not None
-        assert winner.judgement.replaces == (replaced.number,)
-        assert f"Replaces: {replaced.number}" in lab.message(winner.judgement.kept_as)
 
 
 def test_proposals_are_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from controller.errors import SettingsError
 from controller.simulation.campaign import SimulatedCampaign
 from controller.simulation.study import Case, Reading, choose_cases, estimate, estimate_ratio, make_settings
 from controller.simulation.study import simulate as simulate_case
-from controller.simulation.table import header, record, row
+from controller.simulation.table import PAIRED, header, record, row
 from controller.simulation.worlds import WORLDS
 
 
@@ -82,6 +82,20 @@ def test_table_and_record_tell_the_same() -> None:
     gain = record(case, 40, readings)["true gain"]
     assert isinstance(gain, dict)
     assert gain["mean"] == estimate(readings, lambda r: r.gain).mean
+
+
+def test_difference_of_two_policies_is_told_over_pairs_of_campaigns() -> None:
+    greedy = simulate(Case(world="early", policy="greedy", runs=(40,)))
+    case = Case(world="early", policy="ledger", runs=(40,))
+    ledger = simulate(case)
+
+    more = record(case, 40, ledger, greedy)[PAIRED]
+
+    assert isinstance(more, dict)
+    gain = estimate(ledger, lambda r: r.gain).mean - estimate(greedy, lambda r: r.gain).mean
+    assert more["mean"] == pytest.approx(gain)
+    assert row(case, 40, ledger, greedy).count("|") == header().split("\n")[0].count("|")
+    assert row(case, 40, ledger).endswith("| - |")
 
 
 def test_unknown_worlds_and_foreign_settings_are_one_sentence() -> None:
