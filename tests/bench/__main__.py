@@ -1,7 +1,8 @@
 """Runs the measurements of docs/benchmarks.md (`make bench`).
 
 python -m tests.bench            all of them
-python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging studies cluster
+python -m tests.bench NAME ...   some: loop exam attacks honest walls lab watching pipeline neighbour kills judging
+                                 doubts studies cluster
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def script(name: str, *arguments: str) -> Callable[[], None]:
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "loop": in_folder(loop.measure),
     "exam": script("measure_exam.py", "throughput"),
+    "attacks": script("attacks.py"),
+    "honest": script("honest.py"),
     "walls": in_folder(walls.measure),
     "lab": in_folder(lab_of_ten_thousand.measure),
     "watching": in_folder(watching.measure),

@@ -60,13 +60,13 @@ def find_by_nowait(handle: int) -> list[float]:
     return [there(at) for at in range(COUNT)]
 
 
-def find_by_asynchronous_reads(handle: int) -> list[float]:
+def find_by_asynchronous_reads(handle: int, first: int = LATER_AT, count: int = COUNT) -> list[float]:
     """Order reads that do not wait in memory, where a filter of system calls does not look."""
     context, buffer, event = ctypes.c_ulong(0), ctypes.create_string_buffer(1), ctypes.create_string_buffer(32)
     LIBC.syscall(ASYNCHRONOUS[0], 1, ctypes.byref(context))
 
     def there(at: int) -> float:
-        where = (ctypes.addressof(buffer), 1, LATER_AT + at * STEP)
+        where = (ctypes.addressof(buffer), 1, first + at * STEP)
         order = ctypes.create_string_buffer(struct.pack("QIiHhIQQqQII", 0, 0, 8, 0, 0, handle, *where, 0, 0, 0))
         orders = (ctypes.c_void_p * 1)(ctypes.addressof(order))
         if LIBC.syscall(ASYNCHRONOUS[1], context, 1, orders) != 1:
@@ -74,7 +74,7 @@ def find_by_asynchronous_reads(handle: int) -> list[float]:
         LIBC.syscall(ASYNCHRONOUS[2], context, 1, 1, event, None)
         return float(struct.unpack_from("q", event.raw, 16)[0] == 1)
 
-    return [there(at) for at in backwards()][::-1]
+    return [there(at) for at in reversed(range(count))][::-1]
 
 
 def find_by_mapping(handle: int) -> list[float]:
