@@ -20,7 +20,7 @@ from tests.redteam.shared_kernel import forget_pages
 from tests.support.local_task import CANDIDATE, EXAMINE, PROBE, TRAIN, TaskFolders, make_folders, make_request, running
 
 COUNT = 512
-LIBRARY_BYTES = COUNT * (3 * 2 * 4096 + 16 * 4096 + 64 * 4096)
+LIBRARY_BYTES = COUNT * (4 * 2 * 4096 + 16 * 4096 + 64 * 4096)
 LOOK = "\n    import sys; sys.path.insert(0, '/task'); import carriers\n"
 
 

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 """
 SEQUENCES, LIBRARY_BITS = 128, 64 + 32 * 32 * 6
 MODULES = ("tiny_model.py", "page_cache_note.py", "carriers.py")
-WAYS = ("mincore", "timing", "mapping", "asynchronous", "names")
+WAYS = ("mincore", "timing", "counting", "mapping", "asynchronous", "names")
 """Ways in which a note is read: see page_cache_note."""
 
 

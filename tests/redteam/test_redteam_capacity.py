@@ -18,6 +18,7 @@ OPEN = {
     "pages, mincore",
     "pages, reads that do not wait",
     "pages, asynchronous reads",
+    "pages, count of blocks read",
     "pages, what a fault maps",
     "pages, time of a read",
     "names, time of a look",

@@ -12,6 +12,7 @@ import mmap
 import os
 import platform
 import random
+import resource
 import socket
 import struct
 import sys
@@ -24,7 +25,8 @@ TASK = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = TASK + "/library.bin"
 AROUND = 16 * 4096  # a fault maps what is in memory of the 16 pages around it
 TOLD_AT, READ_AT, LATER_AT = 0, COUNT * STEP, 2 * COUNT * STEP
-MAPPED_AT, FAULT_AT = LATER_AT + COUNT * STEP, LATER_AT + COUNT * (STEP + AROUND)
+COUNTED_AT, MAPPED_AT = LATER_AT + COUNT * STEP, LATER_AT + 2 * COUNT * STEP
+FAULT_AT = MAPPED_AT + COUNT * AROUND
 LIBRARY_BYTES = FAULT_AT + COUNT * WINDOW
 ASYNCHRONOUS = {"x86_64": (206, 209, 208), "aarch64": (0, 2, 4)}[platform.machine()]  # io_setup, _submit, _getevents
 GET_HINT, SET_HINT, NS_GET_ID = 1035, 1036, 0x8008B70D
@@ -38,6 +40,7 @@ def leave_pages(bits: Bits) -> None:
         os.pread(handle, 1, TOLD_AT + at * STEP)
         os.pread(handle, 1, READ_AT + at * STEP)
         os.pread(handle, 1, LATER_AT + at * STEP)
+        os.pread(handle, 1, COUNTED_AT + at * STEP)
         os.pread(handle, 1, MAPPED_AT + at * AROUND + AROUND // 2)
         os.pread(handle, 1, FAULT_AT + at * WINDOW + WINDOW // 2)
 
@@ -75,6 +78,17 @@ def find_by_asynchronous_reads(handle: int, first: int = LATER_AT, count: int = 
         return float(struct.unpack_from("q", event.raw, 16)[0] == 1)
 
     return [there(at) for at in reversed(range(count))][::-1]
+
+
+def find_by_counting(handle: int) -> list[float]:
+    """The kernel tells each process how many blocks were read from a disk for it."""
+
+    def free(at: int) -> float:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+        os.pread(handle, 1, COUNTED_AT + at * STEP + PAGE - 1)
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_inblock == before)
+
+    return [free(at) for at in backwards()][::-1]
 
 
 def find_by_mapping(handle: int) -> list[float]:
@@ -336,6 +350,7 @@ def find(*, outside: bool = False) -> None:
         "pages, mincore": find_by_mincore(handle),
         "pages, reads that do not wait": find_by_nowait(handle),
         "pages, asynchronous reads": find_by_asynchronous_reads(handle),
+        "pages, count of blocks read": find_by_counting(handle),
         "pages, what a fault maps": find_by_mapping(handle),
         "pages, time of a read": find_by_reading(handle),
         "pages, time of a fault": find_by_faults(handle),
