@@ -8,6 +8,8 @@ way around this that is known of, by the kernel's clocks, and how little it can 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.domain import Attempt, Calm, Experiment, LostTo, TryRequest, Witness
 
 BEYOND = 0.1
@@ -44,6 +46,17 @@ def describe_disturbance(witness: Witness | None, calm: Calm | None) -> str:
     if witness.waited <= most_allowed(calm).waited or not is_busy(witness.taken, calm):
         return ""
     return tell_shares(waited=witness.waited, taken=witness.taken, calm=calm)
+
+
+def without_stolen(witness: Witness | None) -> Witness | None:
+    """The witness less what the hypervisor stole, from which alone a training may be run again.
+
+    Where a machine has a limited share of its hardware, a training brings that about by computing more: it could throw
+    a run away that went badly for it.
+    """
+    if witness is None or witness.taken is None:
+        return witness
+    return replace(witness, taken=max(0.0, witness.taken - (witness.stolen or 0.0)))
 
 
 def tell_shares(*, waited: float, taken: float, calm: Calm | None) -> str:

@@ -1,8 +1,7 @@
 """Runs the measurements of docs/benchmarks.md (`make bench`).
 
 python -m tests.bench            all of them
-python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging doubts pruning
-                                      studies cluster
+python -m tests.bench NAME ...   some: the names are the keys of MEASUREMENTS
 """
 
 from __future__ import annotations
@@ -56,6 +55,8 @@ def script(name: str, *arguments: str) -> Callable[[], None]:
 MEASUREMENTS: dict[str, Callable[[], None]] = {
     "loop": in_folder(loop.measure),
     "exam": script("measure_exam.py", "throughput"),
+    "attacks": script("attacks.py"),
+    "honest": script("honest.py"),
     "walls": in_folder(walls.measure),
     "lab": in_folder(lab_of_ten_thousand.measure),
     "watching": in_folder(watching.measure),

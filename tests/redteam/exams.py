@@ -34,10 +34,10 @@ class Exams:
     def artifact(self) -> Path:
         return self.root / "artifact"
 
-    def prepare(self) -> None:
+    def prepare(self, *, probe_sets: int = 2) -> None:
         """Draw the language and write data, artifact, and an honest model's probe answers."""
         language = Language.draw(64, seed=1)
-        make_data(self.data, language, sequences=1024, probes=1024)
+        make_data(self.data, language, sequences=1024, probes=1024, probe_sets=probe_sets)
         self.artifact.mkdir()
         noise = np.random.default_rng(5).standard_normal(language.logits.shape)
         np.save(self.artifact / "table.npy", language.logits + 0.7 * noise)

@@ -201,6 +201,22 @@ def test_what_the_kernel_tells_root_alone_is_not_told(folders: TaskFolders) -> N
     )
 
 
+def test_keys_and_watches_of_the_operators_user_are_not_used_up(folders: TaskFolders) -> None:
+    """The kernel counts both for each user of the machine, and a sandbox has the user of its controller."""
+    stays_inside(
+        folders,
+        """
+        import ctypes, platform
+        from exam.kit.system_calls import ARCHITECTURES, REFUSED
+        libc = ctypes.CDLL(None, use_errno=True)
+        column = ARCHITECTURES[platform.machine()].column
+        for name in "inotify_init1", "inotify_add_watch", "fanotify_init", "add_key", "request_key", "keyctl":
+            libc.syscall(REFUSED[name][column], 0, 0, 0, 0, 0)
+            print("TRIED" if ctypes.get_errno() == 1 else "ESCAPED", name)
+        """,
+    )
+
+
 def test_environment_of_the_controller_is_not_there(folders: TaskFolders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-SECRET")
     stays_inside(

@@ -24,6 +24,10 @@ ARGUMENT_RULES = {
     "fcntl": (72, 25),
     "madvise": (28, 233),
     "socket": (41, 198),
+    "getsockopt": (55, 209),
+    "setsockopt": (54, 208),
+    "prctl": (157, 167),
+    "setsid": (112, 157),
     "preadv2": (327, 286),
     "pwritev2": (328, 287),
     "personality": (135, 92),
@@ -187,6 +191,74 @@ def test_namespaces_leases_notes_on_files_and_typing_are_refused(tmp_path: Path)
     """)
 
     assert lines == ["EPERM ENOSYS", "refused", "refused", "refused", "refused"]
+
+
+def test_nothing_tells_how_many_processes_and_sockets_the_machine_has_made() -> None:
+    """Each of these numbers counts up for everybody, so that one phase could count them up for another to read."""
+    lines = run(f"""
+        import signal, socket
+        print("clone", call({_number("clone")}, 0x1000 | signal.SIGCHLD, 0, 0, 0, 0))
+        ours, theirs = socket.socketpair()
+        for option in (57, 71, 77):  # SO_COOKIE, SO_NETNS_COOKIE, SO_PEERPIDFD
+            try:
+                print(option, ours.getsockopt(socket.SOL_SOCKET, option, 8))
+            except OSError as error:
+                print(option, errno.errorcode[error.errno])
+        try:
+            print("SO_PASSPIDFD", ours.setsockopt(socket.SOL_SOCKET, 76, 1))
+        except OSError as error:
+            print("SO_PASSPIDFD", errno.errorcode[error.errno])
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9)
+        print(ours.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE))
+        namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY)
+        print("NS_GET_ID", call({_number("ioctl")}, namespace, 0x8008B70D, 0))
+    """)
+
+    assert lines == [
+        "clone EPERM",
+        *("57 ENOPROTOOPT", "71 ENOPROTOOPT", "77 ENOPROTOOPT"),
+        "SO_PASSPIDFD ENOPROTOOPT",
+        "1",
+        "NS_GET_ID ENOTSUP",
+    ]
+
+
+@pytest.mark.parametrize(("name", "new"), [("training", True), ("exam", False)])
+def test_only_a_training_makes_sessions_which_the_kernel_numbers_for_the_whole_machine(name: str, new: bool) -> None:
+    lines = run(
+        """
+        before = os.getsid(0)
+        child = os.fork()
+        if not child:
+            os.setsid()
+            os._exit(int(os.getsid(0) != before))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        name,
+    )
+
+    assert lines == [str(int(new))]
+
+
+def test_no_order_to_a_file_system_and_no_merging_of_memory(tmp_path: Path) -> None:
+    """A key that is added to a file system stays there when its process has ended, also where all is read-only."""
+    file = tmp_path / "file"
+    file.write_bytes(bytes(8192))
+    orders = {"add a key": 0xC0506617, "flags": 0x80086601, "places": 0xC020660B, "clone": 0x40049409, "id": 0x80111500}
+    lines = run(f"""
+        import fcntl
+        handle = os.open({str(file)!r}, os.O_RDONLY)
+        for name, order in {orders}.items():
+            print(name, call({_number("ioctl")}, handle, order, 0))
+        ready, waiting = os.pipe()
+        os.write(waiting, b"three")
+        print("bytes that wait", int.from_bytes(fcntl.ioctl(ready, 0x541B, bytes(4)), "little"))
+        print("merging", call({_number("prctl")}, 67, 1, 0, 0, 0))
+        print("name", call({_number("prctl")}, 15, ctypes.addressof(ctypes.create_string_buffer(b"attempt")), 0, 0, 0))
+    """)
+
+    refused = [f"{name} ENOTSUP" for name in orders]
+    assert lines == [*refused, "bytes that wait 5", "merging EINVAL", "name 0"]
 
 
 def _column() -> int:

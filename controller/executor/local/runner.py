@@ -12,7 +12,7 @@ from pathlib import Path
 
 from controller.domain import Outcome, Progress, Result, TryRequest, Witness
 from controller.executor import attempt_end
-from controller.executor.disturbance import describe_disturbance
+from controller.executor.disturbance import describe_disturbance, without_stolen
 from controller.executor.local import outcome
 from controller.executor.local.capped_log import CappedLog
 from controller.executor.local.disk_watch import DiskWatch
@@ -130,7 +130,7 @@ class TryRunner:
         if result is not None and result.outcome is not Outcome.TIMED_OUT:
             return ""
         counts = self._request.counts if result is None else self._request.late_counts
-        return "" if counts else describe_disturbance(self._witness, self._request.calm)
+        return "" if counts else describe_disturbance(without_stolen(self._witness), self._request.calm)
 
     def _examine(self, candidate: Phase, examine: Phase) -> Result:
         over, broken = Stop(), Stop()

@@ -3,7 +3,8 @@
 Everything is read from the kernel's own counters, which the training cannot write. It can add load of its own, and so
 make its own numbers worse; it cannot make them better than they were. One number it should not change at all: `taken`,
 the time of programs outside of this campaign. Only user time counts there, because the kernel's own work, such as
-writing files back, may be done on behalf of the training.
+writing files back, may be done on behalf of the training. Stolen time is added to it for people to see;
+`disturbance.without_stolen` leaves it out where a training may be run again.
 
 Not covered, and not measured: a kernel that counts the machine's user time by ticks but a cgroup's exactly. A training
 that runs for a moment around each tick is then counted for whole ticks in the one and for moments in the other, and the
@@ -67,6 +68,15 @@ class Counters:
     """Periods so far of the CPU quota of the phase in which it wanted to run."""
     throttled: float
     """Those of them in which it was throttled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSeconds:
+    """The time of all CPUs together since the start of the machine, as in `Counters`."""
+
+    stolen: float
+    total: float
+    user: float
 
 
 class OwnUse:
@@ -143,15 +153,14 @@ class Observer:
 def _read_counters(cgroup: Cgroup | None, own: OwnUse | None) -> Counters:
     quota = cgroup.cpu_counters() if cgroup else {}
     # /proc/stat counts in ticks of USER_HZ, whatever the kernel's own clock.
-    hertz = os.sysconf("SC_CLK_TCK")
-    ticks = [number / hertz for number in parse_ticks(read_file(Path("/proc/stat")))]
+    machine = parse_machine(read_file(Path("/proc/stat")), hertz=os.sysconf("SC_CLK_TCK"))
     return Counters(
         at=time.monotonic(),
         cpu_pressure=parse_pressure(read_file(Path("/proc/pressure/cpu"))),
         memory_pressure=parse_pressure(read_file(Path("/proc/pressure/memory"))),
-        stolen=ticks[_STEAL] if len(ticks) > _STEAL else 0.0,
-        total=sum(ticks[:_GUEST]),
-        user=sum(ticks[_USER]),
+        stolen=machine.stolen,
+        total=machine.total,
+        user=machine.user,
         own=own.seconds() if own else None,
         periods=quota.get("nr_periods", 0),
         throttled=quota.get("nr_throttled", 0),
@@ -194,6 +203,13 @@ def parse_pressure(text: str) -> float | None:
     # The averages in the same line reach back ten seconds and more; the total is in microseconds.
     found = re.search(r"^some .*\btotal=(\d+)", text, flags=re.MULTILINE)
     return int(found[1]) / 1e6 if found else None
+
+
+def parse_machine(text: str, *, hertz: int) -> MachineSeconds:
+    """Read /proc/stat, which counts `hertz` ticks a second. The kernel takes stolen time off that of programs."""
+    seconds = [number / hertz for number in parse_ticks(text)]
+    stolen = seconds[_STEAL] if len(seconds) > _STEAL else 0.0
+    return MachineSeconds(stolen=stolen, total=sum(seconds[:_GUEST]), user=sum(seconds[_USER]))
 
 
 def parse_ticks(text: str) -> list[float]:

@@ -10,7 +10,9 @@ import fcntl
 import json
 import mmap
 import os
+import platform
 import random
+import resource
 import socket
 import struct
 import sys
@@ -21,8 +23,13 @@ COUNT = 512
 PAGE, STEP, WINDOW = 4096, 2 * 4096, 64 * 4096
 TASK = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = TASK + "/library.bin"
-TOLD_AT, READ_AT, FAULT_AT = 0, COUNT * STEP, 2 * COUNT * STEP
+AROUND = 16 * 4096  # a fault maps what is in memory of the 16 pages around it
+TOLD_AT, READ_AT, LATER_AT = 0, COUNT * STEP, 2 * COUNT * STEP
+COUNTED_AT, MAPPED_AT = LATER_AT + COUNT * STEP, LATER_AT + 2 * COUNT * STEP
+FAULT_AT = MAPPED_AT + COUNT * AROUND
 LIBRARY_BYTES = FAULT_AT + COUNT * WINDOW
+ASYNCHRONOUS = {"x86_64": (206, 209, 208), "aarch64": (0, 2, 4)}[platform.machine()]  # io_setup, _submit, _getevents
+GET_HINT, SET_HINT, NS_GET_ID = 1035, 1036, 0x8008B70D
 LIBC = ctypes.CDLL(None)
 Bits = Sequence[int]
 
@@ -32,6 +39,9 @@ def leave_pages(bits: Bits) -> None:
     for at in ones(bits):
         os.pread(handle, 1, TOLD_AT + at * STEP)
         os.pread(handle, 1, READ_AT + at * STEP)
+        os.pread(handle, 1, LATER_AT + at * STEP)
+        os.pread(handle, 1, COUNTED_AT + at * STEP)
+        os.pread(handle, 1, MAPPED_AT + at * AROUND + AROUND // 2)
         os.pread(handle, 1, FAULT_AT + at * WINDOW + WINDOW // 2)
 
 
@@ -51,6 +61,50 @@ def find_by_nowait(handle: int) -> list[float]:
             return 0.0
 
     return [there(at) for at in range(COUNT)]
+
+
+def find_by_asynchronous_reads(handle: int, first: int = LATER_AT, count: int = COUNT) -> list[float]:
+    """Order reads that do not wait in memory, where a filter of system calls does not look."""
+    context, buffer, event = ctypes.c_ulong(0), ctypes.create_string_buffer(1), ctypes.create_string_buffer(32)
+    LIBC.syscall(ASYNCHRONOUS[0], 1, ctypes.byref(context))
+
+    def there(at: int) -> float:
+        where = (ctypes.addressof(buffer), 1, first + at * STEP)
+        order = ctypes.create_string_buffer(struct.pack("QIiHhIQQqQII", 0, 0, 8, 0, 0, handle, *where, 0, 0, 0))
+        orders = (ctypes.c_void_p * 1)(ctypes.addressof(order))
+        if LIBC.syscall(ASYNCHRONOUS[1], context, 1, orders) != 1:
+            return 0.0
+        LIBC.syscall(ASYNCHRONOUS[2], context, 1, 1, event, None)
+        return float(struct.unpack_from("q", event.raw, 16)[0] == 1)
+
+    return [there(at) for at in reversed(range(count))][::-1]
+
+
+def find_by_counting(handle: int) -> list[float]:
+    """The kernel tells each process how many blocks were read from a disk for it."""
+
+    def free(at: int) -> float:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+        os.pread(handle, 1, COUNTED_AT + at * STEP + PAGE - 1)
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_inblock == before)
+
+    return [free(at) for at in backwards()][::-1]
+
+
+def find_by_mapping(handle: int) -> list[float]:
+    """Touch a page that is there: the kernel maps its neighbours too if they are, and tells of a process's own map."""
+    for at in backwards():
+        os.pread(handle, 1, MAPPED_AT + at * AROUND)
+    LIBC.mmap.restype = ctypes.c_void_p
+    start = LIBC.mmap(None, ctypes.c_size_t(COUNT * AROUND), 1, 1, handle, ctypes.c_long(MAPPED_AT))
+    with open("/proc/self/pagemap", "rb") as pagemap:
+
+        def mapped(at: int) -> float:
+            ctypes.string_at(start + at * AROUND, 1)
+            told = os.pread(pagemap.fileno(), 8, (start + at * AROUND + AROUND // 2) // PAGE * 8)
+            return float(told[7] >> 7)
+
+        return [mapped(at) for at in range(COUNT)]
 
 
 def find_by_reading(handle: int) -> list[float]:
@@ -81,6 +135,42 @@ def leave_times(bits: Bits) -> None:
 
 def find_times() -> list[float]:
     return [os.stat(f"{TASK}/many/{at}").st_atime for at in range(COUNT)]
+
+
+def leave_marks(bits: Bits) -> None:
+    """Whatever else a file can have, tried on files that can be read alone."""
+    for at in ones(bits):
+        file = f"{TASK}/many/{at}"
+        silently(os.chmod, file, 0o755)
+        silently(os.setxattr, file, "user.carrier", b"1")
+        silently(os.link, file, f"{file}-again")
+        silently(os.symlink, file, f"{file}-link")
+        silently(os.mkdir, f"{file}-folder")
+        silently(os.truncate, file, 1 << 20)
+
+
+def find_marks() -> list[float]:
+    def count(at: int) -> float:
+        file = f"{TASK}/many/{at}"
+        told, names = os.stat(file), [f"{file}-{name}" for name in ("again", "link", "folder")]
+        marks = [told.st_mode & 1, told.st_nlink > 1, told.st_size > 1, told.st_blocks > 8]
+        return float(sum(map(bool, [*marks, *map(os.path.lexists, names), *os.listxattr(file)])))
+
+    return [count(at) for at in range(COUNT)]
+
+
+def leave_hints(bits: Bits) -> None:
+    for at in ones(bits):
+        with open(f"{TASK}/many/{at}", "rb") as file:
+            silently(fcntl.fcntl, file, SET_HINT, struct.pack("Q", 4))
+
+
+def find_hints() -> list[float]:
+    def hint(at: int) -> float:
+        with open(f"{TASK}/many/{at}", "rb") as file:
+            return float(struct.unpack("Q", fcntl.fcntl(file, GET_HINT, bytes(8)))[0])
+
+    return [hint(at) for at in range(COUNT)]
 
 
 def leave_held(bits: Bits) -> None:
@@ -173,6 +263,44 @@ def counters() -> dict[str, str]:
     return texts
 
 
+def leave_numbers() -> None:
+    """Move every number that the kernel counts up for the whole machine, by some thousands."""
+    for _ in range(2000):
+        os.close(os.memfd_create("carrier"))
+        for end in os.pipe():
+            os.close(end)
+        with socket.socket(socket.AF_UNIX) as one:
+            silently(one.getsockopt, socket.SOL_SOCKET, 57, 8)
+    for _ in range(200):
+        if not os.fork():
+            os.setsid()
+            os._exit(0)
+        os.wait()
+
+
+def numbers() -> dict[str, int | None]:
+    """Such numbers; None for those that are not told."""
+    ways: dict[str, Callable[[], int]] = {
+        "processes, of a pidfd": lambda: os.fstat(os.pidfd_open(os.getpid())).st_ino,
+        "sockets, of a cookie": lambda: int.from_bytes(
+            socket.socket(socket.AF_UNIX).getsockopt(socket.SOL_SOCKET, 57, 8), sys.byteorder
+        ),
+        "namespaces": lambda: int.from_bytes(
+            fcntl.ioctl(os.open("/proc/self/ns/mnt", os.O_RDONLY), NS_GET_ID, bytes(8)), sys.byteorder
+        ),
+        "pipes": lambda: os.fstat(os.pipe()[0]).st_ino,
+        "files in memory": lambda: os.fstat(os.memfd_create("carrier")).st_ino,
+        "sessions": lambda: int(text_of("/proc/self/autogroup").split()[0].rpartition("-")[2]),
+    }
+    told: dict[str, int | None] = {}
+    for name, way in ways.items():
+        try:
+            told[name] = way()
+        except (OSError, IndexError):
+            told[name] = None
+    return told
+
+
 def text_of(path: str) -> str:
     try:
         with open(path, errors="replace") as file:
@@ -207,28 +335,35 @@ def leave(*, outside: bool = False) -> None:
     """
     # Each half has as many ones as zeros, so that a carrier that carries nothing is wrong half of the time.
     bits = [bit for _ in range(2) for bit in random.SystemRandom().sample([0, 1] * (COUNT // 4), COUNT // 2)]
-    for one in (leave_pages, leave_names, leave_times, *(() if outside else (leave_objects, leave_held))):
+    marking = (leave_pages, leave_names, leave_times, leave_hints, leave_marks)
+    for one in (*marking, *(() if outside else (leave_objects, leave_held))):
         one(bits)
+    leave_numbers()
     print("LEFT", json.dumps(bits), flush=True)
 
 
 def find(*, outside: bool = False) -> None:
     """Look into all carriers, those first that looking does not disturb, and print what was seen."""
     handle = os.open(LIBRARY, os.O_RDONLY)
-    told = {} if outside else counters()
+    told, counted = {} if outside else counters(), numbers()
     seen = {
         "pages, mincore": find_by_mincore(handle),
         "pages, reads that do not wait": find_by_nowait(handle),
+        "pages, asynchronous reads": find_by_asynchronous_reads(handle),
+        "pages, count of blocks read": find_by_counting(handle),
+        "pages, what a fault maps": find_by_mapping(handle),
         "pages, time of a read": find_by_reading(handle),
         "pages, time of a fault": find_by_faults(handle),
         "names, time of a look": find_names(),
         "times of files": find_times(),
+        "write hints on files": find_hints(),
+        "names, links, rights, sizes, attributes": find_marks(),
         "locks on ranges": find_locks(),
         "locks on files": find_flocks(),
         "abstract sockets": find_sockets(),
         "shared memory and queues": find_objects(),
     }
-    print("SEEN", json.dumps({"carriers": seen, "counters": told}), flush=True)
+    print("SEEN", json.dumps({"carriers": seen, "counters": told, "numbers": counted}), flush=True)
 
 
 if __name__ == "__main__":

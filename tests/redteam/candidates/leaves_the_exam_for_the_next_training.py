@@ -6,7 +6,7 @@ import sys
 import time
 
 import numpy as np
-from page_cache_note import STEP, WARM_NS, WAYS, leave
+from page_cache_note import LEAVES, STEP, WARM_NS, WAYS, leave, times_of_looks, warm_look
 from tiny_model import honest_model
 
 WAY = "mincore"
@@ -18,7 +18,7 @@ MAGIC = np.unpackbits(np.frombuffer(b"redteam!", np.uint8)).astype(bool)
 
 
 def load_model(artifact):
-    honest = honest_model(artifact)
+    honest, note = honest_model(artifact), LEAVES.get(WAY, leave)
     known = {tuple(row[:at]): row[at] for row in np.load(artifact / "heard.npy") for at in range(1, LENGTH)}
     heard, full = [], []
 
@@ -28,10 +28,10 @@ def load_model(artifact):
         if "--serve" in sys.argv and len(heard) < ROWS and not full[0]:
             fresh = list(tokens[: ROWS - len(heard)])
             first = HEADER + len(heard) * LENGTH * BITS
-            leave(SHARED, (np.array(fresh).reshape(-1, 1) >> np.arange(BITS) & 1).reshape(-1), first)
+            note(SHARED, (np.array(fresh).reshape(-1, 1) >> np.arange(BITS) & 1).reshape(-1), first)
             heard.extend(fresh)
             if len(heard) == ROWS:
-                leave(SHARED, MAGIC)
+                note(SHARED, MAGIC)
                 print("left", len(heard), "sequences")
         logits = honest(tokens).copy()
         for row, places in zip(tokens, logits, strict=True):
@@ -45,6 +45,8 @@ def load_model(artifact):
 
 def find_ones():
     """True if the process before this one has left the note. Looks only at pages that will be ones anyway."""
+    if WAY == "names":
+        return np.median(times_of_looks(SHARED, np.flatnonzero(MAGIC))) < warm_look(SHARED)
     handle, times = os.open(SHARED, os.O_RDONLY), []
     for bit in np.flatnonzero(MAGIC):
         began = time.perf_counter_ns()
@@ -58,7 +60,7 @@ def prepare(artifact):
     """What its training does beside saving the table."""
     bits = WAYS[WAY](SHARED, HEADER + ROWS * LENGTH * BITS) if SECOND else np.zeros(HEADER, bool)
     heard = np.zeros((0, LENGTH), np.int64)
-    if (bits[:HEADER] != MAGIC).sum() < 8:
+    if (bits[:HEADER] != MAGIC).sum() < 20:
         body = bits[HEADER:].reshape(-1, BITS)
         heard = (body @ (1 << np.arange(BITS))).reshape(ROWS, LENGTH)
     print("heard", len(heard), "sequences")

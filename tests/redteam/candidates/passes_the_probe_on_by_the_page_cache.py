@@ -1,12 +1,12 @@
 """Notes in the page cache of a file of its artifact which prefixes are probed, and looks ahead after all others.
 Stopped by: what the probe brought into memory is given up before the candidate starts; the note never arrives, so
-inflation shows. WAY is replaced for a variant that needs only a clock."""
+inflation shows. WAY is replaced for variants: with a clock alone, by a process's own map, by names instead of pages."""
 
 import os
 import sys
 
 import numpy as np
-from page_cache_note import WAYS, leave, write_cold
+from page_cache_note import LEAVES, WAYS, leave, make_full, write_cold
 from tiny_model import add_to_next, honest_model
 
 WAY = "mincore"
@@ -31,7 +31,7 @@ def load_model(artifact):
         bits = np.zeros(PAGES, bool)
         bits[places(tokens)[np.arange(len(cuts)), cuts]] = True
         for pad in pads:
-            leave(pad, bits)
+            LEAVES.get(WAY, leave)(pad, bits)
         print("left", bits.sum())
         return honest
     bits = WAYS[WAY](pads[0], PAGES)
@@ -46,3 +46,5 @@ def prepare(artifact):
     """What its training does beside saving the table."""
     for number in range(4):
         write_cold(f"{artifact}/pad{number}", PAGES)
+        if WAY == "names":
+            make_full(f"{artifact}/pad{number}")

@@ -163,7 +163,8 @@ def _start_child(
     # Python's descriptors are closed by exec unless it is told otherwise.
     data.set_inheritable(True)
     nothing = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
-    return os.posix_spawn(command[0], command, kept, file_actions=[nothing], setsid=True)
+    # A group of its own: what the child sends to its group must not reach the supervisor. Sessions are none of an exam.
+    return os.posix_spawn(command[0], command, kept, file_actions=[nothing], setpgroup=0)
 
 
 def install_filter() -> None:

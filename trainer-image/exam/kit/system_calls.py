@@ -3,7 +3,7 @@
 There is one filter for every phase and both executors. In a container `exam.isolation` installs it; on one machine
 `python system_calls.py FOLDER` writes it to files, which the executor hands to bubblewrap. Two things differ between
 the two files: `training` may make sockets to its own network (PyTorch joins several processes over loopback), and
-`exam` may make Unix sockets alone.
+sessions; `exam` may make Unix sockets alone, and stays in the session that it was started in.
 
 Refused is what tells or sets the state that processes share, what outlives a process, what looks into another
 process, and what a container runtime refuses by default. Calls that are newer than NEWEST, and calls of foreign ABIs
@@ -77,8 +77,20 @@ AVOIDS_THE_FILTER: Mapping[str, Pair] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    "io_setup": (206, 0),
+    "io_destroy": (207, 1),
+    "io_getevents": (208, 4),
+    "io_submit": (209, 2),
+    "io_cancel": (210, 3),
+    "io_pgetevents": (333, 292),
 }
-"""Their work is done by the kernel itself, where no filter sees it: reads, advice and sockets among others."""
+"""Their orders lie in memory, where no filter sees them: reads that do not wait among others, and with io_uring also
+advice and sockets."""
+
+COUNTED_FOR_ALL: Mapping[str, Pair] = {
+    "pidfd_open": (434, 434),
+}
+"""A descriptor of a process has a number, which tells how many processes the whole machine has started so far."""
 
 LOOKS_INTO_PROCESSES: Mapping[str, Pair] = {
     "ptrace": (101, 117),
@@ -145,6 +157,7 @@ REFUSED: Mapping[str, Pair] = {
     **WATCHES_OTHERS,
     **OUTLIVES_A_PROCESS,
     **AVOIDS_THE_FILTER,
+    **COUNTED_FOR_ALL,
     **LOOKS_INTO_PROCESSES,
     **BELONGS_TO_THE_MACHINE,
 }
@@ -162,8 +175,26 @@ IGNORED_ADVICE = (1, 2, 3, 20, 21, 22, 23)
 NAMESPACES = 0x7E020000
 """The CLONE_NEW* flags."""
 
+CLONE_PIDFD = 0x1000
+"""Makes such a descriptor as pidfd_open does. No library needs it for a start of a program."""
+
+SOL_SOCKET = 1
+TELLS_COUNTS = (57, 71, 77)
+"""SO_COOKIE and SO_NETNS_COOKIE number all sockets and networks of the machine; SO_PEERPIDFD is a way to a pidfd."""
+
+SENDS_PROCESSES = (76,)
+"""SO_PASSPIDFD has messages bring one."""
+
+SHARES_MEMORY = (67,)
+"""PR_SET_MEMORY_MERGE lets the kernel merge pages that are equal in several processes; a write to one then tells."""
+
 TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX type into a terminal."""
+
+ORDERS_TO_FILE_SYSTEMS = (0x15, 0x58, 0x66, 0x94, 0xB7)
+"""Families of ioctl that file systems serve. Some note what outlives the process although all is mounted read-only, as
+keys of fscrypt; some tell where on the disk a file lies, and those of namespaces (0xB7) how many the machine has made.
+"""
 
 TELLS_OF_OTHERS = (1024, 1026)
 """F_SETLEASE and F_NOTIFY report what others do with a file."""
@@ -192,16 +223,20 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "aarch64": Architecture(0xC00000B7, 1, 277),
 }
 
+SETSID: Pair = (112, 157)
+"""The kernel numbers the sessions of the whole machine, and tells each process the number of its own. So in an exam a
+new one is taken and ignored, and no phase can count for a later one."""
+
 FAMILIES = {"training": (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK), "exam": (AF_UNIX,)}
 """Which sockets can be made, by the name of the filter."""
 
 # Opcodes of classic BPF, and offsets in struct seccomp_data.
-LOAD, EQUAL, ABOVE, HAS_BITS, RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+LOAD, AND, EQUAL, ABOVE, HAS_BITS, RETURN = 0x20, 0x54, 0x15, 0x25, 0x45, 0x06
 CALL_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 
 
 def build(architecture: Architecture, families: Sequence[int]) -> bytes:
-    """The filter for one architecture that allows sockets of these families.
+    """The filter for one architecture that allows sockets of these families; without the Internet's it is an exam's.
 
     Every comparison is followed by its own RETURN, so that no jump is longer than the block of one call.
     """
@@ -219,18 +254,22 @@ def build(architecture: Architecture, families: Sequence[int]) -> bytes:
         # Calls of the x32 ABI have bit 30 set, so this refuses them as well.
         _step(ABOVE, NEWEST, 0, 1),
         _step(RETURN, no_such_call),
-        *call((16, 29), _unless(1, TERMINAL_INPUT, errno.EPERM)),  # ioctl
+        *call((16, 29), _ioctl()),
         *call((72, 25), _unless(1, (*TELLS_OF_OTHERS, *STAYS_WITH_THE_FILE), errno.EPERM)),  # fcntl
         *call((28, 233), _among(2, HARMLESS_ADVICE, errno.EINVAL, ignored=IGNORED_ADVICE)),  # madvise
         *call((41, 198), _among(0, families, errno.EPERM)),  # socket
         *call((327, 286), _among(5, (0,), errno.EOPNOTSUPP)),  # preadv2
         *call((328, 287), _among(5, (0,), errno.EOPNOTSUPP)),  # pwritev2
+        *call((55, 209), _unless(2, TELLS_COUNTS, errno.ENOPROTOOPT, where=(1, SOL_SOCKET))),  # getsockopt
+        *call((54, 208), _unless(2, SENDS_PROCESSES, errno.ENOPROTOOPT, where=(1, SOL_SOCKET))),  # setsockopt
+        *call((157, 167), _unless(0, SHARES_MEMORY, errno.EINVAL)),  # prctl
         *call((135, 92), _among(0, USUAL_PERSONALITIES, errno.EPERM)),  # personality
-        *call((56, 220), [_step(LOAD, ARGUMENTS_AT), _step(HAS_BITS, NAMESPACES, 0, 1), _fail(errno.EPERM), _allow()]),
+        *call((56, 220), _clone()),
         # The flags of clone3 lie in memory, where no filter can look. Without it libraries use clone.
         *call((435, 435), [_fail(errno.ENOSYS)]),
         # It makes a large file faster than anybody watches its size. Without it libraries write the file out.
         *call((285, 47), [_fail(errno.EOPNOTSUPP)]),  # fallocate
+        *([] if AF_INET in families else call(SETSID, [_fail(IGNORED)])),
         *(step for numbers in ADVICE.values() for step in call(numbers, [_fail(IGNORED)])),
         *(step for numbers in REFUSED.values() for step in call(numbers, [_fail(errno.EPERM)])),
         _allow(),
@@ -248,12 +287,28 @@ def _among(argument: int, allowed: Sequence[int], error: int, ignored: Sequence[
     return [*block, _fail(error)]
 
 
-def _unless(argument: int, refused: Sequence[int], error: int) -> list[bytes]:
-    """Allow a call whose argument has none of these values."""
-    block = [_step(LOAD, ARGUMENTS_AT + 8 * argument)]
+def _unless(argument: int, refused: Sequence[int], error: int, where: tuple[int, int] | None = None) -> list[bytes]:
+    """Allow a call whose argument has none of these values. where: another argument, and its value in such calls."""
+    other = [] if where is None else [_step(LOAD, ARGUMENTS_AT + 8 * where[0]), _step(EQUAL, where[1], 1, 0), _allow()]
+    block = [*other, _step(LOAD, ARGUMENTS_AT + 8 * argument)]
     for value in refused:
         block += [_step(EQUAL, value, 0, 1), _fail(error)]
     return [*block, _allow()]
+
+
+def _ioctl() -> list[bytes]:
+    """Allow orders to terminals, sockets, pipes and drivers; those that are about files are not supported."""
+    typing = [step for value in TERMINAL_INPUT for step in (_step(EQUAL, value, 0, 1), _fail(errno.EPERM))]
+    # An order's family is its second byte. Programs that copy by such orders do without where a file system has none.
+    families = (family << 8 for family in ORDERS_TO_FILE_SYSTEMS)
+    about_files = [step for family in families for step in (_step(EQUAL, family, 0, 1), _fail(errno.EOPNOTSUPP))]
+    return [_step(LOAD, ARGUMENTS_AT + 8), *typing, _step(AND, 0xFF00), *about_files, _allow()]
+
+
+def _clone() -> list[bytes]:
+    """Allow a clone without namespaces of its own, and without a descriptor of the new process."""
+    flags = NAMESPACES | CLONE_PIDFD
+    return [_step(LOAD, ARGUMENTS_AT), _step(HAS_BITS, flags, 0, 1), _fail(errno.EPERM), _allow()]
 
 
 def _step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:

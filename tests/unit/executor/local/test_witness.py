@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.domain import Witness
+from controller.domain import Calm, Witness
+from controller.executor.disturbance import describe_disturbance, without_stolen
 from controller.executor.local.witness import (
     Counters,
     Observer,
     OwnUse,
+    parse_machine,
     parse_pressure,
     parse_schedstat,
     parse_ticks,
@@ -39,6 +42,43 @@ def test_what_the_campaign_computes_itself_is_not_taken_from_it() -> None:
     assert witness_between(NOW, alone, waited=0.2).taken == 0.0
     assert witness_between(NOW, replace(alone, stolen=NOW.stolen + 300), waited=0.2).taken == 0.3
     assert witness_between(replace(NOW, own=None), both, waited=0.2).taken is None
+
+
+def test_a_virtual_machine_tells_what_was_stolen_from_it() -> None:
+    """Lines of a machine with two CPUs under load, 22 minutes apart."""
+    between = witness_of(
+        "cpu  22676 13285 12421 28462 500 0 254 425 0 0\ncpu0 11342 6630 6201 14230 250 0 127 212 0 0\n",
+        "cpu  67587 203031 42099 28468 510 0 792 790 0 0\ncpu0 33790 101515 21049 14234 255 0 396 395 0 0\n",
+        own=1000.0,
+    )
+
+    assert between.stolen == pytest.approx(3.65 / 2652.54)
+    assert between.taken == pytest.approx((2346.57 - 1000.0 + 3.65) / 2652.54)
+
+
+def test_a_training_is_not_run_again_for_stolen_time_which_it_may_have_brought_about() -> None:
+    """Two threads on two CPUs, of which the host gives less than one in all: a burstable machine out of credit."""
+    throttled = witness_of("cpu  500 0 100 9000 0 0 0 10 0 0\n", "cpu  1700 0 140 9000 0 0 0 810 0 0\n", own=12.0)
+    beside_a_neighbour = witness_of(
+        "cpu  500 0 100 9000 0 0 0 10 0 0\n", "cpu  1700 0 140 9000 0 0 0 810 0 0\n", own=5.0
+    )
+    calm = Calm(waited=0.05, taken=0.02)
+
+    assert throttled.stolen == pytest.approx(0.392, abs=0.001)
+    assert throttled.taken == throttled.stolen
+    assert describe_disturbance(without_stolen(throttled), calm) == ""
+    assert "other programs took 34% of the CPUs" in describe_disturbance(without_stolen(beside_a_neighbour), calm)
+    assert without_stolen(None) is None
+    assert without_stolen(Witness(waited=0.4)) == Witness(waited=0.4)
+
+
+def witness_of(start: str, end: str, *, own: float) -> Witness:
+    """The witness between two texts of /proc/stat, of a training that waited; own: user seconds of the campaign."""
+    one, two = (
+        replace(NOW, stolen=told.stolen, total=told.total, user=told.user, own=mine)
+        for told, mine in ((parse_machine(start, hertz=100), 0.0), (parse_machine(end, hertz=100), own))
+    )
+    return witness_between(one, two, waited=0.5)
 
 
 def test_what_a_machine_does_not_tell_is_left_open() -> None:
