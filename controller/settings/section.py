@@ -69,13 +69,16 @@ def _kinds(annotation: Any) -> set[Any]:
 def _split_line(command: Any) -> Any:
     """The words of a command that was given as one line, or a shell that runs it where only a shell understands it.
 
-    Anything else is left to the type. Raises ValueError where a quotation mark is open.
+    Anything else is left to the type. Refused where a quotation mark is open.
     """
     if not isinstance(command, str):
         return command
     if re.search(r"[|&;<>$`\n]|^\w+=", command):
         return ("sh", "-c", command)
-    return tuple(shlex.split(command))
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise PydanticCustomError("open_quotation", "has a quotation mark that is not closed") from error
 
 
 def _take_one_alone(names: Any) -> Any:
