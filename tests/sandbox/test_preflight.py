@@ -198,6 +198,9 @@ def test_program_that_the_sandbox_hides_is_told_before_training(place: Path) -> 
         run("task.command=[.venv/bin/python, train.py]")
     with pytest.raises(AutoresearchError, match=r"\./go is run by /opt/nowhere/python, which is not found; the sandb"):
         run("task.command=[./go]")
+    script.write_bytes(b"#!/bin/sh\r\necho\r\n")
+    with pytest.raises(AutoresearchError, match=r"\./go has line ends of Windows, .* save it with those of Unix"):
+        run("task.command=[./go]")
 
 
 @pytest.mark.parametrize(
