@@ -237,7 +237,12 @@ def test_what_looks_like_a_score_is_shown_with_what_it_lacks(log: str, fault: st
     assert fault in score.fault
 
 
-@pytest.mark.parametrize("log", ["", "done\n", "avg_score is a fine thing\n"])
+@pytest.mark.parametrize("log", ["", "\n \n"])
+def test_that_nothing_was_printed_is_told(log: str) -> None:
+    assert read(log, "avg_score").fault == "printed nothing, and avg_score is looked for in what it prints"
+
+
+@pytest.mark.parametrize("log", ["done\n", "avg_score is a fine thing\n"])
 def test_what_is_no_score_is_not_shown_as_one(log: str) -> None:
     score = read(log, "avg_score")
 
