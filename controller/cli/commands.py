@@ -58,7 +58,7 @@ from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
 from controller.reports.terminal import draw_yields, experiment_blocks, experiments_table
 from controller.settings import home_of_campaigns
 from controller.settings.complaints import in_plain_words
-from controller.text.safe_text import one_line, safe_text, visible_code
+from controller.text.safe_text import PARAGRAPHS, one_line, safe_text, visible_code
 from controller.text.shell_words import shell_word
 
 app = typer.Typer(
@@ -90,7 +90,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except AutoresearchError as error:
         # A sentence may quote a file name, a flag or an answer of a server.
-        err.print(f"autoresearch: {safe_text(str(error))}", markup=False, soft_wrap=True)
+        err.print(f"autoresearch: {one_line(str(error), PARAGRAPHS)}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except TyperException as error:
         context = getattr(error, "ctx", None)

@@ -9,6 +9,7 @@ demo/report.html     the chart, written anew whenever `autoresearch run` ends
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from controller.folder.task_folder import expand_globs, task_folder
 from controller.settings import Settings
 from controller.settings.defaults import Device
 from controller.settings.file import dump_settings, load_settings
+from controller.settings.places import is_readable_everywhere
 from controller.text.shell_words import shell_word
 
 SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run")
@@ -35,6 +37,13 @@ class CampaignFolder:
 
     data_override: Path | None = None
     """The prepared data, if others than the campaign's own are meant."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a place whose name is no text, before anything is written there."""
+        for place in filter(None, (self.path, self.lab_override, self.data_override)):
+            if not is_readable_everywhere(place):
+                shown = os.fsencode(place.absolute()).decode(errors="replace")
+                raise SettingsError(f"the name of {shown} is no UTF-8 text: rename that folder, or give another")
 
     @property
     def settings(self) -> Path:
