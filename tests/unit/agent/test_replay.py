@@ -296,7 +296,7 @@ def test_a_new_file_is_left_to_the_check_of_editable_files(tmp_path: Path) -> No
     [
         pytest.param("", "does not apply", id="an empty file"),
         pytest.param("hello\n", "does not apply", id="no patch at all"),
-        pytest.param("\udcff\udcfe", "cannot be read as text", id="binary"),
+        pytest.param("\udcff\udcff", "cannot be read as text", id="binary"),
         pytest.param(
             patch_of("SECRET = 1\n", "SECRET = 2\n", path="prepare.py"), "does not apply", id="a read-only file"
         ),
