@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from controller.cli.doctor.cheats import Cheat, Manner, cheats_for, manner_of, with_cheat
@@ -35,7 +35,7 @@ class Honest:
         return gain > max(2 * scatter, 2 * self.error, LEAST_SCATTER * abs(best))
 
 
-def hold_exam(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Iterator[Finding]:
+def hold_exam(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Generator[Finding]:
     """Prepare the data where that was not done, and try the exam with trainings of at most so many seconds."""
     prepare_data(folder, settings, say=lambda _: None)
     with trials(folder, settings, seconds=seconds) as some:
