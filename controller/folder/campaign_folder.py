@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,10 +98,18 @@ class CampaignFolder:
         """Write the settings file. An existing one is kept unless `replace`."""
         if self.settings.exists() and not replace:
             return
+        place = self.settings.resolve()  # an operator may keep it elsewhere
+        draft = place.with_name(f".{place.name}.new")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.settings.write_text(f"# Settings of this campaign: docs/settings.md\n{dump_settings(settings)}")
+            # A full disk leaves the file as it was, and not the half of it.
+            draft.write_text(
+                f"# Settings of this campaign: docs/settings.md\n{dump_settings(settings)}", encoding="utf-8"
+            )
+            draft.replace(place)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise SettingsError(f"cannot write {self.settings}: {error.strerror}; give another folder") from error
 
 

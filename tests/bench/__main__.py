@@ -1,7 +1,8 @@
 """Runs the measurements of docs/benchmarks.md (`make bench`).
 
 python -m tests.bench            all of them
-python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging studies cluster
+python -m tests.bench NAME ...   some: loop exam walls lab watching pipeline neighbour kills judging
+                                 studies examples cluster
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import kills, lab_of_ten_thousand, loop, neighbour, pipeline, studies, walls, watching
+from tests.bench import examples, kills, lab_of_ten_thousand, loop, neighbour, pipeline, studies, walls, watching
 
 HERE = Path(__file__).parent
 
@@ -63,6 +64,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "kills": lambda: show(kills.measure()),
     "judging": script("simulate_judging.py"),
     "doubts": script("simulate_doubts.py", "--campaigns", "20"),
+    "examples": examples.main,
     "studies": lambda: show(studies.measure()),
     "cluster": cluster,
 }

@@ -106,6 +106,7 @@ JUNK = write(p__1_dot_patch=b"\xff\xfe", p__2_dot_patch="hello\n", p__3_dot_patc
         pytest.param(nothing, ["task.editable=[/etc/hostname]"], "lies outside of the task folder", id="absolute"),
         pytest.param(nothing, ["task.editable=[../x.py]"], "lies outside of the task folder", id="above"),
         pytest.param(nothing, ["brief=b.md"], "does not exist: set brief", id="no brief"),
+        pytest.param(nothing, ["brief=task"], "is a folder: set brief to a text file", id="brief is a folder"),
         pytest.param(write(b_dot_md=b"\xff\xfe\x80"), ["brief=b.md"], "cannot be read as text", id="binary brief"),
         pytest.param(nothing, ["task.score=exam"], "no top-level load_model", id="no load_model"),
         pytest.param(

@@ -95,7 +95,7 @@ def judge_cheat(cheat: Cheat, result: Result, honest: Honest) -> Finding:
 
 def _manner(settings: Settings) -> Manner:
     file = settings.task.examiner_file
-    return manner_of((task_folder(settings) / file).read_text()) if file else Manner.LANGUAGE
+    return manner_of((task_folder(settings) / file).read_text(encoding="utf-8")) if file else Manner.LANGUAGE
 
 
 def _agents_file(task: TaskSettings) -> str:
