@@ -135,9 +135,13 @@ def _read(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise _Unfit("it is no file")  # opening a pipe would wait for its other end
     try:
-        return path.read_bytes().decode()
+        data = path.read_bytes()
+        # Windows PowerShell writes UTF-16 where a command's output is sent to a file.
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16" if marked else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _Unfit(f"it cannot be read as text ({error})") from error
+    return text if text.endswith("\n") or not text.strip() else f"{text}\n"
 
 
 def _describe(stem: str, text: str) -> tuple[str, str]:
@@ -226,11 +230,45 @@ def _apply_as_it_is(patch: str, files: Mapping[str, str], *, onto: str) -> dict[
         if missing:
             raise _Unfit(f"it removes {missing[0]}, which the task needs")
         texts = {path: _read_patched(path, file) for path, file in after.items()}
-    return {path: text for path, text in texts.items() if files.get(path) != text}
+    changed = {path: text for path, text in texts.items() if files.get(path) != text}
+    if not changed:
+        raise _Unfit("it changes no line of a file")
+    return changed
 
 
 def _git_apply(patch: str, folder: Path, *options: str) -> str:
-    """Empty when git applied the patch, or only read it as the options say; else its first complaint."""
+    """Empty when git applied the patch, or only read it as the options say; else the fault of the patch."""
+    # As `git diff --no-prefix` and `svn diff` write it: both names are the same, and nothing is in front of them.
+    prefix = ("-p0",) if _SAME_NAMES.search(patch) else ()
+    complaint = _ask_git(patch, folder, *prefix, *options)
+    # Git checks here and changes nothing. Where the opposite fits, the change itself is there already.
+    if complaint and not options and not _ask_git(patch, folder, *prefix, "--check", "--reverse"):
+        return "its change is there already, or the patch is reversed"
+    return _in_plain_words(complaint)
+
+
+_SAME_NAMES = re.compile(r"^(?:diff --git (\S+) \1|--- ([^/\s][^\t\n]*)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$", re.MULTILINE)
+_PLAIN_WORDS = (
+    (r"No valid patches in input.*", "it holds no patch as `git diff` and `diff -u` write them"),
+    (r"corrupt (?:binary )?patch at line (\d+).*", r"it is damaged at its line \1, cut off or edited by hand"),
+    (
+        r"(.+): No such file or directory",
+        r"the task folder has no \1; make patches in the task folder, as by `git diff --relative`",
+    ),
+)
+"""What git says of a patch, and the same with what to do about it."""
+
+
+def _in_plain_words(complaint: str) -> str:
+    bare = complaint.removeprefix("error: ")
+    for said, plain in _PLAIN_WORDS:
+        if match := re.fullmatch(said, bare):
+            return match.expand(plain)
+    return complaint
+
+
+def _ask_git(patch: str, folder: Path, *options: str) -> str:
+    """Empty when git did what the options say; else its first complaint."""
     # Without the ceiling, a repository around the temporary folder would make git skip every file in silence.
     environment = {
         "PATH": search_path(),

@@ -90,7 +90,7 @@ def _require_load(task: Path, settings: Settings) -> None:
     if settings.task.serve:
         return
     file = next(name for name in settings.task.editable if name.endswith(".py"))
-    tree = syntax.parse((task / file).read_text())
+    tree = syntax.parse((task / file).read_text(encoding="utf-8"))
     if tree and "load" not in syntax.top_level_names(tree.body):
         raise TaskError(
             f"{task / file} has no function load(artifact), which the exam calls for what answers its questions: add "

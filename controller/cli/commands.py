@@ -6,6 +6,7 @@ Results go to stdout, progress to stderr. Bad input is one sentence and exit cod
 from __future__ import annotations
 
 import errno
+import io
 import sys
 import time
 from pathlib import Path
@@ -58,7 +59,7 @@ from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
 from controller.reports.terminal import draw_yields, experiment_blocks, experiments_table
 from controller.settings import home_of_campaigns
 from controller.settings.complaints import in_plain_words
-from controller.text.safe_text import one_line, safe_text, visible_code
+from controller.text.safe_text import PARAGRAPHS, one_line, safe_text, visible_code
 from controller.text.shell_words import shell_word
 
 app = typer.Typer(
@@ -86,11 +87,12 @@ The name may be left out where there is one campaign. All commands: autoresearch
 
 def main() -> None:
     """Run the command line; the one place where errors, ours and the parser's, become a sentence and an exit code."""
+    _write_what_can_be_written()
     try:
         code = app(standalone_mode=False)
     except AutoresearchError as error:
         # A sentence may quote a file name, a flag or an answer of a server.
-        err.print(f"autoresearch: {safe_text(str(error))}", markup=False, soft_wrap=True)
+        err.print(f"autoresearch: {one_line(str(error), PARAGRAPHS)}", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except TyperException as error:
         context = getattr(error, "ctx", None)
@@ -109,6 +111,13 @@ def main() -> None:
         err.print("autoresearch: the folder's name is longer than a name may be: give a shorter one", markup=False)
         sys.exit(AutoresearchError.exit_code)
     sys.exit(code)
+
+
+def _write_what_can_be_written() -> None:
+    """A terminal or a file that takes no sigma gets a question mark in its place, where Python would raise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # none where the shell has closed it
+            stream.reconfigure(errors="replace")
 
 
 @app.callback(invoke_without_command=True)

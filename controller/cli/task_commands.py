@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -39,13 +40,16 @@ def doctor(
     from controller.cli.doctor.checkup import check_up
     from controller.cli.doctor.exam import hold_exam
     from controller.cli.doctor.findings import is_fit, table
+    from controller.run.signals import clearing_away_on_signals
 
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()))
     settings = choose_settings(folder, settings_file, overrides, executor=executor)
     found = []
-    for finding in (hold_exam if exam else check_up)(folder, settings, seconds=seconds):
-        err.print(f"  {finding.subject} ...", markup=False)
-        found.append(finding)
+    looks = (hold_exam if exam else check_up)(folder, settings, seconds=seconds)
+    with clearing_away_on_signals(), closing(looks):
+        for finding in looks:
+            err.print(f"  {finding.subject} ...", markup=False)
+            found.append(finding)
     for line in table(found):
         out.print(safe_text(line), markup=False)
     fit = is_fit(found)

@@ -215,6 +215,8 @@ def _missing(text: str, metric: str) -> LogScore:
     ruled = any(line.strip() == RULE for line in lines)
     behind = f" after a line {RULE}" if ruled else ""
     missing = f"printed no {metric}{behind}{where}"
+    if not text.strip():
+        return LogScore(fault=f"printed nothing, and {metric} is looked for in what it prints", printed=False)
     if place is None:
         return LogScore(fault=f"{missing}{_nearby(text)}", printed=False)
     lacks = []

@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.domain import ExamReport, Outcome
 from controller.executor.progress_lines import thin_progress
+from controller.executor.score_file import split_off_file
 from controller.settings.metric import LARGEST_LOSS, allowed_scores
 from controller.text.safe_text import one_line, safe_tail
 
@@ -79,8 +80,14 @@ def read_exam_report(
 def read_tail(log: bytes) -> str:
     """The end of a training's log as text that is safe to show: what all is read from."""
     if len(log) < READ_BYTES:
-        return safe_tail(thin_progress(log), TAIL_BYTES)
-    return f"{CUT}\n{safe_tail(thin_progress(log[-READ_BYTES:]), TAIL_BYTES - len(CUT) - 1)}"
+        return safe_tail(_thinned(log), TAIL_BYTES)
+    return f"{CUT}\n{safe_tail(_thinned(log[-READ_BYTES:]), TAIL_BYTES - len(CUT) - 1)}"
+
+
+def _thinned(log: bytes) -> bytes:
+    """The log without most of its progress lines. A file behind it stays whole: its lines may differ in numbers too."""
+    printed, file = split_off_file(log)
+    return thin_progress(printed) + file
 
 
 def _line_of_message(message: str | None) -> str:

@@ -28,9 +28,30 @@ _WRAPPED = r"(?:(?:(?:np|numpy|torch|jnp|mx|jax)\.)?(?:tensor|array|Array|float[
 """Numbers of array libraries print their type in front of them."""
 
 _VALUE = re.compile(rf"{_MARKUP}{_WRAPPED}(?:(?P<number>{_NUMBER})|(?P<endless>[-+]?(?:nan|inf|infinity))\b)", re.I)
-_NONE = re.compile(rf"{_MARKUP}(?:none|null|n/?a|undefined)\b", re.I)
-_UNREADABLE = re.compile(r"[^\w\s]{1,3}[0-9.]")
-"""A digit behind signs that no number begins with, such as `~0.5`."""
+_NONE = re.compile(rf"{_MARKUP}(?:(?:#?n/?a|none|null|nil|undefined|infinite)\b|(?:true|false)(?![ \t]*\w))", re.I)
+_DASH = re.compile(r"[-\u2010-\u2015\u2212]{1,3}[ \t]*$")
+"""What tables show in place of a number that is missing."""
+
+_UNREADABLE = re.compile(
+    r"[^\w\s]{1,3}[ \t]{0,2}[-+]?[0-9.]"  # signs that no number begins with: ~0.5, $ 3, -> 0.5
+    r"|[(\[][^()\[\]]{0,30}[)\]][ \t]*:?[ \t]*[-+]?[0-9.]"  # (best) 0.5
+    r"|[-+]?(?![0-9])[\d\u00bc-\u00be\u2150-\u215f]"  # a digit of another script, a fraction
+)
+_ANOTHER_NUMBER = re.compile(
+    rf"""{_BLANK}*+(?:[*\u00d7\u00b7^]{{1,2}}|[xX](?=[ \t]*10))[ \t]*[0-9]  # 10^3, 2**3, 5 x 10^-3
+    |[eE](?![A-Za-z])|{_BLANK}[eE][-+]?[0-9]  # 1e, 5 e-3, 5e and a minus sign of typographers
+    |[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u215f]  # powers and fractions
+    |\.?\#|\.\.+[0-9]  # 1.#INF, 0..1
+    |{_BLANK}*+(?:[-=]{{1,2}}>|\u2192|\bto\b|\b(?:out[ ])?of\b)[ \t]*+[-+]?\.?[0-9]  # 6 -> 5, 9 of 10
+    |[ \t]*+,[ \t]*+[-+]?\.?[0-9][^()\[\]]*[)\]]  # a list, of whose numbers nobody said which one counts
+    |{_BLANK}++(?:thousand|million|billion|trillion)\b
+    """,
+    re.VERBOSE,
+)
+"""What makes another number of the one before it, or leaves open which number is meant."""
+
+_GROUPS = re.compile(rf"(?:{_BLANK}[0-9]{{3}})+(?![\w.])")
+"""Blanks between thousands, as half of the world writes them."""
 
 _GOES_ON = re.compile(
     r"(?![kKMGTB](?!\w)|[ \t][kKMGTB][ \t]*+$|'[0-9])"  # 950k and 1.2M have another scale each, and 1'234 is one number
@@ -99,14 +120,17 @@ def _value_at(line: str, place: int, *, signed: bool) -> Value | None:
     if match and match["endless"]:
         return Value(float(match["endless"]), match["endless"])
     if match:
-        goes_on = _GOES_ON.match(line, match.end())
-        if goes_on:
-            return Value(float(match["number"]), match["number"])
-        return Value(None, _word_at(line, match.start("number")))
-    if signed and (_NONE.match(line, place) or _UNREADABLE.match(line, place)):
-        return Value(None, _word_at(line, place))
+        number, end = match["number"], match.end()
+        grouped = len(number.lstrip("+-")) <= 3 and number[-1].isdigit() and "." not in number
+        other = _ANOTHER_NUMBER.match(line, end) or (_GROUPS.match(line, end) if grouped else None)
+        if other is None and _GOES_ON.match(line, end):
+            return Value(float(number), number)
+        return Value(None, _shown(line, match.start("number"), other.end() if other else end))
+    if signed and (missing := _NONE.match(line, place) or _DASH.match(line, place) or _UNREADABLE.match(line, place)):
+        return Value(None, _shown(line, place, missing.end()))
     return None
 
 
-def _word_at(line: str, place: int) -> str:
-    return line[place : place + _QUOTED_VALUE].split(maxsplit=1)[0]
+def _shown(line: str, start: int, end: int) -> str:
+    """What is printed there, to the end of its last word."""
+    return (line[start:end].rstrip() + line[end : end + _QUOTED_VALUE].partition(" ")[0])[:_QUOTED_VALUE].strip()

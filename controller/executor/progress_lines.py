@@ -1,7 +1,8 @@
 """Thins the progress lines of a training's log, so that its end still holds the whole curve. Pure.
 
 A training that rewrites one line with carriage returns, or prints a line for each step, fills a log with states of the
-same line. Of a long run of them, some are kept, spread evenly, the first and the last among them.
+same line. Of a long run of them, some are kept, spread evenly, the first and the last among them. Programs that draw
+their progress by moving the cursor rewrite lines as well.
 """
 
 from __future__ import annotations
@@ -15,10 +16,17 @@ MOST_STATES = 48
 _NUMBERS = re.compile(rb"[-+]?(?:\d[\d.,]*(?:[eE][-+]?\d+)?|\bnan\b|\binf\b)")
 
 
+_MOVES = re.compile(rb"(?:\x1b\[[0-9;]*[ABDEFGHfJu]|\x1b[78MD])+|\x08{2,}")
+"""Moves of the cursor to another place, and a cleared screen: what follows does not stand behind what came before."""
+
+_AHEAD = re.compile(rb"\x1b\[[0-9]*C")
+"""A move to the right, which leaves a gap."""
+
+
 def thin_progress(log: bytes) -> bytes:
     """The log with few states of each progress line, each on a line of its own; other lines stay as they are."""
     lines: list[bytes] = []
-    for line in log.replace(b"\r\n", b"\n").split(b"\n"):
+    for line in _AHEAD.sub(b" ", _MOVES.sub(b"\r", log)).replace(b"\r\n", b"\n").split(b"\n"):
         states = [state for state in line.split(b"\r") if state.strip()]
         lines += _spread(states) or [b""]
     thinned: list[bytes] = []

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from controller.text.safe_text import one_line
 
 MARK = "@@SCORE_FILE"
 LARGEST_BYTES = 32_768
@@ -27,6 +30,14 @@ elif test "$(wc -c < "$file")" -gt {LARGEST_BYTES}; then echo; echo "{MARK} larg
 else echo; echo "{MARK} found"; cat -- "$file"; echo
 fi
 exit $code"""
+
+
+_SHOWN = 40
+"""Characters of a text in the file that a sentence quotes."""
+
+# float takes a whole number of any length, and int refuses one of 5,000 digits. Without `strict`, a line separator in
+# a text, which becomes a line end in a log that is safe to read, breaks nothing.
+_DECODER = json.JSONDecoder(parse_int=float, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,12 @@ def without_file(text: str) -> str:
     return "\n".join(lines[: marks[-1]]) if marks else text
 
 
+def split_off_file(log: bytes) -> tuple[bytes, bytes]:
+    """A log in two parts: what the training itself printed, and the file behind it with the line that announces it."""
+    place = log.rfind(f"\n{MARK} found\n".encode())
+    return (log, b"") if place < 0 else (log[:place], re.sub(rb"\r\n?", b"\n", log[place:]))
+
+
 def read_score_file(text: str, place: ScorePlace) -> FileScore:
     """The number from the file at the end of a log that is safe to read."""
     lines = text.split("\n")
@@ -78,33 +95,59 @@ def read_score_file(text: str, place: ScorePlace) -> FileScore:
     try:
         document = _decode(content)
     except (ValueError, RecursionError):
-        return FileScore(None, f"left {place.file}, which is not JSON")
+        if not content:
+            return FileScore(None, f"left {place.file} empty")
+        return FileScore(None, f"left {place.file}, which is not JSON: it begins with '{one_line(content, _SHOWN)}'")
     return _number_at(document, place)
 
 
 def _decode(content: str) -> object:
     """The document; of a file with one document a line (`metrics.jsonl`) the last one."""
+    # Letters with accents have two spellings, and the settings may have the other one.
+    text = unicodedata.normalize("NFC", content)
     try:
-        return json.loads(content)
+        return _DECODER.decode(text)
     except ValueError:
-        return json.loads(content.rpartition("\n")[2])
+        return _DECODER.decode(text.rpartition("\n")[2])
 
 
 def _number_at(document: object, place: ScorePlace) -> FileScore:
-    found, keys = document, place.keys
+    found, keys = document, tuple(unicodedata.normalize("NFC", key) for key in place.keys)
     while keys:
         step = _step(found, keys)
         if step is None:
-            known = f"; it has {', '.join(list(found)[:8])}" if isinstance(found, dict) and found else ""
-            return FileScore(None, f"left {place.file} without {'.'.join(place.keys)}{known} (task.score_file)")
+            return FileScore(
+                None, f"left {place.file} without {'.'.join(place.keys)}{_instead(found)} (task.score_file)"
+            )
         found, used = step
         keys = keys[used:]
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        return FileScore(None, f"left {place} as {type(found).__name__}, which is no number")
-    try:
-        return FileScore(float(found))
-    except OverflowError:
-        return FileScore(float("inf"))
+        return FileScore(None, f"left {place} as {_kind(found)}, which is no number")
+    return FileScore(float(found))
+
+
+def _instead(found: object) -> str:
+    """What is there where a key was looked for."""
+    if isinstance(found, dict) and found:
+        return f"; it has {one_line(', '.join(list(found)[:8]), 200)}"
+    return f": there is {_kind(found)}"
+
+
+def _kind(found: object) -> str:
+    """The kind of a value of JSON, in words."""
+    match found:
+        case None:
+            return "null"
+        case bool():
+            return str(found).lower()
+        case str():
+            return f"the text '{one_line(found, _SHOWN)}'"
+        case list():
+            return f"a list of {len(found)}, of which a number picks one (-1 the last)"
+        case dict():
+            return f"a group with {one_line(', '.join(list(found)[:8]), 200)}" if found else "an empty group"
+        case _:
+            return f"the number {found}"
 
 
 def _step(found: object, keys: Sequence[str]) -> tuple[object, int] | None:

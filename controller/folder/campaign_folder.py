@@ -9,7 +9,9 @@ demo/report.html     the chart, written anew whenever `autoresearch run` ends
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from controller.folder.task_folder import expand_globs, task_folder
 from controller.settings import Settings
 from controller.settings.defaults import Device
 from controller.settings.file import dump_settings, load_settings
+from controller.settings.places import is_readable_everywhere
 from controller.text.shell_words import shell_word
 
 SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run")
@@ -35,6 +38,13 @@ class CampaignFolder:
 
     data_override: Path | None = None
     """The prepared data, if others than the campaign's own are meant."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a place whose name is no text, before anything is written there."""
+        for place in filter(None, (self.path, self.lab_override, self.data_override)):
+            if not is_readable_everywhere(place):
+                shown = os.fsencode(place.absolute()).decode(errors="replace")
+                raise SettingsError(f"the name of {shown} is no UTF-8 text: rename that folder, or give another")
 
     @property
     def settings(self) -> Path:
@@ -88,10 +98,18 @@ class CampaignFolder:
         """Write the settings file. An existing one is kept unless `replace`."""
         if self.settings.exists() and not replace:
             return
+        place = self.settings.resolve()  # an operator may keep it elsewhere
+        draft = place.with_name(f".{place.name}.new")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.settings.write_text(f"# Settings of this campaign: docs/settings.md\n{dump_settings(settings)}")
+            # A full disk leaves the file as it was, and not the half of it.
+            draft.write_text(
+                f"# Settings of this campaign: docs/settings.md\n{dump_settings(settings)}", encoding="utf-8"
+            )
+            draft.replace(place)
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise SettingsError(f"cannot write {self.settings}: {error.strerror}; give another folder") from error
 
 

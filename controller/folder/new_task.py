@@ -47,7 +47,7 @@ def write_task(folder: Path, kind: TaskKind) -> list[str]:
         else:
             shutil.copytree(TEMPLATES / kind, folder, dirs_exist_ok=True, ignore=_CACHES)
         settings = folder / "settings.yaml"
-        settings.write_text(settings.read_text().replace("TAG", tag_of(folder), 1))
+        settings.write_text(settings.read_text(encoding="utf-8").replace("TAG", tag_of(folder), 1), encoding="utf-8")
     except OSError as error:
         if folder_is_new:
             # Half a task would be refused as a folder that holds something when the command is given again.
@@ -79,5 +79,5 @@ def _copy_language(folder: Path) -> None:
         shutil.copy(task / name, folder / name)
     for name in ("corpus", "exam"):
         shutil.copytree(task / name, folder / name, ignore=_CACHES)
-    (folder / "program.md").write_text(read_brief(Settings()))
-    (folder / "settings.yaml").write_text(LANGUAGE)
+    (folder / "program.md").write_text(read_brief(Settings()), encoding="utf-8")
+    (folder / "settings.yaml").write_text(LANGUAGE, encoding="utf-8")

@@ -19,7 +19,7 @@ def read_manifest(data: Path) -> dict[str, object]:
     if not path.is_file():
         raise DataError(f"data folder {data} has no manifest.json: {again}")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         for name, entry in manifest["files"].items():
             _check_file(data / name, entry, again)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -33,7 +33,7 @@ def hidden_folders(data: Path) -> tuple[str, ...]:
     Files are not compared with their checksums. Raises DataError for names that are none.
     """
     try:
-        names = json.loads((data / "manifest.json").read_text()).get("hidden", [])
+        names = json.loads((data / "manifest.json").read_text(encoding="utf-8")).get("hidden", [])
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, AttributeError) as error:

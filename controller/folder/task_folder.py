@@ -104,13 +104,15 @@ def read_brief(settings: Settings) -> str:
     """The research brief: the one in the settings, else the task's program.md, else the one of this repository."""
     choices = [settings.brief] if settings.brief else [task_folder(settings) / "program.md", REPOSITORY / "program.md"]
     found = next((path for path in choices if path and path.is_file()), None)
+    if settings.brief and settings.brief.is_dir():
+        raise SettingsError(f"brief {settings.brief} is a folder: set brief to a text file that says what is wanted")
     if found is None:
         names = " or ".join(str(path) for path in choices)
         raise SettingsError(f"brief {names} does not exist: set brief to a text file that says what is wanted")
     try:
         return found.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"brief {found} cannot be read as text: {error}") from error
+        raise SettingsError(f"brief {found} cannot be read as text: {error}; save it as UTF-8") from error
 
 
 def shipped_task() -> Path:

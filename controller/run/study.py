@@ -34,6 +34,7 @@ from controller.studies.bill import Charged, charge, find_overdraft, mean_second
 from controller.studies.schedule import count_runs, is_finished
 from controller.studies.study import Study, StudyRecord, begin_record, find_answered, find_unfinished, score_of
 from controller.text.figures import score_text
+from controller.text.safe_text import PARAGRAPHS, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,7 @@ class _StudyRun:
         executor = build_executor(
             folder,
             settings,
-            warn=lambda line: self._err.print(f"  warning  {line}", markup=False),
+            warn=lambda line: self._err.print(f"  warning  {one_line(line, PARAGRAPHS)}", markup=False),
             work=folder.work / "studies",
             studies=True,
         )

@@ -52,9 +52,18 @@ def explain(problem: Any, location: Sequence[str]) -> str:
         return f"{field} is not a setting ({advice})"
     message = _BY_TYPE.get(problem["type"]) or in_plain_words(problem["msg"])
     given = problem.get("input")
-    shown = repr(given) if isinstance(given, (str, int, float, bool, type(None))) else ""
+    shown = _as_written(given)
     told = f" (got {shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + '…'})" if shown else ""
     return f"{message}{told}" if problem["type"] == "value_error" else f"{field} {message}{told}"
+
+
+def _as_written(value: Any) -> str:
+    """A wrong value as YAML writes it; empty for a group or a list, which would be long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, (str, int, float)) else ""
 
 
 def _meant(location: Sequence[str]) -> str:

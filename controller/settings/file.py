@@ -6,6 +6,7 @@ A mistake is one sentence that names file, line and field. What a setting is, an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from controller.errors import SettingsError
 from controller.settings import Settings, TaskSettings
 from controller.settings.complaints import explain
 from controller.settings.defaults import LIMITS, Device, preset_among, with_defaults
+from controller.settings.places import is_readable_everywhere
 from controller.settings.section import without_empty_groups
 from controller.settings.yaml_text import Unreadable, line_of, read_yaml
 
@@ -170,7 +172,11 @@ def _anchor(document: dict[str, Any], *, base: Path) -> None:
         for group in groups:
             node = node.get(group) if isinstance(node, dict) else None
         if isinstance(node, dict) and isinstance(node.get(leaf), str):
-            node[leaf] = str(base / Path(node[leaf]).expanduser())
+            place = base / Path(node[leaf]).expanduser()
+            if not is_readable_everywhere(place):
+                shown = os.fsencode(place).decode(errors="replace")
+                raise SettingsError(f"{'.'.join((*groups, leaf))}: the name of {shown} is no UTF-8 text: rename it")
+            node[leaf] = str(place)
 
 
 def _apply(document: dict[str, Any], override: str) -> None:

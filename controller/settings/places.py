@@ -1,14 +1,23 @@
-"""Checks where a task wants its data inside the sandbox. Pure."""
+"""Checks the places that settings name: where data appears in a sandbox, and paths that are no text."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 _TAKEN = ("/task", "/artifact", "/answers", "/socket")
 """Folders of an attempt: what is put over them is not there any more."""
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/dev", "/proc", "/sys")
 """Folders in which a sandbox shows programs and devices."""
+
+
+def is_readable_everywhere(path: Path) -> bool:
+    """True if the whole path is text: git, YAML and JSON hold no other, and a file system takes any bytes."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fault_of_data_path(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from controller.domain import LARGEST_SCORE
@@ -69,13 +69,22 @@ def _kinds(annotation: Any) -> set[Any]:
 def _split_line(command: Any) -> Any:
     """The words of a command that was given as one line, or a shell that runs it where only a shell understands it.
 
-    Anything else is left to the type. Raises ValueError where a quotation mark is open.
+    Anything else is left to the type. Refused where a quotation mark is open.
     """
     if not isinstance(command, str):
         return command
-    if re.search(r"[|&;<>$`\n]|^\w+=", command):
+    if re.search(r"[|&;<>$`\n*?[]|^\w+=", command):
         return ("sh", "-c", command)
-    return tuple(shlex.split(command))
+    try:
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise PydanticCustomError("open_quotation", "has a quotation mark that is not closed") from error
+
+
+def _begins_with_program(command: tuple[str, ...]) -> tuple[str, ...]:
+    if command and not command[0].strip():
+        raise PydanticCustomError("no_program", "begins with an empty word: begin with a program")
+    return command
 
 
 def _take_one_alone(names: Any) -> Any:
@@ -90,7 +99,7 @@ def _write_numbers_as_text(variables: Any) -> Any:
 
 Item = TypeVar("Item")
 
-Command = Annotated[tuple[str, ...], BeforeValidator(_split_line)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_split_line), AfterValidator(_begins_with_program)]
 """A program and its arguments, or one line as for a shell."""
 
 OneOrMore = Annotated[tuple[Item, ...], BeforeValidator(_take_one_alone)]

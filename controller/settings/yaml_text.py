@@ -33,6 +33,14 @@ class _Loader(yaml.SafeLoader):
             lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """The value of this node. Raises Unreadable for a character that no name, path or program can hold."""
+        told = super().construct_scalar(node)
+        wrong = next((sign for sign in str(told) if sign == "\0" or "\ud800" <= sign <= "\udfff"), None)
+        if wrong is not None:
+            raise Unreadable(_unusable(wrong), node.start_mark.line + 1)
+        return told
+
 
 def read_yaml(text: str) -> Any:
     """What the text says, as plain values; None for an empty text. Raises Unreadable."""
@@ -41,12 +49,35 @@ def read_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        raise Unreadable(f"not valid YAML: {told}", mark.line + 1 if mark else None) from error
+        raise Unreadable(f"not valid YAML: {told}{_remedy(told)}", mark.line + 1 if mark else None) from error
+    except yaml.reader.ReaderError as error:
+        raise Unreadable(_unusable(chr(error.character)), text.count("\n", 0, error.position) + 1) from error
     # Of a date such as 2026-02-31, or of a list as a key, PyYAML lets Python's own error pass.
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise Unreadable(f"not valid YAML: {error}") from error
     except RecursionError as error:
         raise Unreadable("not valid YAML: it is nested too deeply") from error
+
+
+_REMEDIES = (
+    ("found character '\\t'", "indent with blanks, not with tabs"),
+    ("unknown escape character", "put a text with backslashes into single quotation marks"),
+    ("that cannot start any token", "put the text into quotation marks"),
+    ("found unexpected end of stream", "close the quotation mark"),
+    ("found unexpected ':'", "put a text with a colon into quotation marks"),
+    ("expected ',' or '}', but got ':'", "put a text with a colon into quotation marks"),
+    ("mapping values are not allowed here", "put a text with a colon into quotation marks, and check the indentation"),
+)
+"""What to do about a mistake that YAML's own words do not explain, by a part of those."""
+
+
+def _remedy(told: str) -> str:
+    advice = next((advice for sign, advice in _REMEDIES if sign in told), "")
+    return f"; {advice}" if advice else ""
+
+
+def _unusable(sign: str) -> str:
+    return f"the character U+{ord(sign):04X} cannot be used: take it out"
 
 
 def line_of(text: str, location: Sequence[str]) -> int | None:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import kills, lab_of_ten_thousand, loop, neighbour, pipeline, studies, walls, watching
+from tests.bench import examples, kills, lab_of_ten_thousand, loop, neighbour, pipeline, studies, walls, watching
 
 HERE = Path(__file__).parent
 
@@ -66,6 +66,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "judging": script("simulate_judging.py"),
     "doubts": script("simulate_doubts.py", "--campaigns", "20"),
     "pruning": script("simulate_pruning.py", "--campaigns", "20"),
+    "examples": examples.main,
     "studies": lambda: show(studies.measure()),
     "cluster": cluster,
 }

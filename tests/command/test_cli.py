@@ -54,7 +54,14 @@ def autoresearch(*arguments: str | Path, cwd: Path | None = None) -> subprocess.
     environment = os.environ | {"COLUMNS": "160", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     environment.pop("AUTORESEARCH_CAMPAIGN", None)
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=cwd, env=environment, timeout=PATIENCE_S
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd=cwd,
+        env=environment,
+        timeout=PATIENCE_S,
     )
 
 
@@ -122,6 +129,23 @@ def test_campaign_from_first_run_to_reports(folder: Path) -> None:
     assert status["strategies"][0]["strategy"] == "perturb"
     assert status["strategies"][0]["proposed"] == len(log) - 1
     assert (status["dollars_per_keep"] is None) == (status["verdicts"]["keep"] == 0)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_terminal_that_shows_few_characters_gets_the_others_as_question_marks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+
+    said = [autoresearch("run", folder, "--set", "budget.experiments=1")]
+    said += [autoresearch(word, folder) for word in ("status", "log", "best", "report", "export")]
+    said += [autoresearch("show", folder, "1")]
+
+    assert [one.returncode for one in said] == [0] * len(said), said
+    assert "Traceback" not in "".join(one.stderr for one in said)
+    assert "sigma" in said[0].stdout
 
 
 def test_dollars_are_told_everywhere_and_a_later_price_leaves_them_alone(folder: Path) -> None:

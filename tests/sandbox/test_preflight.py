@@ -106,6 +106,7 @@ JUNK = write(p__1_dot_patch=b"\xff\xfe", p__2_dot_patch="hello\n", p__3_dot_patc
         pytest.param(nothing, ["task.editable=[/etc/hostname]"], "lies outside of the task folder", id="absolute"),
         pytest.param(nothing, ["task.editable=[../x.py]"], "lies outside of the task folder", id="above"),
         pytest.param(nothing, ["brief=b.md"], "does not exist: set brief", id="no brief"),
+        pytest.param(nothing, ["brief=task"], "is a folder: set brief to a text file", id="brief is a folder"),
         pytest.param(write(b_dot_md=b"\xff\xfe\x80"), ["brief=b.md"], "cannot be read as text", id="binary brief"),
         pytest.param(nothing, ["task.score=exam"], "no top-level load_model", id="no load_model"),
         pytest.param(
@@ -197,6 +198,9 @@ def test_program_that_the_sandbox_hides_is_told_before_training(place: Path) -> 
     with pytest.raises(AutoresearchError, match=r"\.venv/bin/python is not found; the sandbox shows the programs in"):
         run("task.command=[.venv/bin/python, train.py]")
     with pytest.raises(AutoresearchError, match=r"\./go is run by /opt/nowhere/python, which is not found; the sandb"):
+        run("task.command=[./go]")
+    script.write_bytes(b"#!/bin/sh\r\necho\r\n")
+    with pytest.raises(AutoresearchError, match=r"\./go has line ends of Windows, .* save it with those of Unix"):
         run("task.command=[./go]")
 
 

@@ -161,6 +161,24 @@ def test_virtual_environment_of_the_task_is_used(
     assert result.score, result.reason
 
 
+@SANDBOXES
+def test_edited_file_may_be_the_program(folders: TaskFolders, sandbox: str) -> None:
+    folders.write("train.py", "#!/usr/bin/env python\nprint('val_bpb: 2')\n")
+    (folders.task / "train.py").chmod(0o755)
+    request = make_request("#!/usr/bin/env python\nprint('val_bpb: 1.5')\n")
+
+    result = run_one(folders, request, *LOG, sandbox, "task.command=./train.py")
+
+    assert result.score, result.reason
+    assert result.score.value == 1.5
+
+
+def test_pattern_in_a_line_is_left_to_the_shell(folders: TaskFolders) -> None:
+    result = run_one(folders, make_request("print('val_bpb: 1.5')"), *LOG, "task.command=python tr*.py")
+
+    assert result.score, result.reason
+
+
 def test_environment_elsewhere_with_programs_of_its_own_is_seen_read_only(folders: TaskFolders, tmp_path: Path) -> None:
     tools = tmp_path / "node-v1"
     (tools / "bin").mkdir(parents=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 from controller.campaign.preflight import check_start, require_data_parts
@@ -46,7 +46,7 @@ if {torch!r} and importlib.util.find_spec("torch"):
 """Put in place of the agent's file for one look from inside the sandbox."""
 
 
-def check_up(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Iterator[Finding]:
+def check_up(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Generator[Finding]:
     """Findings, each as soon as it was made. seconds: longest of the short trainings."""
     yield _look("settings and task", lambda: _start(folder, settings))
     yield _look("agent", lambda: _agent(folder, settings))

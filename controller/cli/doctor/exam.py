@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from controller.cli.doctor.cheats import Cheat, Manner, cheats_for, manner_of, with_cheat
@@ -35,7 +35,7 @@ class Honest:
         return gain > max(2 * scatter, 2 * self.error, LEAST_SCATTER * abs(best))
 
 
-def hold_exam(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Iterator[Finding]:
+def hold_exam(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Generator[Finding]:
     """Prepare the data where that was not done, and try the exam with trainings of at most so many seconds."""
     prepare_data(folder, settings, say=lambda _: None)
     with trials(folder, settings, seconds=seconds) as some:
@@ -95,7 +95,7 @@ def judge_cheat(cheat: Cheat, result: Result, honest: Honest) -> Finding:
 
 def _manner(settings: Settings) -> Manner:
     file = settings.task.examiner_file
-    return manner_of((task_folder(settings) / file).read_text()) if file else Manner.LANGUAGE
+    return manner_of((task_folder(settings) / file).read_text(encoding="utf-8")) if file else Manner.LANGUAGE
 
 
 def _agents_file(task: TaskSettings) -> str:

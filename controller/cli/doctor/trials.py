@@ -1,18 +1,23 @@
 """Runs single attempts through the campaign's own executor: what they show is what its attempts will meet.
 
-They are no experiments: they touch no lab, use up no slice of the reserve, and have a work folder of their own.
+They are no experiments: they touch no lab, use up no slice of the reserve, and have a work folder of their own, of
+which nothing stays. The next look clears away what a killed one left.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import queue
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from controller.domain import Outcome, Result, TryEnded, TryId, TryRequest
-from controller.errors import AutoresearchError
+from controller.errors import AutoresearchError, SettingsError
+from controller.executor.local.deletion import delete
 from controller.executor.phases import phases
 from controller.folder import CampaignFolder, task_files
 from controller.ports import Executor
@@ -66,15 +71,39 @@ class Trials:
 @contextmanager
 def trials(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Iterator[Trials]:
     """Start the executor for some attempts, and stop it. Raises what its start raises."""
-    short = shorten(settings, seconds)
-    executor = build_executor(folder, short, work=folder.path / "doctor")
-    texts = task_files(short)
-    some = Trials(short, executor, {name: texts[name] for name in short.task.editable})
-    executor.start(some.ended.put)
+    short, work = shorten(settings, seconds), folder.path / "doctor"
+    with _owned(work) if settings.executor.kind == "local" else nullcontext():
+        executor = build_executor(folder, short, work=work)
+        texts = task_files(short)
+        some = Trials(short, executor, {name: texts[name] for name in short.task.editable})
+        executor.start(some.ended.put)
+        try:
+            yield some
+        finally:
+            executor.stop()
+
+
+@contextmanager
+def _owned(work: Path) -> Iterator[None]:
+    """Make the folder for this process alone, and delete it at the end. Raises SettingsError while another has it."""
+    work.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield some
+        _lock(descriptor, work)
+        try:
+            yield
+        finally:
+            delete(work)
     finally:
-        executor.stop()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, work: Path) -> None:
+    try:
+        # The lock lies on the folder itself: it ends with the process, however that ends.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise SettingsError(f"another `autoresearch doctor` looks at {work.parent}: wait for its end") from error
 
 
 def sentence(error: AutoresearchError) -> str:

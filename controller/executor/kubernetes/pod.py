@@ -275,7 +275,8 @@ def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[P
     used = {mount.volume for phase in phases for mount in phase.mounts}
     volumes: list[Manifest] = [
         {"name": "data", "persistentVolumeClaim": {"claimName": cluster.data_claim, "readOnly": True}},
-        {"name": "edited", "configMap": {"name": config_map_name(request), "defaultMode": 0o444}},
+        # task.command may name an edited file as a program.
+        {"name": "edited", "configMap": {"name": config_map_name(request), "defaultMode": 0o555}},
     ]
     for volume, size in sizes.items():
         if volume in used:

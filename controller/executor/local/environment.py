@@ -38,6 +38,8 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
             f"task.environment_folder {place} has no folder bin: name the folder of a virtual environment, "
             "of conda or of node, the one that holds bin"
         )
+    if fault := _fault_of_python(place):
+        raise TaskError(f"task.environment_folder {place} {fault}: make the environment anew, or name another")
     python = next((str(programs / name) for name in PYTHONS if os.access(programs / name, os.X_OK)), "")
     return replace(
         machine,
@@ -59,6 +61,19 @@ def with_mounts(machine: Machine, mounts: Sequence[Path], *, folder: Path, setti
 def own_environment_of(task: Path) -> str:
     """Name of a virtual environment that lies in the task folder, where such environments usually lie; else empty."""
     return next((name for name in (".venv", "venv", "env", ".env") if (task / name / "pyvenv.cfg").is_file()), "")
+
+
+def _fault_of_python(environment: Path) -> str:
+    """The fault of an environment whose Python cannot run, in words that follow its name; empty where it has none."""
+    for name in PYTHONS:
+        program = environment / "bin" / name
+        if program.is_symlink() and not os.path.exists(program):
+            return f"has a bin/{name} that leads to {program.readlink()}, which is not there"
+        if os.path.lexists(program):
+            return (
+                "" if program.is_file() and os.access(program, os.X_OK) else f"has a bin/{name} that cannot be executed"
+            )
+    return "has a pyvenv.cfg and no Python in bin" if (environment / "pyvenv.cfg").is_file() else ""
 
 
 def _mountable(folder: Path, path: Path, *, setting: str) -> Path:

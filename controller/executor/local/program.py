@@ -39,6 +39,8 @@ if not found:
     say("forbidden" if "/" in program and os.path.isfile(program) else "missing", program)
 with open(found, "rb") as file:
     first = file.read(256).split(b"\\n")[0]
+if first.startswith(b"#!") and first.endswith(b"\\r"):
+    say("returns", program)
 if first.startswith(b"#!"):
     words = first[2:].decode(errors="replace").split()
     wanted = words[1] if words and os.path.basename(words[0]) == "env" and len(words) > 1 else (words or [""])[0]
@@ -114,6 +116,11 @@ def fault_of(said: str, walls: Walls) -> str:
             return f"task.command: {program} cannot be executed; {remedy(Wall.NOT_EXECUTABLE, walls)}"
         case ["interpreter", program, wanted]:
             return f"task.command: {program} is run by {wanted}, which is not found; {walls.programs}"
+        case ["returns", program]:
+            return (
+                f"task.command: {program} has line ends of Windows, with which its first line names no program: "
+                "save it with those of Unix"
+            )
         case ["script", script]:
             return f"task.command: {script} is not in the task folder"
         case _:

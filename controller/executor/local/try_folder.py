@@ -100,6 +100,7 @@ class TryFolder:
             path = self.task / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+            path.chmod(0o755)  # task.command may name it as a program
 
     def store(self, result: Result) -> None:
         """Write the result durably: after a crash the file is either whole or missing, because rename is atomic."""

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -214,6 +215,71 @@ def test_patches_reach_files_in_folders(tmp_path: Path) -> None:
     assert proposed(agent.propose(request_after())).files == {"model/width.py": "WIDTH = 2\n"}
 
 
+def without_prefix(patch: str) -> str:
+    return patch.replace("a/train.py", "train.py").replace("b/train.py", "train.py")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param(lambda patch: f"diff --git a/train.py b/train.py\n{patch}", id="by git"),
+        pytest.param(
+            lambda patch: f"diff --git train.py train.py\n{without_prefix(patch)}", id="by git, without prefixes"
+        ),
+        pytest.param(without_prefix, id="by diff -u"),
+        pytest.param(lambda patch: patch.replace("a/train.py", "train.py.orig").replace("b/", ""), id="from a copy"),
+        pytest.param(lambda patch: patch.replace("a/", "old/").replace("b/", "new/"), id="between two folders"),
+        pytest.param(
+            lambda patch: without_prefix(patch).replace("train.py\n", "train.py\t(revision 1)\n", 1), id="by svn"
+        ),
+        pytest.param(lambda patch: f"# HG changeset patch\n# User a\n\ndiff -r 12 -r 34 train.py\n{patch}", id="by hg"),
+        pytest.param(lambda patch: f"```diff\n{patch}```\n", id="as in a chat"),
+        pytest.param(lambda patch: patch.rstrip("\n"), id="without a line end"),
+        pytest.param(lambda patch: f"\ufeff{patch}", id="with a byte order mark"),
+        pytest.param(lambda patch: patch.encode("utf-16"), id="by PowerShell"),
+        pytest.param(
+            lambda patch: patch.replace("\n", "\r\n").encode("utf-16"), id="by PowerShell, with its line ends"
+        ),
+    ],
+)
+def test_patch_applies_however_it_was_written(tmp_path: Path, written: Callable[[str], str | bytes]) -> None:
+    agent = write_patches(tmp_path, p1=patch_of(TRAIN, WIDER))
+    patch = written(patch_of(TRAIN, WIDER))
+    [file] = tmp_path.rglob("p1.patch")
+    file.write_bytes(patch if isinstance(patch, bytes) else patch.encode())
+
+    assert agent.check() == []
+    assert proposed(agent.propose(request_after())).files == {"train.py": WIDER}
+
+
+def test_patch_without_prefixes_reaches_a_file_in_a_folder(tmp_path: Path) -> None:
+    patch = patch_of("WIDTH = 1\n", "WIDTH = 2\n", path="model/width.py").replace("a/", "").replace("b/", "")
+    agent = write_patches(tmp_path, p1=patch)
+
+    assert proposed(agent.propose(request_after())).files == {"model/width.py": "WIDTH = 2\n"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "fault"),
+    [
+        pytest.param(patch_of(WIDER, TRAIN), "its change is there already, or the patch is reversed", id="reversed"),
+        pytest.param(
+            patch_of(TRAIN, WIDER, path="lab/train.py"),
+            "the task folder has no lab/train.py; make patches in the task folder, as by `git diff --relative`",
+            id="made further up",
+        ),
+        pytest.param("1c1\n< a\n---\n> b\n", "it holds no patch as `git diff` and `diff -u` write them", id="by diff"),
+        pytest.param(
+            "diff --git a/train.py b/train.py\nold mode 100644\nnew mode 100755\n", "it changes no line", id="a mode"
+        ),
+    ],
+)
+def test_patch_that_cannot_be_tried_says_what_is_the_matter(tmp_path: Path, patch: str, fault: str) -> None:
+    agent = write_patches(tmp_path, p1=patch)
+
+    assert fault in abandoned(agent.propose(request_after())).reason
+
+
 def test_a_new_file_is_left_to_the_check_of_editable_files(tmp_path: Path) -> None:
     new = "--- /dev/null\n+++ b/extra.py\n@@ -0,0 +1 @@\n+x = 1\n"
     agent = write_patches(tmp_path, p1=new)
@@ -230,7 +296,7 @@ def test_a_new_file_is_left_to_the_check_of_editable_files(tmp_path: Path) -> No
     [
         pytest.param("", "does not apply", id="an empty file"),
         pytest.param("hello\n", "does not apply", id="no patch at all"),
-        pytest.param("\udcff\udcfe", "cannot be read as text", id="binary"),
+        pytest.param("\udcff\udcff", "cannot be read as text", id="binary"),
         pytest.param(
             patch_of("SECRET = 1\n", "SECRET = 2\n", path="prepare.py"), "does not apply", id="a read-only file"
         ),
@@ -345,7 +411,7 @@ def test_what_can_be_known_of_patches_is_told_before_the_first(tmp_path: Path) -
     told = agent.check()
 
     assert [line.split(":")[0] for line in told] == [f"agent replay will skip {name}.patch" for name in ("p2", "p3")]
-    assert "corrupt patch" in told[0]
+    assert "is damaged at its line" in told[0]
     with pytest.raises(AgentError, match=r"none of its \*\.patch files can be read as a patch; the first, p1\.patch: "):
         write_patches(tmp_path, p1="", p2="hello").check()
 

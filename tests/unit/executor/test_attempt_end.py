@@ -358,7 +358,7 @@ def test_supervisors_codes_mean_something_in_an_exam_alone() -> None:
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
-        ("", "train printed no val_bpb"),
+        ("", "train printed nothing, and val_bpb is looked for in what it prints"),
         (
             "val_bpb: 1.0\n---\n",
             "train printed no val_bpb after a line ---: found 'val_bpb: 1.0', but not after the last line ---",

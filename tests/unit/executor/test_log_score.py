@@ -106,6 +106,21 @@ def test_what_is_plain_is_read(line: str) -> None:
     [
         *("147,734", "1_000", "9/10", "9 / 10", "1.2.3", "0x1F", "2026-01-01", "~0.5", "None"),
         *("1'234", "950k", "1.2M", "1.2 M", "3B"),
+        *("1 234", "1 234 567", "12 000", "1.2 million", "3 thousand"),
+        *("10^3", "2**3", "5 x 10^-3", "5×10⁻³", "10³", "1½", "5e", "1e", "5e\u22123", "5 e-3"),
+        *(
+            "1.#IND",
+            "-1.#QNAN",
+            "0.4..0.6",
+            "0.6 -> 0.5",
+            "0.6 → 0.5",
+            "0.6 => 0.5",
+            "0.6 to 0.5",
+            "9 of 10",
+            "9 out of 10",
+        ),
+        *("½", "٠.٥", "０.５", "\u22120.5", "~ 0.5", "$ 3", "| 3 |", "(best) 0.5", "[val]: 0.5"),
+        *("-", "--", "—", "#N/A", "nil", "true", "infinite"),
     ],
 )
 def test_what_is_not_one_plain_number_is_no_score_and_is_shown(value: str) -> None:
@@ -116,7 +131,28 @@ def test_what_is_not_one_plain_number_is_no_score_and_is_shown(value: str) -> No
     assert score.fault.endswith("is not one plain number")
 
 
-@pytest.mark.parametrize("value", ["0.5 k=3", "0.5 MB", "0.5ms", "0.5%", "0.5 Mean", "0.5 kept"])
+@pytest.mark.parametrize("value", ["[0.1, 0.5]", "(0.1, 0.5)", "np.array([0.1, 0.2, 0.5])", '{"score": [0.1, 0.5]}'])
+def test_of_several_numbers_none_is_the_score(value: str) -> None:
+    score = read(f"score: 7\nscore: {value}\n", "score")
+
+    assert score.value is None
+    assert score.fault.endswith("is not one plain number")
+
+
+@pytest.mark.parametrize(
+    "news", ["better than before", "the best to date", "true to its name", "is rising (2 of 3 folds)"]
+)
+def test_words_behind_the_name_are_news_and_leave_the_score(news: str) -> None:
+    assert read(f"score: 0.5\nscore: {news}\n", "score").value == 0.5
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("0.5 k=3", "0.5 MB", "0.5ms", "0.5%", "0.5 Mean", "0.5 kept", "0.5 e", "0.5epochs", "0.5x", "0.5 (10 of 12)"),
+        *("0.5 at step 900", "0.5, 3 folds", "0.5 - loss: 3", "0.5 0.6", "0.5 100", "0.5 |", "0.5 * best", "0.5 to go"),
+    ],
+)
 def test_words_and_units_behind_a_number_change_nothing(value: str) -> None:
     assert read(f"score: {value}\n", "score").value == 0.5
 
@@ -201,7 +237,12 @@ def test_what_looks_like_a_score_is_shown_with_what_it_lacks(log: str, fault: st
     assert fault in score.fault
 
 
-@pytest.mark.parametrize("log", ["", "done\n", "avg_score is a fine thing\n"])
+@pytest.mark.parametrize("log", ["", "\n \n"])
+def test_that_nothing_was_printed_is_told(log: str) -> None:
+    assert read(log, "avg_score").fault == "printed nothing, and avg_score is looked for in what it prints"
+
+
+@pytest.mark.parametrize("log", ["done\n", "avg_score is a fine thing\n"])
 def test_what_is_no_score_is_not_shown_as_one(log: str) -> None:
     score = read(log, "avg_score")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,3 +64,27 @@ def test_lines_that_say_different_things_all_stay() -> None:
     log = "\n".join(f"warning about layer {chr(97 + n % 26)}{'x' * n}" for n in range(200))
 
     assert thin_progress(log.encode()).decode() == log
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        pytest.param("\x1b[1G\x1b[2K", id="to the first column"),
+        pytest.param("\x1b[2K\x1b[1A", id="up a line"),
+        pytest.param("\x1b[200D\x1b[K", id="to the left"),
+        pytest.param("\x1b[H\x1b[2J", id="to the top, the screen cleared"),
+        pytest.param("\x1b[12;1H", id="to a place"),
+        pytest.param("\x1b8", id="back to where it was saved"),
+        pytest.param("\b" * 12, id="by backspaces"),
+    ],
+)
+def test_line_that_is_rewritten_by_moving_the_cursor_ends_in_its_last_state(move: str) -> None:
+    log = move.join(["val_bpb: 0.9", "val_bpb: 0.8", "val_bpb: 0.7"])
+
+    score = read_log_score(read_tail(log.encode()), ScoreRule(metric="val_bpb"))
+
+    assert score.value == 0.7
+
+
+def test_a_gap_that_the_cursor_leaves_is_a_gap() -> None:
+    assert read_log_score(read_tail(b"val_bpb\x1b[10C0.7\n"), ScoreRule(metric="val_bpb")).value == 0.7

@@ -47,6 +47,41 @@ from controller.settings.file import dump_settings, load_settings
         pytest.param("task: {command: []}\n", "task.command must not be empty", id="no command"),
         pytest.param("budgte: {}\n", "budgte is not a setting (did you mean budget?", id="letters swapped"),
         pytest.param("budget: {experiment: 3}\n", "did you mean budget.experiments?", id="a letter missing"),
+        pytest.param("tag:\n", "tag must be a text: put it into quotation marks (got nothing)", id="no value"),
+        pytest.param(
+            "tag: a\ntask:\n\tfolder: t\n",
+            "line 3: not valid YAML: while scanning for the next token, found",
+            id="a tab",
+        ),
+        pytest.param(
+            "tag: a\ntask:\n\tfolder: t\n", "; indent with blanks, not with tabs", id="what to do about a tab"
+        ),
+        pytest.param("task: {metric: %a}\n", "; put the text into quotation marks", id="a sign of YAML"),
+        pytest.param(
+            'task: {score_line: "(\\d)"}\n', "; put a text with backslashes into single quotation", id="a backslash"
+        ),
+        pytest.param("task: {score_file: m.json: a}\n", "; put a text with a colon into quotation marks", id="a colon"),
+        pytest.param(
+            "task:\n  score_file: m.json: a\n", "; put a text with a colon into quotation marks", id="another"
+        ),
+        pytest.param("tag: 'a\n", "; close the quotation mark", id="an open quotation mark"),
+        pytest.param(
+            "tag: a\nbrief: \x07.md\n", "line 2: the character U+0007 cannot be used: take it out", id="a bell"
+        ),
+        pytest.param("tag: a\n\0", "line 2: the character U+0000 cannot be used: take it out", id="a zero byte"),
+        pytest.param(
+            'tag: a\nbrief: "a\\0"\n', "line 2: the character U+0000 cannot be used", id="a zero byte in a text"
+        ),
+        pytest.param(
+            'task: {command: [python, "\\0"]}\n', "line 1: the character U+0000 cannot be used", id="in a list"
+        ),
+        pytest.param('task: {"fol\\0der": t}\n', "line 1: the character U+0000 cannot be used", id="in a name"),
+        pytest.param(
+            'task: {folder: "\\uD800"}\n', "line 1: the character U+D800 cannot be used", id="half a character"
+        ),
+        pytest.param(
+            'task: {command: "python \'a"}\n', "task.command has a quotation mark that is not", id="half a word"
+        ),
         pytest.param("train_seconds: 5\n", "did you mean budget.train_seconds?", id="in no group"),
     ],
 )
@@ -101,7 +136,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
         pytest.param("budget.dollars=x", "budget.dollars must be a valid number (got 'x')", id="no number"),
         pytest.param(
             "agent.command.run=true",
-            "agent.command.run must be a list, or a text in quotation marks (got True)",
+            "agent.command.run must be a list, or a text in quotation marks (got true)",
             id="a program whose name YAML reads as a truth value",
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,43 @@ def test_chain_of_links_without_end_is_no_endless_loop(tmp_path: Path) -> None:
     (tmp_path / "venv/bin/python").symlink_to("python3")
     (tmp_path / "venv/bin/python3").symlink_to("python")
 
-    assert machine_with(tmp_path, environment_folder="venv").interpreter == MACHINE.interpreter
+    with pytest.raises(TaskError, match="bin/python that leads to python3, which is not there"):
+        machine_with(tmp_path, environment_folder="venv")
+
+
+def lead_nowhere(venv: Path) -> str:
+    (venv / "bin/python").symlink_to("/nowhere/python3.11")
+    return "has a bin/python that leads to /nowhere/python3.11, which is not there"
+
+
+def take_the_right_to_run(venv: Path) -> str:
+    program(venv / "bin/python3").chmod(0o644)
+    return "has a bin/python3 that cannot be executed"
+
+
+def make_a_folder_of_it(venv: Path) -> str:
+    (venv / "bin/python").mkdir()
+    return "has a bin/python that cannot be executed"
+
+
+def leave_it_out(venv: Path) -> str:
+    (venv / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    return "has a pyvenv.cfg and no Python in bin"
+
+
+@pytest.mark.parametrize("spoil", [lead_nowhere, take_the_right_to_run, make_a_folder_of_it, leave_it_out])
+def test_environment_whose_python_cannot_run_is_refused_and_no_other_takes_its_place(
+    tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    fault = spoil(tmp_path / "venv")
+
+    with pytest.raises(TaskError) as refused:
+        machine_with(tmp_path, environment_folder="venv")
+
+    assert str(refused.value) == (
+        f"task.environment_folder {tmp_path}/venv {fault}: make the environment anew, or name another"
+    )
 
 
 @pytest.mark.parametrize("place", ["/", "/root", "/home", "/etc", "/proc", "~/", "/tmp"])
