@@ -45,6 +45,8 @@ class Simulation:
     conflicts: dict[int, Conflict] = field(default_factory=dict)
     inseparable: set[int] = field(default_factory=set)
     doubted: int = 0
+    wishful: bool = False
+    """True if an agent wants each kept edit left out once, whatever later runs tell about it."""
 
     def __post_init__(self) -> None:
         baseline = Experiment(number=BASELINE, commit="c0", base="c0", title="baseline")
@@ -65,6 +67,7 @@ class Simulation:
             conflicts=dict(self.conflicts),
             gains=self.campaign_state.gains,
             doubtable=self.campaign_state.doubtable - self.inseparable,
+            wished=self.campaign_state.doubtable if self.wishful else frozenset(),
         )
 
     def play(self, *, steps: int = 3000) -> Stop:

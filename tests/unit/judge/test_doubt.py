@@ -62,8 +62,8 @@ def test_a_metric_in_other_units_and_the_other_direction_doubts_the_same() -> No
 def test_an_edit_that_later_runs_speak_against_is_left_out_and_one_that_they_confirm_is_not() -> None:
     judge = ledger()
 
-    assert judge.find_doubtful(keep_then_see(judge, -3.0), {1}, running=0) == 1
-    assert judge.find_doubtful(keep_then_see(judge, -3.0), {2}, running=0) is None, "it is not in the incumbent"
+    assert judge.find_doubtful(keep_then_see(judge, -1.5), {1}, running=0) == 1
+    assert judge.find_doubtful(keep_then_see(judge, -1.5), {2}, running=0) is None, "it is not in the incumbent"
     assert judge.find_doubtful(keep_then_see(judge, 1.5), {1}, running=0) is None
 
 
@@ -71,7 +71,7 @@ def test_an_edit_that_later_runs_speak_against_is_left_out_and_one_that_they_con
 def test_other_policies_and_the_setting_never_doubt(chosen: dict[str, object]) -> None:
     judge = ledger(**chosen)
 
-    assert judge.find_doubtful(keep_then_see(ledger(), -3.0), {1}, running=0) is None
+    assert judge.find_doubtful(keep_then_see(ledger(), -1.5), {1}, running=0) is None
 
 
 def test_nothing_is_doubted_where_repeated_runs_are_equal() -> None:

@@ -329,11 +329,11 @@ def test_reasons_tell_gain_runs_and_price_in_one_line() -> None:
     judge = ledger()
     state = campaign(judge)
 
-    assert judge.assess(state, scored(1.0)).reason == (
-        "expected gain +0.00 σ after 1 run: a rerun is worth 0.09 σ, more than its price of 0.09 σ"
+    assert judge.assess(replace(state, attempts=60), scored(1.0)).reason == (
+        "expected gain +0.01 σ after 1 run: a rerun is worth 0.08 σ, more than its price of 0.03 σ"
     )
     assert judge.assess(state, scored(3.0, 3.0)).reason == (
-        "expected gain +0.94 σ after 2 runs; a rerun is worth 0.03 σ at a price of 0.09 σ"
+        "expected gain +1.25 σ after 2 runs; a rerun is worth 0.01 σ at a price of 0.09 σ"
     )
     assert judge.assess(state, scored(0.4, 0.4, line_change=-7), may_rerun=False).reason.endswith(
         "no worse within noise, and 7 lines shorter"

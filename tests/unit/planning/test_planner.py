@@ -169,9 +169,9 @@ def test_target_ends_a_campaign_when_the_incumbent_reaches_it_and_not_before(
 
 def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_its_budget() -> None:
     doubted = 0
-    for seed in range(30):
+    for seed in range(10):
         chosen = settings("executor.slots=3", "budget.experiments=40", "judge.doubt=always")
-        simulation = Simulation(chosen, random.Random(seed))
+        simulation = Simulation(chosen, random.Random(seed), wishful=True)
 
         ended = simulation.play()
 
@@ -181,9 +181,12 @@ def test_kept_edits_are_left_out_one_at_a_time_and_every_campaign_still_ends_by_
         assert simulation.campaign_state.spent().experiments == 40
         assert simulation.campaign_state.doubts == len(left_out)
         assert simulation.campaign_state.doubts_begun == len([e for e in left_out if e.retry_of is None])
-        undone = {e.doubts for e in left_out if e.judgement and e.judgement.kept_as}
+        # A program that was made before an undoing, and replaces it, has the edit once more.
+        judgements = [e.judgement for e in simulation.campaign_state.experiments.values() if e.judgement]
+        replaced = {number for judgement in judgements for number in judgement.replaces}
+        undone = {e.doubts for e in left_out if e.judgement and e.judgement.kept_as and e.number not in replaced}
         assert not undone & simulation.campaign_state.edits_left(simulation.incumbent)
-    assert doubted > 5
+    assert doubted > 50
 
 
 def test_with_several_slots_no_kept_edit_is_left_out_by_itself() -> None:
