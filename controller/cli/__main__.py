@@ -5,9 +5,15 @@ imports. The system's own way ends the process at once; a campaign that runs put
 """
 
 import signal
+import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell ignores it for its background
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+if None in (sys.stdin, sys.stdout, sys.stderr):  # before anything else is opened in their place
+    from controller.cli.streams import open_what_is_closed
+
+    open_what_is_closed()
 
 from controller.cli.commands import main  # loading it takes most of a second
 

@@ -113,6 +113,12 @@ def spoil_encoding(person: Person) -> str:
     return "cannot be read"
 
 
+def choose_a_folder_with_work_of_ones_own(person: Person) -> str:
+    (person.folder / "mine" / "work" / "trash").mkdir(parents=True)
+    (person.folder / "mine" / "work" / "trash" / "thesis").write_text("mine")
+    return "give the campaign a folder of its own"
+
+
 def make_a_list(person: Person) -> str:
     (person.folder / "mine.yaml").write_text("- tag\n- mine\n")
     return "found a list"
@@ -168,6 +174,7 @@ def point_at_no_cluster(person: Person) -> str:
     [
         spoil_yaml,
         spoil_encoding,
+        choose_a_folder_with_work_of_ones_own,
         make_a_list,
         spoil_the_program,
         replay_an_empty_folder,
@@ -185,6 +192,7 @@ def test_what_lies_there_wrong(person: Person, spoil: Callable[[Person], str]) -
 
     assert_is_told(said, words)
     assert list((person.folder / "mine").glob("work/*/logs")) == [], "something was trained for it"
+    assert (person.folder / "mine/work/trash/thesis").exists() == (spoil is choose_a_folder_with_work_of_ones_own)
 
 
 def test_a_port_that_somebody_else_has(person: Person) -> None:
