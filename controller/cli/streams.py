@@ -13,9 +13,13 @@ import sys
 def open_what_is_closed() -> None:
     """Put the null device in place of each standard stream that is closed."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None and not _is_open(descriptor):
-            # The lowest free descriptor is taken, and the ones below are open by now.
-            os.open(os.devnull, os.O_RDWR)
+        if not _is_open(descriptor):
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+        # Python may have made a stream of what was open there while it started.
+        if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
 
 
