@@ -232,3 +232,6 @@ def test_what_is_asked_of_a_campaign_and_not_there(person: Person) -> None:
     assert_is_told(person.say("report", "--to", "report"), "report")
     assert_is_told(person.say("run", "mine", "--settings", "other.yaml"), "holds campaign mine, not other")
     assert_is_told(person.say("run", "mine", "--set", "budget.experiments=0"), "must be at least 1")
+    kept = person.folder / "mine" / "campaign.yaml"
+    kept.write_text(kept.read_text().replace("tag: mine", "tag: other"))
+    assert_is_told(person.say("status"), "has no campaign other", "but mine: mend the tag there")
