@@ -37,6 +37,8 @@ def check_start(folder: CampaignFolder, settings: Settings) -> list[str]:
     if exam and local:
         _require_examiner(task_folder(settings), settings)
     begun = _has_begun(folder, settings.tag)
+    if local and not begun:
+        _refuse_work_of_others(folder.work)
     # What fills the disk of a campaign that has begun may be its own last try, which the executor deletes when it
     # starts. If that does not help, it launches nothing and says why.
     if not (begun and local):
@@ -48,6 +50,16 @@ def check_start(folder: CampaignFolder, settings: Settings) -> list[str]:
             "finds an empty folder; put them there"
         )
     return warnings
+
+
+def _refuse_work_of_others(work: Path) -> None:
+    """Raise SettingsError where the place of the tries holds something else: the executor empties parts of it."""
+    ours = all((work / name).is_dir() for name in ("etc", "trash"))
+    if work.is_dir() and any(work.iterdir()) and not ours:
+        raise SettingsError(
+            f"{work} holds files of something else, and a campaign keeps its tries there: give the campaign a folder "
+            "of its own"
+        )
 
 
 def require_data_parts(data: Path, settings: Settings) -> None:

@@ -10,6 +10,8 @@ simulate        the command that measures judging policies in simulated campaign
 studies         plans the studies that are asked for
 doctor          looks at everything that a campaign needs before anything is spent
 reading         finds the campaign and reads its lab, for the commands that only read
+streams         standard streams that are closed, full, or take few characters
+system_errors   what to do about errors of the system that no command expected
 shared          consoles, flags, and the search for folder and settings
 reference       generates docs/cli.md from the commands
 

@@ -5,12 +5,11 @@ Results go to stdout, progress to stderr. Bad input is one sentence and exit cod
 
 from __future__ import annotations
 
-import errno
-import io
+import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.syntax import Syntax
@@ -47,11 +46,13 @@ from controller.cli.shared import (
     print_json,
 )
 from controller.cli.simulate import simulate
+from controller.cli.streams import write_what_can_be_written
+from controller.cli.system_errors import explain_system_error
 from controller.cli.task_commands import doctor, new
 from controller.costs.slots import SlotPrices
 from controller.domain import find_undone
 from controller.errors import AutoresearchError
-from controller.folder import CampaignFolder, denied_access, find, read_manifest
+from controller.folder import CampaignFolder, find, read_manifest
 from controller.lab import Lab
 from controller.reports import text
 from controller.reports.activity import activity_details
@@ -87,7 +88,11 @@ The name may be left out where there is one campaign. All commands: autoresearch
 
 def main() -> None:
     """Run the command line; the one place where errors, ours and the parser's, become a sentence and an exit code."""
-    _write_what_can_be_written()
+    write_what_can_be_written()
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        _fail("the current folder is not there any more: change to one that is")
     try:
         code = app(standalone_mode=False)
     except AutoresearchError as error:
@@ -100,24 +105,17 @@ def main() -> None:
         said = in_plain_words(" ".join(safe_text(error.format_message()).split()).rstrip("."))
         err.print(f"autoresearch: {said}: {usage}", markup=False)
         sys.exit(2)
-    except PermissionError as error:
-        if error.filename is None:
-            raise
-        err.print(f"autoresearch: {denied_access(Path(error.filename))}", markup=False, soft_wrap=True)
-        sys.exit(AutoresearchError.exit_code)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        sentence = explain_system_error(error)
+        if not sentence:
             raise
-        err.print("autoresearch: the folder's name is longer than a name may be: give a shorter one", markup=False)
-        sys.exit(AutoresearchError.exit_code)
+        _fail(sentence)
     sys.exit(code)
 
 
-def _write_what_can_be_written() -> None:
-    """A terminal or a file that takes no sigma gets a question mark in its place, where Python would raise."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # none where the shell has closed it
-            stream.reconfigure(errors="replace")
+def _fail(sentence: str) -> NoReturn:
+    err.print(f"autoresearch: {sentence}", markup=False, soft_wrap=True)
+    sys.exit(AutoresearchError.exit_code)
 
 
 @app.callback(invoke_without_command=True)

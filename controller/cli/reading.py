@@ -23,7 +23,13 @@ def read_campaign(campaign: Path | None, lab_path: Path | None) -> tuple[Campaig
     """Folder, settings and experiments for a command that only reads."""
     folder = CampaignFolder(find(campaign, preferred=home_of_campaigns(), here=Path()), lab_override=lab_path)
     settings = load_settings(folder.known_settings, here=device_here)
-    experiments = Lab.open(folder.lab).experiments(settings.tag)
+    lab = Lab.open(folder.lab)
+    experiments = lab.experiments(settings.tag)
+    if not experiments and (others := sorted(lab.tags())):
+        raise LabError(
+            f"the lab {folder.lab} has no campaign {settings.tag}, which {folder.settings} names by its tag, but "
+            f"{', '.join(others)}: mend the tag there"
+        )
     if not experiments:
         raise LabError(f"the lab {folder.lab} has no campaign {settings.tag}: start it with `autoresearch run`")
     return folder, settings, experiments

@@ -98,7 +98,7 @@ class CampaignFolder:
         """Write the settings file. An existing one is kept unless `replace`."""
         if self.settings.exists() and not replace:
             return
-        place = self.settings.resolve()  # an operator may keep it elsewhere
+        place = Path(os.path.realpath(self.settings))  # an operator may keep it elsewhere
         draft = place.with_name(f".{place.name}.new")
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,9 @@ from controller.lab.records import FORMAT
 RECORDS = "refs/notes/autoresearch/"
 """Refs below this hold the records of campaigns; only a lab has them."""
 
+DAMAGED = ("epository not found", "peeled", "corrupt", "failed to parse", "ailed to inflate", "not a valid")
+"""Parts of libgit2's messages about a repository of which something is missing or overwritten."""
+
 DENIED = ("not owned by", "ermission denied")
 """Parts of libgit2's messages where the kernel, or its own check of the owner, refuses."""
 
@@ -51,8 +54,23 @@ def translate_errors(path: Path) -> Iterator[None]:
     except (pygit2.GitError, OSError, KeyError) as error:
         # libgit2 reads no repository of another user's, whose settings could name programs to run (safe.directory).
         denied = isinstance(error, PermissionError) or any(sign in str(error) for sign in DENIED)
-        why = denied_access(path) if denied else error
+        if _is_damage(error) and not denied:
+            raise LabError(
+                f"the lab {path} is damaged ({_words(error)}): put its mirror (lab.remote) or a copy in its place"
+            ) from error
+        why = denied_access(path) if denied else _words(error)
         raise LabError(f"the lab {path} cannot be used: {why}; nothing recorded before is lost") from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """True where parts of a repository are missing or unreadable. A full disk takes nothing away."""
+    return isinstance(error, KeyError) or any(sign in str(error) for sign in DAMAGED)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}" if error.args else "something is missing"
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)).rstrip(".")
 
 
 @cache

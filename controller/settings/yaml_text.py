@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
             lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         """The value of this node. Raises Unreadable for a character that no name, path or program can hold."""
         told = super().construct_scalar(node)
         wrong = next((sign for sign in str(told) if sign == "\0" or "\ud800" <= sign <= "\udfff"), None)

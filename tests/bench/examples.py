@@ -10,9 +10,10 @@ if an honest program was scored, or if a cheat was rejected or scored no better 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class Tally:
         else:
             self.others.append(f"{result.outcome.value}: {result.reason}")
 
+    @property
+    def runs(self) -> int:
+        """All runs that were counted."""
+        return len(self.scores) + len(self.others) + (self.rejected if self.cheats else 0)
+
     def held(self, honest: Honest) -> int:
         """Runs that ended as they should."""
         if not self.cheats:
@@ -76,12 +82,14 @@ def hold(task: str, runs: int, *, say: Callable[[str], None]) -> list[tuple[Tall
         programs = _programs(task, Path(root) / "edits")
         plain, *_ = tallies = [tally for tally, _ in programs]
         error = 0.0
-        for run in range(1, runs + 1):
-            for tally, files in programs:
-                result = trials.run(files=files, seed=run)
-                tally.add(result)
-                error = max(error, (result.exam.score_error or 0.0) if tally is plain and result.exam else 0.0)
-            say(f"  {task}: run {run} of {runs}")
+        with suppress(KeyboardInterrupt):  # what was counted so far is shown
+            for run in range(1, runs + 1):
+                for tally, files in programs:
+                    result = trials.run(files=files, seed=run)
+                    tally.add(result)
+                    if tally is plain and result.exam:
+                        error = max(error, result.exam.score_error or 0.0)
+                say(f"  {task}: run {run} of {runs}")
         honest = Honest(tuple(plain.scores), error, _minimizes(trials))
         return [(tally, tally.held(honest)) for tally in tallies]
 
@@ -89,10 +97,9 @@ def hold(task: str, runs: int, *, say: Callable[[str], None]) -> list[tuple[Tall
 def _programs(task: str, work: Path) -> list[tuple[Tally, dict[str, str]]]:
     work.mkdir()
     kept = KEPT[task]
-    honest = [(Tally("unchanged", cheats=False), edited(task, work / "plain"))]
-    honest += [
-        (Tally(f"with {' '.join(kept[:count])}", cheats=False), edited(task, work / f"kept-{count}", *kept[:count]))
-        for count in range(1, len(kept) + 1)
+    honest = [
+        (Tally("unchanged", cheats=False), edited(task, work / "plain")),
+        (Tally(f"with {', '.join(kept)}", cheats=False), edited(task, work / "kept", *kept)),
     ]
     cheats = [
         (Tally(idea(task, number).stem, cheats=True), edited(task, work / number, number)) for number in CHEATS[task]
@@ -104,13 +111,13 @@ def _minimizes(trials: Trials) -> bool:
     return trials.settings.task.direction == "minimize"
 
 
-def rows(task: str, tallies: Iterable[tuple[Tally, int]], runs: int) -> list[str]:
+def rows(task: str, tallies: Iterable[tuple[Tally, int]]) -> list[str]:
     """Lines of a table in Markdown."""
     lines = []
     for tally, held in tallies:
         scored = f"{min(tally.scores):.4g} to {max(tally.scores):.4g}" if tally.scores else "-"
         kind = "cheat" if tally.cheats else "honest"
-        lines.append(f"| {task} | {kind} | {tally.name} | {tally.rejected} | {scored} | {held} of {runs} |")
+        lines.append(f"| {task} | {kind} | {tally.name} | {tally.rejected} | {scored} | {held} of {tally.runs} |")
         lines += [f"  {tally.name} {fault}" for fault in tally.others]
     return lines
 
@@ -123,11 +130,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     given = parser.parse_args(arguments)
     print("| task | | program | rejected | scored | held |\n|---|---|---|---|---|---|", flush=True)
     for task in given.tasks or CHEATS:
-        tallies = hold(task, given.runs, say=lambda _: None)
-        print("\n".join(rows(task, tallies, given.runs)), flush=True)
+        tallies = hold(task, given.runs, say=lambda line: print(line, file=sys.stderr, flush=True))
+        print("\n".join(rows(task, tallies)), flush=True)
 
 
 if __name__ == "__main__":
-    import sys
-
     main(sys.argv[1:])

@@ -148,6 +148,37 @@ def test_terminal_that_shows_few_characters_gets_the_others_as_question_marks(
     assert "sigma" in said[0].stdout
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_campaign_runs_where_the_shell_has_closed_a_stream(folder: Path, closed: str) -> None:
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder), "--set", "budget.experiments=1"]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], check=False, timeout=PATIENCE_S)
+
+    assert done.returncode == 0
+    assert "campaign" in autoresearch("status", folder).stdout
+
+
+def test_output_that_cannot_be_written_is_told(folder: Path) -> None:
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE_S)
+
+    assert done.returncode == 2
+    told = [line for line in done.stderr.splitlines() if not line.startswith("  warning  ")]
+    assert told == [
+        "autoresearch: what it prints cannot be written (No space left on device): make room, or send it elsewhere"
+    ]
+
+
+def test_folder_that_was_removed_under_the_command_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    remove_and_run = 'cd gone && rmdir ../gone && exec "$@"'
+    command = ["sh", "-c", remove_and_run, "sh", sys.executable, "-m", "controller.cli", "status"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+    assert done.returncode == 2
+    assert done.stderr == "autoresearch: the current folder is not there any more: change to one that is\n"
+
+
 def test_dollars_are_told_everywhere_and_a_later_price_leaves_them_alone(folder: Path) -> None:
     priced = ["--set", f"budget.gpu_dollars_by_pool={{'{platform.node()}': 36000}}"]
     assert autoresearch("run", folder, *priced, "--set", "budget.experiments=2").returncode == 0

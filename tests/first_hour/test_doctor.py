@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.cli.doctor.trials import WORK
 from tests.first_hour.small_task import write_own_task
 from tests.first_hour.walking import Person
 from tests.support.waiting import wait_until
@@ -35,12 +36,12 @@ def left_in(person: Person) -> list[str]:
 
 
 def wait_for_a_trial(person: Person) -> None:
-    trial = person.folder / "mine" / "doctor"
+    trial = person.folder / "mine" / WORK
     wait_until(lambda: list(trial.glob("doctor-*/logs/train.log")), what="a trial's training")
 
 
 def test_nothing_stays_of_its_trials_nor_of_those_of_one_that_was_killed(person: Person) -> None:
-    left_by_a_killed_one = person.folder / "mine" / "doctor" / "doctor-000000-e1-a1-t1" / "artifact"
+    left_by_a_killed_one = person.folder / "mine" / WORK / "doctor-000000-e1-a1-t1" / "artifact"
     left_by_a_killed_one.mkdir(parents=True)
 
     said = person.say("doctor", "mine", "--settings", "mine.yaml", "--seconds", "5")
@@ -66,6 +67,16 @@ def test_nothing_stays_after_a_signal_in_the_middle(person: Person, number: sign
     assert ended.code == -number, ended
     assert not ended.is_ugly, ended
     assert left_in(person) == ["campaign.yaml"]
+
+
+def test_a_folder_of_theirs_that_is_called_doctor_stays(person: Person) -> None:
+    (person.folder / "mine" / "doctor").mkdir(parents=True)
+    (person.folder / "mine" / "doctor" / "notes").write_text("mine")
+
+    said = person.say("doctor", "mine", "--settings", "mine.yaml", "--seconds", "5")
+
+    assert said.code == 0, said
+    assert (person.folder / "mine" / "doctor" / "notes").read_text() == "mine"
 
 
 def test_two_do_not_look_at_one_campaign_at_once(person: Person) -> None:

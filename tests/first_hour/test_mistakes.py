@@ -113,6 +113,12 @@ def spoil_encoding(person: Person) -> str:
     return "cannot be read"
 
 
+def choose_a_folder_with_work_of_ones_own(person: Person) -> str:
+    (person.folder / "mine" / "work" / "trash").mkdir(parents=True)
+    (person.folder / "mine" / "work" / "trash" / "thesis").write_text("mine")
+    return "give the campaign a folder of its own"
+
+
 def make_a_list(person: Person) -> str:
     (person.folder / "mine.yaml").write_text("- tag\n- mine\n")
     return "found a list"
@@ -168,6 +174,7 @@ def point_at_no_cluster(person: Person) -> str:
     [
         spoil_yaml,
         spoil_encoding,
+        choose_a_folder_with_work_of_ones_own,
         make_a_list,
         spoil_the_program,
         replay_an_empty_folder,
@@ -185,6 +192,7 @@ def test_what_lies_there_wrong(person: Person, spoil: Callable[[Person], str]) -
 
     assert_is_told(said, words)
     assert list((person.folder / "mine").glob("work/*/logs")) == [], "something was trained for it"
+    assert (person.folder / "mine/work/trash/thesis").exists() == (spoil is choose_a_folder_with_work_of_ones_own)
 
 
 def test_a_port_that_somebody_else_has(person: Person) -> None:
@@ -224,3 +232,6 @@ def test_what_is_asked_of_a_campaign_and_not_there(person: Person) -> None:
     assert_is_told(person.say("report", "--to", "report"), "report")
     assert_is_told(person.say("run", "mine", "--settings", "other.yaml"), "holds campaign mine, not other")
     assert_is_told(person.say("run", "mine", "--set", "budget.experiments=0"), "must be at least 1")
+    kept = person.folder / "mine" / "campaign.yaml"
+    kept.write_text(kept.read_text().replace("tag: mine", "tag: other"))
+    assert_is_told(person.say("status"), "has no campaign other", "but mine: mend the tag there")

@@ -68,7 +68,8 @@ def find_constants(path: str, source: str, *, accelerator: bool) -> tuple[Consta
         value = evaluate_literal(node)
         is_live = _find_device(label) in (None, accelerator)
         name = re.split(r"[.\[]", label)[0]
-        if value is None or not is_live or name not in names_read or node.lineno != node.end_lineno:
+        is_read = name in names_read or _is_of_settings(tree)
+        if value is None or not is_live or not is_read or node.lineno != node.end_lineno:
             continue
         text = lines[node.lineno - 1][node.col_offset : node.end_col_offset].decode()
         found[label] = Constant(
@@ -207,6 +208,15 @@ def _find_names_read(tree: ast.AST) -> frozenset[str]:
             case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
                 names.add(name)
     return frozenset(names)
+
+
+def _is_of_settings(tree: ast.Module) -> bool:
+    """True for a file that does nothing but give names to values: other files read them."""
+    return all(
+        isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom))
+        or (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for statement in tree.body
+    )
 
 
 def _find_comments(data: bytes) -> dict[int, str]:

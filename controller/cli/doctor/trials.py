@@ -28,6 +28,10 @@ PATIENCE_SECONDS = 300.0
 """Longest wait beyond the deadlines of all phases, in seconds: for an image to be pulled, or a node to be found."""
 
 
+WORK = ".autoresearch-doctor"
+"""Name of their folder in that of the campaign. It is deleted, so it must be a name that nobody else would choose."""
+
+
 def shorten(settings: Settings, seconds: float) -> Settings:
     """The settings with a training of at most so many seconds."""
     budget = settings.budget.model_copy(update={"train_seconds": min(seconds, settings.budget.train_seconds)})
@@ -71,7 +75,7 @@ class Trials:
 @contextmanager
 def trials(folder: CampaignFolder, settings: Settings, *, seconds: float) -> Iterator[Trials]:
     """Start the executor for some attempts, and stop it. Raises what its start raises."""
-    short, work = shorten(settings, seconds), folder.path / "doctor"
+    short, work = shorten(settings, seconds), folder.path / WORK
     with _owned(work) if settings.executor.kind == "local" else nullcontext():
         executor = build_executor(folder, short, work=work)
         texts = task_files(short)

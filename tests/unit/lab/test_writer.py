@@ -167,6 +167,16 @@ def test_missing_lab_says_how_to_start_one(tmp_path: Path) -> None:
         Lab.open(tmp_path / "lab.git")
 
 
+@pytest.mark.parametrize("part", ["objects", "refs", "HEAD"])
+def test_lab_of_which_a_part_is_missing_says_what_brings_it_back(lab: LabWriter, part: str) -> None:
+    (lab.path / part).rename(lab.path.with_name("taken"))
+
+    with pytest.raises(
+        LabError, match=r"lab\.git is damaged \(.*\): put its mirror \(lab\.remote\) or a copy in its pl"
+    ):
+        Lab.open(lab.path).experiments("t")
+
+
 def test_damaged_record_is_named(lab: LabWriter) -> None:
     experiment = admit(lab)
     git(

@@ -482,3 +482,10 @@ def test_a_constant_of_another_editable_file_is_changed_there() -> None:
     answer = proposed(replace(request_after(), files=files))
 
     assert set(answer.files) == {"model.py"}
+
+
+def test_constants_of_a_file_of_settings_are_read_by_others() -> None:
+    settings = '"""Sizes."""\n\nimport math\n\nDEPTH = 4  # 1 to 9\nRATE: float = 0.1\n'
+
+    assert [c.label for c in find_constants("config.py", settings, accelerator=False)] == ["DEPTH", "RATE"]
+    assert not find_constants("train.py", f"{settings}\nprint(math.pi)\n", accelerator=False)
