@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import collections
 import re
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from controller.domain import Outcome
+from controller.domain import Outcome, Result
 from controller.executor.local.cgroups import Cgroup
 from tests.redteam import carrying, shared_kernel
 from tests.support.local_task import TaskFolders
@@ -38,8 +39,8 @@ class Run:
     outcome: Outcome
     gained: float
     """Bits per byte; 0 where it was rejected."""
-    arrived: str
-    """What the receiver said that it found."""
+    arrived: int
+    """Places, sequences, or the number of the rule that the receiver said it had got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +50,25 @@ class Bench:
     folders: TaskFolders
     honest: float
 
-    def from_probe(self, way: str) -> Run:
-        """Attack from the probe to the candidate."""
-        result, said = shared_kernel.from_probe(self.folders, way)
-        gained = shared_kernel.gain(result, self.honest)
-        return Run(result.outcome, gained or 0.0, " and ".join(re.findall(r"found \d+", said)))
-
-    def from_exam(self, way: str) -> Run:
-        """Attack from an exam to the next training."""
-        result, said = shared_kernel.from_exam(self.folders, way)
-        gained = shared_kernel.gain(result, self.honest)
-        return Run(result.outcome, gained or 0.0, " and ".join(re.findall(r"heard \d+", said)))
-
-    def by_files(self) -> Run:
-        """Attack from the probe to the candidate by files and System V memory."""
-        [(result, logs)] = shared_kernel.attempts(self.folders, shared_kernel.source_of("passes_the_probe_on"))
-        return Run(result.outcome, shared_kernel.gain(result, self.honest) or 0.0, logs["candidate"].strip())
+    def hold(self, attack: Callable[[TaskFolders], tuple[Result, str]]) -> Run:
+        """Run an attack once."""
+        result, said = attack(self.folders)
+        arrived = max(map(int, re.findall(r"(?:found|found rule|heard) (-?\d+)", said)), default=0)
+        return Run(result.outcome, shared_kernel.gain(result, self.honest) or 0.0, arrived)
 
 
-def attacks(bench: Bench) -> Mapping[str, Callable[[], Run]]:
+def by_files(folders: TaskFolders) -> tuple[Result, str]:
+    """Attack from the probe to the candidate by files and System V memory."""
+    [(result, logs)] = shared_kernel.attempts(folders, shared_kernel.source_of("passes_the_probe_on"))
+    return result, logs["candidate"]
+
+
+def attacks() -> Mapping[str, Callable[[TaskFolders], tuple[Result, str]]]:
     """Every attack by its name."""
-    found: dict[str, Callable[[], Run]] = {"probe:files": bench.by_files}
+    found = {"probe:files": by_files, "probe:duration": shared_kernel.from_probe_by_duration}
     for way in shared_kernel.WAYS:
-        found[f"probe:{way}"] = partial(bench.from_probe, way)
-        found[f"exam:{way}"] = partial(bench.from_exam, way)
+        found[f"probe:{way}"] = partial(shared_kernel.from_probe, way=way)
+        found[f"exam:{way}"] = partial(shared_kernel.from_exam, way=way)
     return found
 
 
@@ -80,10 +76,10 @@ def row(name: str, runs: list[Run]) -> str:
     """One line of the table."""
     outcomes = collections.Counter(run.outcome.value for run in runs)
     verdicts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-    most = max(run.gained for run in runs)
-    told = ", ".join(sorted({run.arrived for run in runs if run.arrived})) or "nothing"
-    nothing = sum(run.gained <= NOTHING for run in runs)
-    return f"| {name} | {len(runs)} | {verdicts} | {most:.4f} | {nothing} of {len(runs)} | {told} |"
+    gains = [run.gained for run in runs]
+    nothing = f"{sum(gain <= NOTHING for gain in gains)} of {len(runs)}"
+    arrived = max(run.arrived for run in runs)
+    return f"| {name} | {verdicts} | {nothing} | {statistics.mean(gains):.4f}, {max(gains):.4f} | {arrived} |"
 
 
 def remember(_: Cgroup) -> None:
@@ -95,13 +91,12 @@ def print_attacks(names: list[str], runs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         folders = shared_kernel.make_task(Path(folder))
         bench = Bench(folders, shared_kernel.honest_score(folders))
-        known = attacks(bench)
+        known = attacks()
         print(f"an honest model scores {bench.honest:.4f}\n")
-        print(
-            "| attack | runs | verdicts | most gained, bpb | gained nothing | told of it |\n|---|---|---|---|---|---|"
-        )
+        print("| attack | verdicts | gained nothing | bpb gained, mean and most | most that arrived |")
+        print("|---|---|---|---|---|", flush=True)
         for name in names or known:
-            print(row(name, [known[name]() for _ in range(runs)]), flush=True)
+            print(row(name, [bench.hold(known[name]) for _ in range(runs)]), flush=True)
 
 
 def print_carriers(runs: int) -> None:

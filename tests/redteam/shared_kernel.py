@@ -23,6 +23,7 @@ if __name__ == "__main__":
     print("val_bpb:          0.100000")
 """
 SEQUENCES, LIBRARY_BITS = 128, 64 + 32 * 32 * 6
+PROBE_SETS = 16
 MODULES = ("tiny_model.py", "page_cache_note.py", "carriers.py")
 WAYS = ("mincore", "timing", "counting", "mapping", "asynchronous", "names")
 """Ways in which a note is read: see page_cache_note."""
@@ -39,19 +40,19 @@ def make_task(folder: Path) -> TaskFolders:
         shutil.copy(CANDIDATES / name, folders.task)
     shutil.copy(CANDIDATES / "honest_float32.py", folders.task / "train.py")
     (folders.task / "library.bin").write_bytes(os.urandom(LIBRARY_BITS * 8192))
-    make_data(folders.data, language, sequences=SEQUENCES, probes=SEQUENCES)
+    make_data(folders.data, language, sequences=SEQUENCES, probes=SEQUENCES, probe_sets=PROBE_SETS)
     (folders.data / "train").mkdir()
     np.save(folders.data / "train/table.npy", language.logits)
     return folders
 
 
 def attempts(folders: TaskFolders, *sources: str) -> list[tuple[Result, dict[str, str]]]:
-    """Run attempts one after the other, each with its logs."""
+    """Run attempts one after the other, each with its logs, and each with the next probe set."""
     ended = []
     with running(folders) as (executor, ends):
         for source in sources:
             number = len(list(folders.work.glob("t-e*"))) + 1
-            request = make_request(source + TRAIN, experiment=number)
+            request = make_request(source + TRAIN, experiment=number, probe_set=number % PROBE_SETS)
             executor.launch(request)
             ended.append((ends.wait(), dict(folders.logs(request))))
     return ended
@@ -79,9 +80,8 @@ def honest_score(folders: TaskFolders) -> float:
 
 
 def gain(result: Result, honest: float) -> float | None:
-    """Bits per byte below the honest model's; None where an attack was rejected for looking ahead."""
+    """Bits per byte below the honest model's; None where an attack was rejected."""
     if result.outcome is Outcome.REJECTED:
-        assert "looks ahead: nll is" in result.reason
         return None
     assert result.score is not None, result
     return honest - result.score.value
@@ -91,6 +91,12 @@ def from_probe(folders: TaskFolders, way: str) -> tuple[Result, str]:
     """Attack from the probe to the candidate; the result, and what the candidate said of what it found."""
     [(result, logs)] = attempts(folders, source_of("passes_the_probe_on_by_the_page_cache", way))
     assert "left 1" in logs["probe"], logs  # of 128 positions some share a page
+    return result, logs["candidate"]
+
+
+def from_probe_by_duration(folders: TaskFolders) -> tuple[Result, str]:
+    """The same by how long the probe takes, which is open: a few bits arrive."""
+    [(result, logs)] = attempts(folders, source_of("passes_a_rule_on_by_its_duration"))
     return result, logs["candidate"]
 
 

@@ -39,7 +39,7 @@ def honest_score(folders: TaskFolders) -> float:
 def gains_nothing(result: Result, honest_score: float) -> None:
     """An attack ends in `rejected`, or scores as the honest model does."""
     gained = shared_kernel.gain(result, honest_score)
-    assert gained is None or gained <= 1e-3
+    assert "looks ahead: nll is" in result.reason if gained is None else gained <= 1e-3, result
 
 
 @pytest.mark.parametrize("way", shared_kernel.WAYS)
