@@ -392,7 +392,7 @@ class Proposal:
     """Number of the kept experiment that this leaves out, to learn what it is worth by now; None for an edit."""
 
     cost: Cost = field(default_factory=Cost)
-    """Cost of the model calls that led to it."""
+    """Cost of the model calls that led to it; of a conversation that brings several, of those since the one before."""
 
     transcript: str = ""
     """The agent's conversation as JSON lines; empty for an agent that has none."""

@@ -152,6 +152,18 @@ class ProposalRequest:
     """Tries one step of the editable files, all of them by path, if this edit is to be tried. An agent may ask before
     it proposes, from its own thread, and mend what crashes; a crash that it leaves is a verdict."""
 
+    count: int = 1
+    """Proposals that may come of this question. An agent that can makes so many, offers all but the last one, and
+    returns that; an agent that cannot returns one."""
+
+    offer: Callable[[Proposal], None] = lambda _: None
+    """Takes a proposal while the agent goes on to the next one. It is admitted or sent back at once, whatever becomes
+    of the rest. From the agent's thread."""
+
+    surplus: Callable[[], int] = lambda: 0
+    """Number of proposals that are under way and wanted no more; an agent asks before it goes on to a further one. From
+    any thread."""
+
     doubt: Callable[[int, str], None] | None = None
     """Asks the judge to leave a kept edit out of the incumbent: the number of its experiment, and why. From any thread.
     None where the judge leaves nothing out."""
@@ -180,6 +192,9 @@ class Abandoned:
 
     retry_after: float = 0.0
     """Seconds to wait before asking again; 0 if there is no need to wait."""
+
+    brought: int = 0
+    """Proposals that it has offered before; the question was fruitful then."""
 
     transcript: str = ""
     """The agent's conversation as JSON lines; empty for an agent that has none."""

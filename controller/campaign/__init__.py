@@ -6,6 +6,7 @@ loop             the loop itself; its thread is the only one that changes experi
 study            runs a study by the same tries, without agent and verdicts
 tries            launches tries and collects their ends
 requests         puts together the question to an agent
+questions        counts the questions without an answer, and what each may still bring
 proposals        asks the agent for edits and takes in its answers
 smoke            decides which edits are run for one step before their first attempt
 safe_answers     makes an agent's answer safe to keep and to show

@@ -38,6 +38,7 @@ from controller.planning.actions import (
 from controller.planning.budget import Room
 from controller.planning.campaign_state import CampaignState
 from controller.planning.planner import plan
+from controller.planning.stopping import count_surplus
 from controller.ports import Agent, Executor, SmokeTest, Waiting, WaitReason
 from controller.settings import Settings
 from controller.studies.study import StudyRecord
@@ -174,6 +175,7 @@ class Campaign:
             without_keep=campaign_state.without_keep,
             baseline=baseline,
             proposing=self._proposals.in_flight,
+            more=self._proposals.more,
             exhausted=self._proposals.exhausted,
             short_of_money=self._proposals.short_of_money,
             stopping=self._stop_reason,
@@ -218,6 +220,7 @@ class Campaign:
             room = Room(view, self._settings.budget, self._prices)
             self._proposals.dollars_limit = room.call_dollars
             self._proposals.dollars_free = room.free_dollars
+            self._proposals.surplus = count_surplus(view, self._settings, room)
             self._tell_trouble(view.trouble or self._proposals.trouble)
             self._turned()
             action = plan(view, self._settings)
@@ -240,8 +243,8 @@ class Campaign:
                     self._recorder.doubt(action.kept)
                 case Retry():
                     self._recorder.retry(action)
-                case Propose():
-                    self._proposals.ask_agent()
+                case Propose(count):
+                    self._proposals.ask_agent(count)
                 case _:
                     assert_never(action)
 

@@ -10,12 +10,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from types import TracebackType
 from typing import Self, assert_never
 
+from controller.campaign.questions import Questions
 from controller.campaign.recorder import Recorder
 from controller.campaign.requests import build_request
 from controller.campaign.safe_answers import make_safe
@@ -55,7 +56,7 @@ TWIN = "another proposal that was thought of at the same time has made this very
 
 @dataclass(frozen=True, slots=True)
 class AgentAnswered:
-    """An agent's thread has ended."""
+    """An agent's thread has ended, or offers a proposal and goes on."""
 
     request: ProposalRequest
     """The question."""
@@ -65,6 +66,9 @@ class AgentAnswered:
 
     crash: SmokeCrash | None = None
     """The crash of the proposal in its smoke test; None if it did not, or was not tested."""
+
+    goes_on: bool = False
+    """True if the same question may bring another proposal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,7 @@ class Proposals:
             most_in_flight(settings.agent, slots=settings.executor.slots), thread_name_prefix="propose"
         )
         self._asked = 0
-        self._asked_at: dict[int, float] = {}
-        """Clock seconds of each question without an answer, by the number of its request."""
+        self._questions = Questions()
         self._answers: deque[_AnswerTime] = deque(maxlen=NEWEST)
         self._refused: tuple[str, ...] = ()
         """Reasons of the proposals sent back since the last admitted one; the agent reads them."""
@@ -143,6 +146,8 @@ class Proposals:
         """What the campaign's model calls may cost in all, in dollars. The loop keeps it current."""
         self.dollars_free = inf
         """Dollars that model calls may still take: nothing under way needs them. The loop keeps it current."""
+        self.surplus = 0
+        """Proposals under way that are wanted no more. The loop keeps it current."""
         self._too_few_dollars: float | None = None
         """Most free dollars at which the agent could not pay a call; None if it can, as far as is known."""
 
@@ -157,7 +162,12 @@ class Proposals:
     @property
     def in_flight(self) -> int:
         """Number of questions without an answer yet."""
-        return len(self._asked_at)
+        return len(self._questions)
+
+    @property
+    def more(self) -> int:
+        """Proposals that these questions may bring beyond one each."""
+        return self._questions.more
 
     @property
     def trouble(self) -> str:
@@ -194,7 +204,7 @@ class Proposals:
     @property
     def asked_at(self) -> float | None:
         """Clock seconds of the oldest question that has no answer yet; None if there is none."""
-        return min(self._asked_at.values(), default=None)
+        return next(iter(self._questions.asked_at), None)
 
     def pace(self, now: float) -> Pace:
         """The pace at which proposals come and are used up."""
@@ -202,7 +212,7 @@ class Proposals:
             thinking=tuple(answer.seconds for answer in self._answers),
             admitted=tuple(answer.admitted for answer in self._answers),
             uses=tuple(self._recorder.campaign_state.uses),
-            ages=tuple(max(0.0, now - asked) for asked in self._asked_at.values()),
+            ages=tuple(max(0.0, now - asked) for asked in self._questions.asked_at),
         )
 
     def note_news(self) -> None:
@@ -219,10 +229,10 @@ class Proposals:
     def _read_experiments(self) -> tuple[Experiment, ...]:
         return tuple(self._recorder.campaign_state.experiments.values())
 
-    def ask_agent(self) -> None:
-        """Ask for one more proposal, in a thread of its own."""
+    def ask_agent(self, count: int = 1) -> None:
+        """Ask once more, in a thread of its own. count: proposals that may come of it."""
         self.note_news()
-        request = build_request(
+        question = build_request(
             self._recorder,
             self._settings,
             asked=self._asked,
@@ -239,8 +249,11 @@ class Proposals:
             doubt=self._ask_doubt if self._recorder.campaign_state.leaves_out else None,
             dollars_limit=lambda: self.dollars_limit,
         )
+        request = replace(
+            question, count=count, offer=partial(self._offer_in_thread, question), surplus=lambda: self.surplus
+        )
         self._asked += 1
-        self._asked_at[request.number] = self._clock()
+        self._questions.open(request, now=self._clock())
         self._threads.submit(self._propose_in_thread, request)
 
     def take_in_answer(self, event: AgentAnswered) -> None:
@@ -250,7 +263,8 @@ class Proposals:
         the agent is asked again from time to time. Only what ends a program, such as SystemExit, is raised.
         """
         answer, now = make_safe(event.answer), self._clock()
-        asked = self._asked_at.pop(event.request.number)
+        number = event.request.number
+        asked = self._questions.note_offer(number) if event.goes_on else self._questions.close(number)
         if isinstance(answer, Proposal | Abandoned) and answer.notes is not None:
             self._notes = answer.notes
             self._recorder.attach(NOTES, answer.notes)
@@ -262,8 +276,9 @@ class Proposals:
             case Abandoned():
                 self._back_off = self._back_off.answer(asked=asked)
                 self._take_in_abandoned(answer, event.request)
-                # An agent that wants to be asked later has not thought, so its time says nothing about thinking.
-                if not answer.retry_after:
+                # An agent that wants to be asked later has not thought, so its time says nothing about thinking. Nor
+                # does the end of one whose proposals have come already.
+                if not answer.retry_after and not answer.brought:
                     self._answers.append(_AnswerTime(now - asked, admitted=False))
             case AutoresearchError():
                 self._back_off = self._back_off.refuse(one_line(str(answer), SENTENCE), asked=asked, now=now)
@@ -279,11 +294,14 @@ class Proposals:
         crash = None
         try:
             answer: Proposal | Abandoned | BaseException = self._agent.propose(request)
-            if isinstance(answer, Proposal) and answer.base == request.base:
-                crash = request.smoke({**request.files, **answer.files})
+            if isinstance(answer, Proposal):
+                crash = _find_crash(answer, request)
         except BaseException as error:  # noqa: BLE001 - handed to the loop's thread, which deals with it
             answer = error
         self._answered(AgentAnswered(request, answer, crash))
+
+    def _offer_in_thread(self, request: ProposalRequest, proposal: Proposal) -> None:
+        self._answered(AgentAnswered(request, proposal, _find_crash(proposal, request), goes_on=True))
 
     def _ask_doubt(self, number: int, reason: str) -> None:
         self._answered(DoubtAsked(number, one_line(reason, SENTENCE)))
@@ -343,6 +361,13 @@ class Proposals:
             # Kept although it led to nothing: its model calls were paid for, and somebody may want to know for what.
             self._recorder.attach(abandoned_path(request.number, at=now), answer.transcript)
         self._observe(Refused(answer.reason, answer.cost))
+
+
+def _find_crash(proposal: Proposal, request: ProposalRequest) -> SmokeCrash | None:
+    """Called from the agents' threads."""
+    if proposal.base != request.base:
+        return None
+    return request.smoke({**request.files, **proposal.files})
 
 
 def tell_fault(error: Exception) -> str:

@@ -75,6 +75,9 @@ class View:
     proposing: int = 0
     """Requests to the agent that have no answer yet."""
 
+    more: int = 0
+    """Proposals that these requests may bring beyond one each."""
+
     exhausted: bool = False
     """True if the agent has nothing left to propose."""
 
@@ -113,6 +116,11 @@ class View:
 
     unable: bool = False
     """True if only an operator can help the agent; then one request at a time finds out whether it works again."""
+
+    @property
+    def expected(self) -> int:
+        """Proposals that the requests under way may bring."""
+        return self.proposing + self.more
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,10 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Ask the agent for one more proposal."""
+    """Ask the agent once more."""
+
+    count: int = 1
+    """Proposals that this question may bring, one after another."""
 
 
 @dataclass(frozen=True, slots=True)

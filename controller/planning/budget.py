@@ -27,7 +27,7 @@ class Room:
     def fits(self, *, ahead: int, seconds: float, proposals: int) -> bool:
         """True if the budget has room for one more attempt after `ahead` others that have not begun.
 
-        seconds: from now to the end of that attempt. proposals: requests under way, whose cost is not known yet.
+        seconds: from now to the end of that attempt. proposals: those under way, whose cost is not known yet.
         """
         budget = self._budget
         if budget.hours is not None:
@@ -53,7 +53,7 @@ class Room:
         if self._budget.dollars is None:
             return inf
         view = self._view
-        attempts = len(view.running) + count_ready(view.open) + view.proposing
+        attempts = len(view.running) + count_ready(view.open) + view.expected
         return self._budget.dollars - view.spent.slot_dollars - attempts * self._mean_attempt_dollars
 
     @property

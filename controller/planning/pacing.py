@@ -61,6 +61,11 @@ def most_in_flight(agent: AgentSettings, *, slots: int) -> int:
     return slots + 1 if agent.kind == "mcp" else max(DEFAULT_MOST, slots)
 
 
+def most_of_one_question(agent: AgentSettings, *, slots: int) -> int:
+    """Most proposals that one question to the agent may bring: with one slot one, so that it never thinks ahead."""
+    return min(agent.claude.submissions, slots) if agent.kind == "claude" else 1
+
+
 def expect_thinking_seconds(pace: Pace) -> float:
     """Seconds from request to answer that the next request is expected to take.
 

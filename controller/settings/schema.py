@@ -95,6 +95,10 @@ class ClaudeSettings(Section):
     seconds_per_proposal: Seconds = 900
     """Seconds after which a conversation without a submission is given up."""
 
+    submissions: int = Field(3, ge=1, le=16)
+    """Most edits that one conversation submits, one after another; as many as are wanted at that moment, and never more
+    than there are slots."""
+
     plateau_after: int = Field(10, ge=2)
     """Verdicts without a keep before the strategy changes; up to three times as many where keeps are rare."""
 

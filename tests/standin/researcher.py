@@ -36,6 +36,9 @@ EDITS: tuple[tuple[str, str, float, float], ...] = (
 STEPS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 0.25, -0.25, 0.75, -0.75)
 """Powers of the factor to try, in order."""
 
+GOES_ON = "wanted now"
+"""Words of the answer to a submission after which the conversation goes on."""
+
 RANGE = re.compile(r"(\d[\d._e]*) to (\d[\d._e]*)")
 
 
@@ -87,7 +90,7 @@ def call(*uses: tuple[str, Mapping[str, Any]], thought: str = "Let me see.") -> 
 
 
 class Researcher:
-    """Answers a request as a model would; `path` is the file it edits."""
+    """Answers a request as a model would; `path` is the file it edits. It goes on while more is wanted."""
 
     def __init__(self, path: str = "train.py", *, last_line: int = 130) -> None:
         self._path = path
@@ -99,8 +102,10 @@ class Researcher:
         if not reads:
             look = {"path": self._path, "first_line": 1, "last_line": self._last_line}
             return call(("read", look), thought="First the constants as they are.")
-        changes = list(untried(unnumbered(reads[-1].result), told=told(request)))
-        return self._go_on(done, changes)
+        accepted = [place for place, d in enumerate(done) if d.name == "submit" and GOES_ON in d.result]
+        mine = " ".join(str(done[place].input["title"]) for place in accepted)
+        changes = list(untried(unnumbered(reads[-1].result), told=f"{told(request)} {mine}"))
+        return self._go_on(done[accepted[-1] + 1 :] if accepted else done, changes)
 
     def _go_on(self, done: Sequence[Done], changes: Sequence[Change]) -> Turn:
         edits = [d for d in done if d.name == "replace" and not d.failed]
@@ -109,8 +114,8 @@ class Researcher:
         if not changes:
             return say("Everything I know has been tried.")
         change = changes[place]
-        last = done[-1]
-        if last.name == "submit" and last.failed:
+        last = done[-1] if done else None
+        if last is not None and last.name == "submit" and last.failed:
             back = changes[place - 1]
             undo = {"path": self._path, "old": back.new, "new": back.old}
             return call(("replace", undo), ("replace", self._edit(change)), thought="That one is taken; the next.")
@@ -120,6 +125,7 @@ class Researcher:
                 ("replace", self._edit(change)),
                 thought=f"{change.name} has not been tried at {change.after}.",
             )
+        assert last is not None
         if last.name != "check" and last.name != "submit":
             return call(("check", {}), thought="Check it.")
         return call(("submit", submission(change)), thought="It is fit to be trained.")

@@ -164,15 +164,21 @@ def run(
     clock: Clock,
     gap: float = 100.0,
     keeps: Callable[[int], bool] = lambda n: n % 9 == 4,
+    count: int = 1,
 ) -> list[object]:
-    """A sequential campaign of so many requests; `gap` seconds pass between them."""
-    ended = []
+    """A sequential campaign of so many requests; `gap` seconds pass between them.
+
+    count: proposals that each request may bring; they are judged when it has ended.
+    """
+    ended: list[object] = []
     for _ in range(proposals):
-        answer = agent.propose(campaign.request())  # type: ignore[attr-defined]
-        ended.append(answer)
+        answers: list[object] = []
+        request = replace(campaign.request(), count=count, offer=answers.append)
+        answers.append(agent.propose(request))  # type: ignore[attr-defined]
+        ended += answers
         clock.now += gap
-        if isinstance(answer, Proposal):
-            experiment = campaign.admit(answer, at=clock.now)
+        admitted = [campaign.admit(each, at=clock.now) for each in answers if isinstance(each, Proposal)]
+        for experiment in admitted:
             campaign.judge(experiment, keep=keeps(experiment.number))
     return ended
 

@@ -186,7 +186,7 @@ class ClaudeAgent:
                 conversation = self._begin_conversation(
                     request, way=way, model=model, bill=bill, transcript=transcript, others=others
                 )
-                result = conversation.run(agent=f"{self.name}/{name}", strategy=way)
+                result = conversation.run()
             except AgentError:
                 if name != wanted:
                     self._refusals.avoid_second(wanted)
@@ -196,10 +196,13 @@ class ClaudeAgent:
                 log.warning("%s cannot be asked after a refusal", name, exc_info=True)
                 break
             if result.end is None or not result.end.refused:
-                if result.end is None or result.end.fruitless:
+                if result.end is None or result.end.fruitless or result.brought:
                     self._refusals.note_answer(name)
                 return result
             self._refusals.note_refusal(name, wanted=wanted, now=self._effects.clock())
+            if result.brought:
+                # It has answered for a time; the second model begins with the next question.
+                return result
             refused = result
         assert refused is not None
         self._refusals.note_proposal_refused(refused.answer.reason if isinstance(refused.answer, Abandoned) else "")
@@ -234,6 +237,8 @@ class ClaudeAgent:
         )
         return Conversation(
             question,
+            agent=f"{self.name}/{model.name}",
+            strategy=way,
             desk=Desk(
                 request=request, tried=tried, needs_load_model=self._needs_load_model, submissions=self._submissions
             ),
@@ -258,12 +263,12 @@ class ClaudeAgent:
 
         So another agent may stand in meanwhile.
         """
-        self._prompt_size.adapt(submitted=result.end is None, too_long=result.end is not None and result.end.too_long)
-        if isinstance(result.answer, Proposal):
+        end, fruitful = result.end, result.end is None or bool(result.brought)
+        self._prompt_size.adapt(submitted=fruitful, too_long=end is not None and end.too_long)
+        if fruitful:
             with self._lock:
                 self._fruitless_in_a_row = 0
-            return result.answer
-        if result.end is None or not result.end.fruitless:
+        if isinstance(result.answer, Proposal) or fruitful or (end is not None and not end.fruitless):
             return result.answer
         with self._lock:
             times = self._fruitless_in_a_row
@@ -281,7 +286,7 @@ class ClaudeAgent:
 def _tell_limits(settings: ClaudeSettings) -> tuple[str, ...]:
     """The limits of one conversation, as the model is told of them."""
     return (
-        f"{settings.calls_per_proposal} replies and {settings.seconds_per_proposal:g} seconds until you submit",
+        f"{settings.calls_per_proposal} replies and {settings.seconds_per_proposal:g} seconds until each submission",
         f"{CALLS_IN_A_REPLY} calls in one reply; what comes after them is not carried out",
         f"{DIFF_CHARACTERS:,} characters of a diff and {READ_CHARACTERS:,} of a file in one answer",
     )

@@ -1,4 +1,4 @@
-"""The bill of one proposal: each call is booked before it starts, and again before its reply is used.
+"""The bill of one conversation: each call is booked before it starts, and again before its reply is used.
 
 The first record holds the most that the call can cost, so that a crash in between forgets no dollar. A call whose usage
 the API did not report to its end is booked at the most that it can have been billed.
@@ -57,7 +57,7 @@ class BookedAnswer:
 
 
 class Bill:
-    """The calls of one proposal and their cost, over all models that it asks."""
+    """The calls of one conversation and their cost, over all models that it asks."""
 
     def __init__(
         self,
@@ -83,11 +83,17 @@ class Bill:
         self._lengths = lengths
         self._share = share
         self._calls: list[model_calls.CallRecord] = []
+        # Records whose cost a proposal carries that was offered already.
+        self._settled = 0
 
     @property
     def cost(self) -> Cost:
-        """The cost booked so far."""
-        return model_calls.sum_calls(self._calls)
+        """The cost booked since the last proposal that was offered, so that each call is on one."""
+        return model_calls.sum_calls(self._calls[self._settled :])
+
+    def begin_proposal(self) -> None:
+        """Another proposal carries what has been booked so far."""
+        self._settled = len(self._calls)
 
     def ask(
         self,

@@ -1,7 +1,8 @@
-"""One proposal: a fresh conversation from the opening prompt to a submission.
+"""A fresh conversation, from the opening prompt to a submission, or to as many as are wanted.
 
 The conversation asks for a reply, runs the tools that the reply calls, and asks again, until one of them submits or a
-limit is reached. A reply that did not end well runs no tool.
+limit is reached. A reply that did not end well runs no tool. While more than one edit is wanted, a submission is
+offered at once, and the conversation goes on from the incumbent: the history is read and thought over once for all.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ The API looks for a cached prefix about twenty blocks back from a cache mark, an
 HYPOTHESIS_CHARACTERS = 2_000
 """Most characters of a hypothesis: it is kept in memory, in a commit's message and in every report."""
 
+DRAFT_TOOLS = frozenset({"replace", "replace_several", "write", "adopt", "restore", "submit"})
+"""Tools that change the draft or hand it in."""
+
+NO_FURTHER_IDEA = "it has no further idea"
+"""Reason of a conversation that ends by itself after a submission."""
+
 NO_TOOL = "You ended without a tool. Use the tools, and end with submit."
 CUT = "Your last reply was cut at its length limit, and nothing of it was carried out. Answer more briefly."
 
@@ -50,14 +57,21 @@ class ConversationResult:
     answer: Proposal | Abandoned
     end: NoSubmission | None = None
 
+    @property
+    def brought(self) -> int:
+        """Proposals that were offered before the answer."""
+        return self.answer.brought if isinstance(self.answer, Abandoned) else 0
+
 
 class Conversation:
-    """One proposal in the making; not shared between threads."""
+    """One proposal after another in the making; not shared between threads."""
 
     def __init__(
         self,
         opening: Question,
         *,
+        agent: str,
+        strategy: str,
         desk: Desk,
         limits: ProposalLimits,
         effects: Effects,
@@ -66,8 +80,12 @@ class Conversation:
         longest_tokens: int,
         estimate: int,
     ) -> None:
-        """longest_tokens: most output tokens that the model can make. estimate: input tokens of the opening."""
+        """agent, strategy: the names that proposals carry. longest_tokens: most output tokens that the model can make.
+
+        estimate: input tokens of the opening.
+        """
         self._opening = opening
+        self._agent, self._strategy = agent, strategy
         self._desk = desk
         self._draft = Draft.of(desk.request.files)
         self._most_replies = limits.calls
@@ -82,24 +100,26 @@ class Conversation:
         self._least_tokens = 0
         # New notes for later proposals; None if there are none.
         self._notes: str | None = None
+        # Proposals that were offered.
+        self._brought = 0
+        # Both since the last submission: whole replies, and those of them that could not be used as a submission.
         self._replies = 0
-        # Replies that could not be used as a submission.
         self._malformed = 0
 
-    def run(self, *, agent: str, strategy: str) -> ConversationResult:
-        """Converse until there is a submission, or a reason why there is none. Raises AgentError."""
+    def run(self) -> ConversationResult:
+        """Converse until there is the last submission, or a reason why there is none. Raises AgentError."""
         self._transcript.add_opening(self._opening)
         while True:
             end = self._setbacks.find_end(replies=self._replies) or self._ask()
             if isinstance(end, Submit):
-                return ConversationResult(self._make_proposal(end, agent=agent, strategy=strategy))
+                return ConversationResult(self._make_proposal(end))
             if isinstance(end, NoSubmission):
                 return ConversationResult(self._abandon(end), end)
 
     # -- one call: None if the conversation goes on ----------------------------------------------------------------
 
     def _ask(self) -> NoSubmission | Submit | None:
-        if self._replies:
+        if self._replies or self._brought:
             return self._ask_booked(begun=lambda: None)
         with self._warming.take_turn(self._opening, give_up=self._setbacks.is_over) as begun:
             return self._ask_booked(begun=begun)
@@ -120,7 +140,7 @@ class Conversation:
 
     def _run_out_of_money(self) -> NoSubmission:
         """No call fits the budget. If this proposal made none, no new conversation can make one now either."""
-        short = not self._bill.cost.calls
+        short = not self._bill.cost.calls and not self._brought
         return NoSubmission("the next call could cross the dollar budget", short_of_money=short, fruitless=False)
 
     def _act_on(self, answer: Answer, *, allowed: int) -> NoSubmission | Submit | None:
@@ -169,6 +189,8 @@ class Conversation:
                 return NoSubmission("the conversation outgrew the model's context", too_long=True)
             case "max_tokens":
                 return self._object(CUT)
+            case "end_turn" if self._brought:
+                return NoSubmission(NO_FURTHER_IDEA, fruitless=False)
             case _:
                 self._messages.add_text(reply)
                 return self._object(NO_TOOL)
@@ -179,13 +201,17 @@ class Conversation:
             return self._object(NO_TOOL)
         blocks: list[dict[str, Any]] = []
         failed = False
+        unsubmitted = False
         for place, call in enumerate(calls):
-            result = self._run_tool(call, crowded=place >= CALLS_IN_A_REPLY, failed=failed)
+            result = self._run_tool(call, crowded=place >= CALLS_IN_A_REPLY, failed=failed, unsubmitted=unsubmitted)
             self._draft = result.draft
             self._notes = self._notes if result.notes is None else result.notes
             failed = failed or result.failed
+            unsubmitted = unsubmitted or (call["name"] == "submit" and not result.submitted)
             if result.refused:
                 self._malformed += 1
+            if result.submitted and (more := self._count_wanted()):
+                result = self._offer(result, result.submitted, more=more)
             blocks.append(make_result_block(call["id"], result))
             if result.submitted:
                 self._transcript.add("results", content=blocks)
@@ -197,8 +223,30 @@ class Conversation:
         self._transcript.add("results", content=blocks)
         return self._give_up_if_malformed()
 
-    def _run_tool(self, call: dict[str, Any], *, crowded: bool, failed: bool) -> ToolResult:
-        """Carry out one call. After a failed edit a submission would not be what the model meant."""
+    def _count_wanted(self) -> int:
+        """Number of proposals that are wanted after the one that is just submitted."""
+        request = self._desk.request
+        return max(0, request.count - self._brought - 1 - request.surplus())
+
+    def _offer(self, result: ToolResult, submitted: Submit, *, more: int) -> ToolResult:
+        """Offer what was submitted, and begin the next proposal on the same incumbent; the result says so."""
+        self._desk.request.offer(self._make_proposal(submitted))
+        self._brought += 1
+        self._bill.begin_proposal()
+        self._replies = self._malformed = 0
+        self._setbacks.begin_proposal()
+        self._draft = replace(Draft.of(self._draft.base), commit=self._draft.commit)
+        return replace(result, draft=self._draft, text=f"{result.text}; {_ask_for_more(more)}", submitted=None)
+
+    def _run_tool(self, call: dict[str, Any], *, crowded: bool, failed: bool, unsubmitted: bool) -> ToolResult:
+        """Carry out one call. After a failed edit a submission would not be what the model meant.
+
+        unsubmitted: true after a submission of this reply that was not accepted. What follows was meant for the next
+        draft, and would go into the one that is still there.
+        """
+        if unsubmitted and call["name"] in DRAFT_TOOLS:
+            text = "not carried out: the submission before it in this reply was not accepted"
+            return ToolResult(draft=self._draft, text=text, failed=True)
         if crowded:
             text = f"at most {CALLS_IN_A_REPLY} calls in one reply"
             return ToolResult(draft=self._draft, text=text, failed=True)
@@ -221,15 +269,15 @@ class Conversation:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def _make_proposal(self, submitted: Submit, *, agent: str, strategy: str) -> Proposal:
+    def _make_proposal(self, submitted: Submit) -> Proposal:
         self._transcript.add("submitted", title=submitted.title, diff=self._draft.diff)
         return Proposal(
             base=self._draft.commit or self._desk.request.base,
             files=self._draft.changed,
             title=f"{submitted.category}: {one_line(submitted.title, limit=90)}",
             hypothesis=_cut(submitted.hypothesis.strip(), HYPOTHESIS_CHARACTERS),
-            agent=agent,
-            strategy=strategy,
+            agent=self._agent,
+            strategy=self._strategy,
             expected_effect=one_line(submitted.expected_effect, limit=300),
             cost=self._bill.cost,
             transcript=self._transcript.text(),
@@ -238,8 +286,10 @@ class Conversation:
 
     def _abandon(self, end: NoSubmission) -> Abandoned:
         self._transcript.add("abandoned", reason=end.reason)
+        reason = f"no further proposal after {self._brought}: {end.reason}" if self._brought else end.reason
         return Abandoned(
-            reason=end.reason,
+            reason=reason,
+            brought=self._brought,
             cost=self._bill.cost,
             short_of_money=end.short_of_money,
             retry_after=end.retry_after,
@@ -250,6 +300,14 @@ class Conversation:
     def _read_notes(self) -> str | None:
         """The notes as they are kept in the lab."""
         return None if self._notes is None else self._transcript.redact(self._notes)
+
+
+def _ask_for_more(more: int) -> str:
+    """Tell the model that the conversation goes on."""
+    return (
+        f"up to {more} more {'is' if more == 1 else 'are'} wanted now. Your draft is the incumbent again, without this "
+        "edit: submit another idea that stands on its own, or end without a tool if none is worth a run."
+    )
 
 
 def _cut(text: str, limit: int) -> str:

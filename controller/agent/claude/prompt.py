@@ -173,7 +173,17 @@ def _format_task(request: ProposalRequest, way: str, *, others: int) -> str:
     return (
         f"Propose the next experiment: edit {files} so that {request.metric} gets {better}. "
         f"The files above are the incumbent's.\nStrategy for this one ({way}): {strategy.INSTRUCTIONS[way]}"
-        f"{_spread_researchers(request, others)}"
+        f"{_tell_count(request)}{_spread_researchers(request, others)}"
+    )
+
+
+def _tell_count(request: ProposalRequest) -> str:
+    """Say that several edits are wanted of this conversation; nothing if it is one."""
+    if request.count == 1:
+        return ""
+    return (
+        f"\nUp to {request.count} edits are wanted now, each a submission of its own: after `submit` your draft is the "
+        "incumbent again. None may build on another, as each is judged alone."
     )
 
 

@@ -91,11 +91,15 @@ class Setbacks:
         self._limits = limits
         self._effects = effects
         self._transcript = transcript
-        self._deadline = effects.clock() + limits.seconds
+        self.begin_proposal()
         # All three in a row, since the last whole reply.
         self._interruptions = 0
         self._failures = 0
         self._waited_seconds = 0.0
+
+    def begin_proposal(self) -> None:
+        """Count the time anew, for the first proposal or one after a submission."""
+        self._deadline = self._effects.clock() + self._limits.seconds
 
     def is_over(self) -> bool:
         """True if the campaign stops, or the proposal's time is used up."""

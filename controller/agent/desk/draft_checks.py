@@ -38,7 +38,7 @@ def find_twin(draft: Draft, desk: Desk) -> str | None:
     if any(other.program == program or other.edit == edit for other in news):
         titles = "; ".join(one_line(other.title, limit=90) for other in news)
         told = fence("titles", f"Submitted so far: {titles}")
-        return f"another researcher has submitted this very edit meanwhile.\n{told}"
+        return f"this very edit was submitted meanwhile, by you or another researcher.\n{told}"
     for tried in desk.tried:
         if tried.experiment.judgement is None and tried.edit == edit:
             return f"#{tried.experiment.number} is this very edit and has no verdict yet: propose another"

@@ -116,7 +116,7 @@ class Check(Input):
 
 
 class Submit(Input):
-    """Submit the draft as an experiment. It is committed and trained; you are not asked again.
+    """Submit the draft as an experiment. It is committed and trained; you are not asked about it again.
     title: what is done, imperative, at most 72 characters. hypothesis: why it should help, with the experiments
     it builds on, at most 2,000 characters. expected_effect: direction and rough size, at most 36 characters."""
 

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
+from controller.costs.slots import SlotPrices
 from controller.domain import BASELINE, Attempt, Result
 from controller.planning.actions import Launch, Propose, Stop, View, Wait
+from controller.planning.budget import Room
 from controller.planning.pacing import NEWEST, Pace, expect_thinking_seconds, find_depth
 from controller.planning.planner import plan
+from controller.planning.stopping import count_surplus
 from tests.support.scripted import scored, settings
 from tests.support.simulation import Simulation
 
@@ -219,6 +222,47 @@ def test_no_proposal_is_asked_for_that_would_come_after_the_end() -> None:
 
     assert isinstance(plan(replace(view, spent=replace(view.spent, elapsed_seconds=3500.0)), chosen), Propose)
     assert isinstance(plan(replace(view, spent=replace(view.spent, elapsed_seconds=3550.0)), chosen), Stop)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "count"),
+    [
+        pytest.param(("executor.slots=4",), 3, id="a model is asked for as many as the setting allows"),
+        pytest.param(("executor.slots=2",), 2, id="and never for more than there are slots"),
+        pytest.param(("executor.slots=1",), 1, id="with one slot for one"),
+        pytest.param(("executor.slots=4", "budget.experiments=2"), 2, id="nor for more than the budget runs"),
+        pytest.param(("executor.slots=4", "agent.claude.submissions=1"), 1, id="the setting turns it off"),
+        pytest.param(("executor.slots=4", "agent.kind=perturb"), 1, id="other agents bring one"),
+    ],
+)
+def test_a_question_asks_for_as_many_proposals_as_are_wanted(overrides: tuple[str, ...], count: int) -> None:
+    chosen = settings("budget.experiments=50", "agent.kind=claude", *overrides)
+    view = replace(Timed(chosen, random.Random(0)).view(), open=())
+
+    assert plan(view, chosen) == Propose(count)
+
+
+def test_what_a_question_may_bring_counts_as_under_way() -> None:
+    chosen = settings("budget.experiments=50", "agent.kind=claude", "executor.slots=4")
+    view = replace(Timed(chosen, random.Random(0)).view(), open=())
+
+    assert plan(replace(view, proposing=1, more=2), chosen) == Propose(1)
+    assert plan(replace(view, proposing=2, more=2), chosen) == Wait()
+
+
+def surplus(view: View, *overrides: str) -> int:
+    chosen = settings("budget.experiments=50", "agent.kind=claude", "executor.slots=4", *overrides)
+    return count_surplus(view, chosen, Room(view, chosen.budget, SlotPrices.of(chosen)))
+
+
+def test_what_is_wanted_no_more_is_counted_but_for_the_next_of_each_question() -> None:
+    view = replace(Timed(settings("executor.slots=4"), random.Random(0)).view(), open=(), proposing=2, more=2)
+
+    assert surplus(view) == 0
+    assert surplus(view, "budget.experiments=3") == 1
+    assert surplus(view, "budget.experiments=1") == 2
+    assert surplus(replace(view, stopping="a person asked")) == 2
+    assert surplus(replace(view, without_keep=9), "budget.plateau=9") == 2
 
 
 SECONDS = st.floats(0.001, 2000)

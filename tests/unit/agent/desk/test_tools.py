@@ -340,7 +340,7 @@ def test_what_another_submits_meanwhile_cannot_be_submitted_again_and_that_is_no
     checked, refused = second.run("check", {}), second.run("submit", SUBMISSION)
     second.run("replace", {"path": "train.py", "old": "WARMDOWN_RATIO = 0.6 ", "new": "WARMDOWN_RATIO = 0.7 "})
 
-    assert "cannot be submitted: another researcher has submitted this very edit" in checked.text
+    assert "cannot be submitted: this very edit was submitted meanwhile" in checked.text
     assert refused.submitted is None
     assert refused.failed
     assert not refused.refused, "three refusals end a proposal"
