@@ -1,0 +1,71 @@
+"""A release whose agent is a program in a Job: what it proposes is trained, and its network leads nowhere else."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chart.live import OUTSIDE_PORT, PREPARATIONS, Release, a_release
+from tests.cluster.harness import BuiltCluster
+from tests.cluster.test_chart_walls import ASKING
+
+__all__ = ["PREPARATIONS"]
+
+SMOOTHS = """
+import json, os, re
+text = open("train.py").read()
+smoothing = 0.3 + 0.1 * int(os.environ["AUTORESEARCH_PROPOSAL"])
+open("train.py", "w").write(re.sub(r"SMOOTHING = [0-9.]+", f"SMOOTHING = {smoothing:.1f}", text))
+json.dump({"title": f"smoothing {smoothing:.1f}", "hypothesis": "less noise"}, open("proposal.json", "w"))
+"""
+
+LOOKS = """
+import os
+names = [name for name in os.environ if "KEY" in name or "TOKEN" in name]
+print(json.dumps({"keys": names, "token": os.path.exists("/var/run/secrets/kubernetes.io")}))
+"""
+
+
+@pytest.fixture
+def release(built_cluster: BuiltCluster) -> Iterator[Release]:
+    """A release whose program tries to reach what there is, and proposes."""
+    cluster = built_cluster
+    with socket.create_server((cluster.host_address, OUTSIDE_PORT)), a_release(cluster) as release:
+        host = cluster.host_address
+        addresses: dict[str, Any] = {
+            "API server": (cluster.layout.api_service_address, 443, False),
+            "kubelet": (cluster.node_address, 10250, False),
+            "the world": (host, OUTSIDE_PORT, False),
+            "resolver": (cluster.layout.api_service_address, 53, True),
+        }
+        program = f"import sys\nsys.argv = ['', {json.dumps(json.dumps(addresses))}]\n{ASKING}{LOOKS}{SMOOTHS}"
+        release.values["campaign"]["agent"] = {
+            "kind": "command",
+            "command": {
+                "run": ["python", "-c", program],
+                "name": "smooths",
+                "memory_gb": 0.25,
+                "cpus": 0.2,
+                "fallback": "none",
+            },
+        }
+        release.install()
+        release.wait_ready()
+        yield release
+
+
+def test_programs_in_jobs_propose_what_is_trained_and_reach_nothing_but_the_controller(release: Release) -> None:
+    judged = release.wait_judged(2)
+
+    assert {experiment["verdict"] for experiment in judged} <= {"keep", "discard"}
+    assert all(experiment["title"].startswith("smoothing ") for experiment in judged)
+    assert {experiment["agent"] for experiment in judged} == {"command/smooths"}
+    said = release.ask("show", str(judged[0]["number"]), "--transcript")
+    output = json.loads(said.splitlines()[-1])["output"]
+    reached, found = map(json.loads, output.splitlines())
+    assert reached == []
+    assert found == {"keys": [], "token": False}
