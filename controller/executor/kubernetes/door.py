@@ -210,10 +210,9 @@ def _carry_for_porter(guest: Guest, head: Head, client: socket.socket) -> None:
         parts.append(part)
         missing -= len(part)
     guest.delivered = True
-    # Answered first: what waits for the result ends the pod.
-    with contextlib.suppress(OSError):
-        _reply(client, 200, b"taken")
-    return guest.handed_in(b"".join(parts)[: head.length])
+    # Before the answer, which ends the container and so the pod: nobody shall see an end without a result.
+    guest.handed_in(b"".join(parts)[: head.length])
+    return _reply(client, 200, b"taken")
 
 
 def _join(gateway: Path, first: bytes, client: socket.socket) -> None:

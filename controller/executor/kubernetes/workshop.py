@@ -151,9 +151,11 @@ class ClusterWorkshop:
         """Create the Job, wait for its end, and delete it; its end, and the end of the program's log."""
         place = Place(id=token_hex(4), address=site.address, port=site.door.port, key=guest.key)
         manifest = build_proposal_job(self._settings, session, place)
+        asked = False
         try:
             caches = self._watch(site.client)
             self._delete_left(site.client)
+            asked = True
             job = site.client.create(JOBS, manifest)
             ended, pod = self._wait(job, caches, session, delivered)
             return ended, b"" if ended.cause is SessionCause.STOPPED else _read_log(site.client, pod)
@@ -161,7 +163,8 @@ class ClusterWorkshop:
             return Ended(cause=SessionCause.NOT_STARTED, detail=one_line(str(error), SENTENCE)), b""
         finally:
             # Also after a creation that was not answered: it may have come about.
-            self._delete(site.client, manifest["metadata"]["name"])
+            if asked:
+                self._delete(site.client, manifest["metadata"]["name"])
 
     def _wait(self, job: Object, caches: Caches, session: Session, delivered: list[bytes]) -> tuple[Ended, str]:
         """Wait for the end of a session; the end, and the name of its pod if there was one."""
