@@ -11,16 +11,16 @@ import pytest
 
 from tests.chart.live import OUTSIDE_PORT, PREPARATIONS, Release, a_release
 from tests.cluster.harness import BuiltCluster
-from tests.cluster.test_chart_walls import ASKING
+from tests.cluster.test_chart_walls import ASKING, reached_once
 
 __all__ = ["PREPARATIONS"]
 
-SMOOTHS = """
-import json, os, re
+COUNTS_MORE = """
+import os, re
 text = open("train.py").read()
-smoothing = 0.3 + 0.1 * int(os.environ["AUTORESEARCH_PROPOSAL"])
-open("train.py", "w").write(re.sub(r"SMOOTHING = [0-9.]+", f"SMOOTHING = {smoothing:.1f}", text))
-json.dump({"title": f"smoothing {smoothing:.1f}", "hypothesis": "less noise"}, open("proposal.json", "w"))
+size = 409_600 * (1 + int(os.environ["AUTORESEARCH_PROPOSAL"]))
+open("train.py", "w").write(re.sub(r"(?m)^TOTAL_BATCH_SIZE = [0-9_]+", f"TOTAL_BATCH_SIZE = {size}", text))
+json.dump({"title": f"{size} tokens", "hypothesis": "more counts, less noise"}, open("proposal.json", "w"))
 """
 
 LOOKS = """
@@ -42,12 +42,12 @@ def release(built_cluster: BuiltCluster) -> Iterator[Release]:
             "the world": (host, OUTSIDE_PORT, False),
             "resolver": (cluster.layout.api_service_address, 53, True),
         }
-        program = f"import sys\nsys.argv = ['', {json.dumps(json.dumps(addresses))}]\n{ASKING}{LOOKS}{SMOOTHS}"
+        program = f"import sys\nsys.argv = ['', {json.dumps(json.dumps(addresses))}]\n{ASKING}{LOOKS}{COUNTS_MORE}"
         release.values["campaign"]["agent"] = {
             "kind": "command",
             "command": {
                 "run": ["python", "-c", program],
-                "name": "smooths",
+                "name": "counts",
                 "memory_gb": 0.25,
                 "cpus": 0.2,
                 "fallback": "none",
@@ -61,11 +61,18 @@ def release(built_cluster: BuiltCluster) -> Iterator[Release]:
 def test_programs_in_jobs_propose_what_is_trained_and_reach_nothing_but_the_controller(release: Release) -> None:
     judged = release.wait_judged(2)
 
-    assert {experiment["verdict"] for experiment in judged} <= {"keep", "discard"}
-    assert all(experiment["title"].startswith("smoothing ") for experiment in judged)
-    assert {experiment["agent"] for experiment in judged} == {"command/smooths"}
+    assert judged[0]["verdict"] == "keep", judged
+    assert all(experiment["title"].endswith(" tokens") for experiment in judged)
+    assert {experiment["agent"] for experiment in judged} == {"command/counts"}
     said = release.ask("show", str(judged[0]["number"]), "--transcript")
-    output = json.loads(said.splitlines()[-1])["output"]
+    output = json.loads(said.strip().splitlines()[-1])["output"]
     reached, found = map(json.loads, output.splitlines())
     assert reached == []
     assert found == {"keys": [], "token": False}
+
+    # The port for proposals is open to pods with their labels, and neither the page to them nor that port to attempts.
+    address = release.controller()["status"]["podIP"]
+    ports = {"page": (address, 8080, False), "door": (address, 8642, False)}
+    labels = {"app.kubernetes.io/managed-by": "autoresearch", "campaign": release.values["campaign"]["tag"]}
+    assert reached_once(release, ports, **labels, proposal="1") == {"door"}
+    assert reached_once(release, ports, **labels, experiment="1") == set()
