@@ -1,7 +1,7 @@
 """Carries the folder of a session into a pod and what is wanted of it back out, and reads back what a program left.
 
 In a pod it is a program of its own, handed to the image's python as text: `python -I -S -c TEXT fetch|deliver HOST PORT
-FOLDER [WANTED]`, with its key in AUTORESEARCH_PORTER_KEY. It imports only the standard library, as old as Python 3.8.
+FOLDER [WANTED]`, with its key in PORTER_KEY. It imports only the standard library, as old as Python 3.8.
 
 The program that had the folder owned it, and may have left anything in it: links out of it, pipes that never end,
 names in place of folders. So files are opened one component at a time, no link is followed, and only what is a regular
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> None:
 
 def _ask(host: str, port: int, method: str, path: str, body: bytes | None) -> bytes:
     """The answer of the controller, asked again for a while where no connection comes about."""
-    key = os.environ["AUTORESEARCH_PORTER_KEY"]
+    key = os.environ["PORTER_KEY"]
     until = time.monotonic() + ASK_SECONDS
     while True:
         line = http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chart.live import OUTSIDE_PORT, PREPARATIONS, Release, a_release
 from tests.cluster.harness import BuiltCluster
-from tests.cluster.test_chart_walls import ASKING, reached_once
+from tests.cluster.reachability import ASKING, reached_once
 
 __all__ = ["PREPARATIONS"]
 

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from controller.executor import porter
@@ -109,15 +110,14 @@ def _build_pod(settings: Settings, session: Session, place: Place, deadline: int
 def _build_porter(settings: Settings, place: Place, verb: str, *words: str) -> Manifest:
     """A container that runs our porter in the image of attempts, which is nobody's but the operator's."""
     cluster = settings.executor.kubernetes
-    source = Path(porter.__file__).read_text(encoding="utf-8")
     said = [verb, place.address, str(place.port), *words]
     return {
         "name": verb,
         "image": cluster.image,
         "imagePullPolicy": cluster.image_pull_policy,
-        "command": [_plain(word) for word in ("python", "-I", "-S", "-c", source, *said)],
+        "command": [_plain(word) for word in ("python", "-I", "-S", "-c", _porter_text(), *said)],
         "workingDir": "/",
-        "env": [{"name": "AUTORESEARCH_PORTER_KEY", "value": place.key}],
+        "env": [{"name": "PORTER_KEY", "value": place.key}],
         "resources": {"requests": dict(PORTER_AMOUNTS), "limits": dict(PORTER_AMOUNTS)},
         "securityContext": container_security(),
         "volumeMounts": [
@@ -125,6 +125,12 @@ def _build_porter(settings: Settings, place: Place, verb: str, *words: str) -> M
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+@cache
+def _porter_text() -> str:
+    # Read once: an upgrade beneath a running controller must not mix two versions.
+    return Path(porter.__file__).read_text(encoding="utf-8")
 
 
 def _build_program(settings: Settings, session: Session) -> Manifest:
