@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-GATEWAY_PORT = 8642
-"""Port on the program's own loopback that leads to the gateway; any would do, as nobody else is on that network."""
+FOLDER_GB = 1.0
+"""Most that a session may write to its folder and to /tmp each, in GiB: an agent's notes and a copy of its own."""
 
-GATEWAY_URL = f"http://127.0.0.1:{GATEWAY_PORT}"
+OUTPUT_SHOWN = 2**16
+"""Bytes of the end of what a program printed that are handed on (64 KiB)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,12 @@ class Session:
     seconds: float
     """Seconds after which it is killed. Those for which it stands still do not count."""
 
+    number: int = 0
+    """Number of the proposal that it is to make, for people; 0 for none."""
+
+    bearer: str = ""
+    """Key that its calls of a model carry, by which those of several sessions are told apart; empty without a model."""
+
 
 class SessionCause(StrEnum):
     """The cause of a session's end."""
@@ -46,6 +53,7 @@ class SessionCause(StrEnum):
     OVERSIZE = "it was killed as it wrote more than it may"
     DISK_FULL = "it was killed as the disk is full"
     STOPPED = "the controller stopped while it ran"
+    LOST = "the cluster took it away"
     NOT_STARTED = "it could not be started"
 
 
@@ -65,7 +73,7 @@ class SessionEnd:
     """Seconds for which it was frozen, because an exam was held."""
 
     detail: str = ""
-    """The limit that was exceeded, or the reason why there was no sandbox; else empty."""
+    """The limit that was exceeded, or the reason why it was not started or was lost; else empty."""
 
     output: str = ""
     """The end of what the program printed, safe to show."""
@@ -84,13 +92,17 @@ Serve = Callable[[socket.socket], AbstractContextManager[None]]
 class Workshop(Protocol):
     """Runs sessions, each in a sandbox of its own; safe to call from several threads."""
 
+    @property
+    def gateway_url(self) -> str:
+        """Address at which a program reaches what serves its session. Raises SandboxError where there can be none."""
+
     def check(self, command: tuple[str, ...]) -> None:
         """Raise SandboxError if no sandbox can be made here, AgentError if it does not hold the program."""
 
     def run(self, session: Session, *, serve: Serve | None) -> SessionEnd:
-        """Run one to its end. serve: what the program reaches at GATEWAY_URL; None for nothing at all.
+        """Run one to its end. serve: what the program reaches at `gateway_url`; None for nothing at all.
 
-        Raises SandboxError where this machine fails.
+        Raises SandboxError where the place itself fails.
         """
 
     def stop(self) -> None:

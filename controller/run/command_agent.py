@@ -1,4 +1,4 @@
-"""Puts together the agent that is a program: its sandboxes on this machine, and the vendors that it may ask."""
+"""Puts together the agent that is a program: its sandboxes or Jobs, and the vendors that it may ask."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from controller.agent.command import CommandAgent
 from controller.agent.command.upstream import ADDRESSES, Account, Upstream
 from controller.costs.model_calls import Vendor, require_price
 from controller.errors import AgentError, SettingsError
-from controller.executor.local import LocalWorkshop
 from controller.executor.phases import trusted_files
+from controller.executor.workshop import Workshop
 from controller.folder import CampaignFolder, hidden_folders, task_folder
 from controller.lab.booked_calls import BookedCalls
 from controller.settings import CommandSettings, Settings, read_secrets
@@ -44,9 +44,13 @@ def look_for_program(folder: CampaignFolder, settings: Settings) -> None:
     workshop.check(settings.agent.command.run)
 
 
-def _open_workshop(
-    folder: CampaignFolder, settings: Settings, *, place: str, warn: Callable[[str], None]
-) -> LocalWorkshop:
+def _open_workshop(folder: CampaignFolder, settings: Settings, *, place: str, warn: Callable[[str], None]) -> Workshop:
+    if settings.executor.kind == "kubernetes":
+        from controller.executor.kubernetes import ClusterWorkshop
+
+        return ClusterWorkshop(settings, warn=warn)
+    from controller.executor.local import LocalWorkshop
+
     secrets = [folder.path, folder.lab, folder.data, *read_secrets().key_files]
     secrets += [task_folder(settings) / name for name in trusted_files(settings.task)]
     return LocalWorkshop(

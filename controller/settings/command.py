@@ -16,7 +16,7 @@ INTERPRETERS = ("python", "sh", "bash", "node", "perl", "ruby")
 
 
 class CommandSettings(Section):
-    """A program that proposes, in a sandbox of its own on this machine (agents.md)."""
+    """A program that proposes, in a sandbox of its own on this machine, or a Job of its own (command-agents.md)."""
 
     run: Command = ()
     """The program and its arguments, or one line as for a shell. It runs once for each proposal."""
@@ -32,7 +32,21 @@ class CommandSettings(Section):
     """Main memory that it may use, in GiB."""
 
     cpus: Positive | None = 1.0
-    """CPUs that it may use, where a cgroup can limit them; empty: all, also those of trainings."""
+    """CPUs that it may use, where a cgroup can limit them; empty: all, also those of trainings. A cluster reserves
+    them."""
+
+    image: str = ""
+    """On a cluster, the image that it runs in; empty: that of trainings (`executor.kubernetes.image`)."""
+
+    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    """On a cluster, labels that a node must have to run it, so that it runs beside no exam; empty: as trainings."""
+
+    address: str = Field("", pattern=r"^[0-9A-Fa-f.:]*$")
+    """On a cluster, the IP address at which pods reach this controller; empty: the one from which it reaches the API
+    server, which in a pod is the pod's own."""
+
+    port: int = Field(8642, ge=0, le=65535)
+    """On a cluster, the port at which pods of proposals, and nobody else, reach this controller; 0 takes a free one."""
 
     mounts: OneOrMore[Path] = ()
     """Files and folders of this machine that it may read, each at its own path; a `bin` in one is searched for

@@ -262,11 +262,15 @@ class Settings(Section):
             raise ValueError(
                 "executor.smoke runs on the machine of the controller, and a cluster's trainings do not: leave it out"
             )
-        if self.agent.kind == "command" and (self.executor.kind, self.executor.sandbox) != ("local", "bubblewrap"):
-            where = "executor.kind: kubernetes" if self.executor.kind == "kubernetes" else "executor.sandbox: none"
+        if self.agent.kind == "command" and self.executor.kind == "local" and self.executor.sandbox != "bubblewrap":
             raise ValueError(
-                f"agent command runs its program in a sandbox of this machine, and so not with {where}: "
-                "choose another agent, or run on one machine with executor.sandbox: bubblewrap"
+                "agent command runs its program in a sandbox of this machine, and so not with executor.sandbox: none: "
+                "choose another agent, or executor.sandbox: bubblewrap"
+            )
+        if self.agent.kind == "command" and self.executor.kind == "kubernetes" and self.agent.command.mounts:
+            raise ValueError(
+                "agent.command.mounts names folders of this machine, and a cluster has none of them: "
+                "build them into the image (agent.command.image)"
             )
         if self.agent.kind == "mcp" and self.executor.kind == "kubernetes":
             raise ValueError(

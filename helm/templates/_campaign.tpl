@@ -3,7 +3,9 @@ The campaign's settings, and the mistakes in values that the chart refuses.
 
   autoresearch.campaign           the settings as the controller reads them, as YAML
   autoresearch.platform           who serves the model
-  autoresearch.key                variable that the platform's key is read from
+  autoresearch.key                variable that the model's key is read from
+  autoresearch.vendors            vendors whose models a program that proposes may ask, as {list: [...]}
+  autoresearch.proposals.port     port at which programs that propose reach the controller
   autoresearch.device             `gpu` or `cpu`: the device that attempts train on
   autoresearch.runner.namespace   namespace of attempts
   autoresearch.check              fails with one sentence for values that would make a pod restart for ever
@@ -68,9 +70,25 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- ((.agent).claude).platform | default "anthropic" -}}
 {{- end -}}
 
-{{- /* The variable that the key of that platform is read from. Vertex AI has no keys. */ -}}
+{{- define "autoresearch.vendors" -}}
+{{- $given := ((.agent).command).gateway | default list -}}
+{{- toYaml (dict "list" (ternary $given list (eq .agent.kind "command"))) -}}
+{{- end -}}
+
+{{- /* The variable that the key is read from, of the platform or of the first vendor. Vertex AI has no keys. */ -}}
 {{- define "autoresearch.key" -}}
+{{- $vendors := (include "autoresearch.vendors" . | fromYaml).list -}}
+{{- if $vendors -}}
+{{- first $vendors | upper }}_API_KEY
+{{- else -}}
 {{- get (dict "bedrock" "AWS_BEARER_TOKEN_BEDROCK" "foundry" "ANTHROPIC_FOUNDRY_API_KEY") (include "autoresearch.platform" .) | default "ANTHROPIC_API_KEY" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The port at which programs that propose reach the controller. 0 is a value. */ -}}
+{{- define "autoresearch.proposals.port" -}}
+{{- $command := (.agent).command | default dict -}}
+{{- hasKey $command "port" | ternary $command.port 8642 -}}
 {{- end -}}
 
 {{- /* As in controller/settings/defaults.py: a resource claim (DRA) and a slice of a GPU (MIG) count as GPUs. */ -}}
@@ -113,11 +131,24 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- if and (eq $campaign.agent.kind "claude") (not .Values.agent.existingSecret) (not $identified) -}}
 {{- fail "campaign.agent.kind is claude, but there is no key: kubectl create secret generic anthropic --from-literal=api-key=..., then set agent.existingSecret=anthropic" -}}
 {{- end -}}
+{{- range $vendor := (include "autoresearch.vendors" $campaign | fromYaml).list -}}
+{{- $variable := printf "%s_API_KEY" (upper $vendor) -}}
+{{- $known := and $.Values.agent.existingSecret (eq $variable (include "autoresearch.key" $campaign)) -}}
+{{- range $.Values.controller.extraEnv -}}
+{{- if eq .name (printf "%s_FILE" $variable) -}}{{- $known = true -}}{{- end -}}
+{{- end -}}
+{{- if not $known -}}
+{{- fail (printf "campaign.agent.command.gateway names %s, but there is no key: make a Secret and set agent.existingSecret; for a second vendor mount one by controller.extraVolumes, and name its file in %s_FILE" $vendor $variable) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $campaign.agent.kind "command") (eq (include "autoresearch.proposals.port" $campaign) "0") -}}
+{{- fail "campaign.agent.command.port is 0, a free one: network policies need to know it" -}}
+{{- end -}}
 {{- if and (eq $campaign.agent.kind "replay") (not $campaign.agent.patches) -}}
 {{- fail "campaign.agent.kind is replay: mount the patches with controller.extraVolumes and name their folder in campaign.agent.patches" -}}
 {{- end -}}
 {{- range .Values.controller.extraEnv -}}
-{{- if has .name (list "ANTHROPIC_API_KEY" "ANTHROPIC_FOUNDRY_API_KEY" "AWS_BEARER_TOKEN_BEDROCK") -}}
+{{- if has .name (list "ANTHROPIC_API_KEY" "OPENAI_API_KEY" "ANTHROPIC_FOUNDRY_API_KEY" "AWS_BEARER_TOKEN_BEDROCK") -}}
 {{- fail (printf "controller.extraEnv holds %s: a key is never a value, which the release would store; make a Secret and set agent.existingSecret" .name) -}}
 {{- end -}}
 {{- end -}}

@@ -4,6 +4,7 @@ Parts of network policies.
   autoresearch.egress        rule for connections to addresses and ports (dict cidrs, ports)
   autoresearch.egressToDns   rule for questions to DNS resolvers (dict to, ports)
   autoresearch.guarded       selects the pods that speak to the API server
+  autoresearch.proposals     selects the pods of programs that propose
 
 A rule for all addresses leaves out the metadata services of clouds, which give credentials to every pod that asks.
 */ -}}
@@ -39,4 +40,13 @@ matchLabels:
   {{- include "autoresearch.selectorLabels" . | nindent 2 }}
 matchExpressions:
   - {key: app.kubernetes.io/component, operator: In, values: [controller, test]}
+{{- end -}}
+
+{{- /* The controller gives these labels to their Jobs, and no attempt can change its own: it has no token. */ -}}
+{{- define "autoresearch.proposals" -}}
+matchLabels:
+  app.kubernetes.io/managed-by: autoresearch
+  campaign: {{ .tag }}
+matchExpressions:
+  - {key: proposal, operator: Exists}
 {{- end -}}

@@ -24,6 +24,7 @@ from tests.support.claude import claude_agent
 from tests.support.command import ASKS, command_agent
 from tests.support.mcp import eager_client, mcp_agent
 from tests.support.needs import need_bubblewrap
+from tests.support.proposal_cluster import command_agent_in_jobs
 from tests.support.waiting import PATIENCE_S
 
 Booked = list[CallRecord]
@@ -76,12 +77,39 @@ def command_with_a_model(folder: Path, booked: Booked) -> Iterator[Agent]:
 
 
 @contextmanager
+def command_in_jobs(folder: Path, booked: Booked) -> Iterator[Agent]:
+    with command_agent_in_jobs(CLIMBS) as agent:
+        yield agent
+
+
+@contextmanager
+def command_in_jobs_with_a_model(folder: Path, booked: Booked) -> Iterator[Agent]:
+    with (
+        StandIn(lambda _: say("wider")) as standin,
+        command_agent_in_jobs(ASKS, "assert ask()[0] == 200", CLIMBS, book=booked.append, standin=standin) as agent,
+    ):
+        yield agent
+
+
+@contextmanager
 def mcp(folder: Path, booked: Booked) -> Iterator[Agent]:
     with mcp_agent(folder, patience=PATIENCE_S) as agent, eager_client(folder):
         yield agent
 
 
-AGENTS = pytest.mark.parametrize("make", [perturb, replay, claude, command, command_with_a_model, mcp])
+AGENTS = pytest.mark.parametrize(
+    "make",
+    [
+        perturb,
+        replay,
+        claude,
+        command,
+        command_with_a_model,
+        command_in_jobs,
+        command_in_jobs_with_a_model,
+        mcp,
+    ],
+)
 
 
 @pytest.fixture

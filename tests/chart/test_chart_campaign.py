@@ -96,6 +96,32 @@ def test_key_is_that_of_the_platform_which_may_do_without_one(
     assert not [each for each in _environment_of(keyless) if each["name"].startswith(variable)]
 
 
+def test_key_of_a_program_that_proposes_is_that_of_its_vendor(tmp_path: Path) -> None:
+    command = {"run": ["agent"], "gateway": ["openai"]}
+    manifests = render(
+        {"agent": {"existingSecret": "openai"}, "campaign": {"agent": {"kind": "command", "command": command}}}
+    )
+
+    assert loaded(manifests, tmp_path).agent.command.gateway == ("openai",)
+    names = [each["name"] for each in _environment_of(manifests)]
+    assert [name for name in names if "KEY" in name] == ["OPENAI_API_KEY", "OPENAI_API_KEY_FILE"]
+
+
+def test_file_of_a_second_vendors_key_may_be_mounted(tmp_path: Path) -> None:
+    command = {"run": ["agent"], "gateway": ["anthropic", "openai"]}
+    variable = {"name": "OPENAI_API_KEY_FILE", "value": "/run/openai/key"}
+    manifests = render(
+        {
+            "agent": {"existingSecret": "anthropic"},
+            "campaign": {"agent": {"kind": "command", "command": command}},
+            "controller": {"extraEnv": [variable]},
+        }
+    )
+
+    assert loaded(manifests, tmp_path).agent.command.gateway == ("anthropic", "openai")
+    assert variable in _environment_of(manifests)
+
+
 def test_workload_identity_of_the_vendor_needs_no_key(tmp_path: Path) -> None:
     variable = {"name": "ANTHROPIC_IDENTITY_TOKEN_FILE", "value": "/run/identity/token"}
     values = {"campaign": {"agent": {"kind": "claude"}}, "controller": {"extraEnv": [variable]}}
@@ -284,6 +310,16 @@ def test_notes_tell_what_the_first_campaign_costs_and_what_does_not_fit_a_gpu(ar
         pytest.param({"campaign": {"tag": "Bad_Tag"}}, "campaign.tag", id="tag"),
         pytest.param({"campaign": {"budget": {"experiments": None}}}, "at least one limit", id="no limit"),
         pytest.param({"campaign": {"agent": {"kind": "claude"}}}, "there is no key", id="claude without a key"),
+        pytest.param(
+            {"campaign": {"agent": {"kind": "command", "command": {"run": ["agent"], "gateway": ["openai"]}}}},
+            "OPENAI_API_KEY_FILE",
+            id="a vendor without a key",
+        ),
+        pytest.param(
+            {"campaign": {"agent": {"kind": "command", "command": {"run": ["agent"], "port": 0}}}},
+            "network policies need to know it",
+            id="any free port",
+        ),
         pytest.param({"campaign": {"agent": {"kind": "replay"}}}, "agent.patches", id="replay without patches"),
         pytest.param(
             {"campaign": {"executor": {"kubernetes": {"namespace": "research"}}}},

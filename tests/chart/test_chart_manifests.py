@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.executor.kubernetes.proposal_job import Place, build_proposal_job
+from controller.executor.workshop import Session
 from tests.chart.rendering import (
     CHART,
     CI,
@@ -26,6 +28,7 @@ from tests.chart.rendering import (
     render,
     run_helm,
 )
+from tests.support.proposal_cluster import cluster_settings
 
 CLUSTER_SCOPED = {
     "Namespace",
@@ -333,6 +336,78 @@ def test_model_and_remote_open_a_way_out_only_where_they_are_used() -> None:
     assert egress()[1:] == [rule("192.0.2.1/32", 6443), extra]
     assert egress(agent={"existingSecret": "key"})[1:] == [rule("192.0.2.1/32", 6443), model, extra]
     assert egress(campaign={"lab": {"remote": "git@example:lab"}})[1:] == [rule("192.0.2.1/32", 6443), remote, extra]
+
+
+COMMAND = {"campaign": {"agent": {"kind": "command", "command": {"run": ["agent"], "image": "agents:1"}}}}
+"""A campaign whose agent is a program in a Job, without a model."""
+
+OF_PROPOSALS = {"app.kubernetes.io/managed-by": "autoresearch", "campaign": "demo"}
+PROPOSALS = {"matchLabels": OF_PROPOSALS, "matchExpressions": [{"key": "proposal", "operator": "Exists"}]}
+
+
+def test_programs_that_propose_reach_one_port_of_the_controller_and_nothing_else() -> None:
+    manifests = render(COMMAND)
+    policy = one(manifests, "NetworkPolicy", "autoresearch-proposals")
+
+    assert policy["metadata"]["namespace"] == "research-runs"
+    assert policy["spec"] == {
+        "podSelector": PROPOSALS,
+        "policyTypes": ["Egress"],
+        "egress": [
+            {
+                "to": [
+                    {
+                        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "research"}},
+                        "podSelector": {"matchLabels": SELECTOR},
+                    }
+                ],
+                "ports": tcp(8642),
+            }
+        ],
+    }
+    [_, ingress] = one(manifests, "NetworkPolicy", "autoresearch")["spec"]["ingress"]
+    assert ingress == {
+        "from": [
+            {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "research-runs"}},
+                "podSelector": PROPOSALS,
+            }
+        ],
+        "ports": [{"protocol": "TCP", "port": "proposals"}],
+    }
+    [controller] = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "proposals", "containerPort": 8642} in controller["ports"]
+
+
+def test_labels_by_which_policies_know_programs_that_propose_are_those_of_their_jobs() -> None:
+    settings = cluster_settings()
+    session = Session(command=("agent",), environment={}, files={}, wanted={}, seconds=1)
+    job = build_proposal_job(settings, session, Place(id="x", address="10.0.0.1", port=8642, key="k"))
+
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert OF_PROPOSALS.items() <= labels.items()
+    assert "proposal" in labels
+
+
+def test_model_is_let_out_to_only_where_a_program_may_ask_one() -> None:
+    command = {"run": ["agent"], "gateway": ["openai"]}
+    asking = {
+        "agent": {"existingSecret": "key"},
+        "campaign": {"agent": {"kind": "command", "command": command}},
+    }
+    everywhere = {"to": EVERYWHERE, "ports": tcp(443)}
+
+    assert everywhere in one(render(asking), "NetworkPolicy", "autoresearch")["spec"]["egress"]
+    assert everywhere not in one(render(COMMAND), "NetworkPolicy", "autoresearch")["spec"]["egress"]
+
+
+def test_programs_that_propose_have_room_in_the_quota_and_their_image_is_admitted() -> None:
+    manifests = render(COMMAND)
+
+    assert one(manifests, "ResourceQuota")["spec"]["hard"]["pods"] == "42"
+    policy = one(manifests, "ValidatingAdmissionPolicy")["spec"]
+    [images] = [each["expression"] for each in policy["variables"] if each["name"] == "images"]
+    assert json.loads(images)[1:] == ["agents:1"]
 
 
 def test_quota_grows_with_the_slots_and_takes_what_is_added() -> None:

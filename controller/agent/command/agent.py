@@ -23,7 +23,7 @@ from controller.agent.desk.purse import Purse
 from controller.costs.model_calls import CallRecord
 from controller.domain import Cost, Proposal
 from controller.errors import AgentError
-from controller.executor.workshop import GATEWAY_URL, Session, SessionCause, SessionEnd, Workshop
+from controller.executor.workshop import Session, SessionCause, SessionEnd, Workshop
 from controller.planning.back_off import double_wait
 from controller.ports import Abandoned, ProposalRequest, Waiting
 from controller.settings import CommandSettings
@@ -113,10 +113,11 @@ class CommandAgent:
         # By its number a program can tell its proposal from those that it makes side by side, of the same history.
         told = {**self._settings.environment, "AUTORESEARCH_PROPOSAL": str(request.number)}
         if gateway is not None:
+            address = self._workshop.gateway_url
             told |= {
-                "ANTHROPIC_BASE_URL": GATEWAY_URL,
+                "ANTHROPIC_BASE_URL": address,
                 "ANTHROPIC_API_KEY": gateway.bearer,
-                "OPENAI_BASE_URL": f"{GATEWAY_URL}/v1",
+                "OPENAI_BASE_URL": f"{address}/v1",
                 "OPENAI_API_KEY": gateway.bearer,
             }
         return Session(
@@ -125,6 +126,8 @@ class CommandAgent:
             files=folder.lay_out(request, tried, way=way),
             wanted={**dict.fromkeys(request.files, FILE_BYTES), folder.PROPOSAL: PROPOSAL_BYTES},
             seconds=self._settings.seconds,
+            number=request.number,
+            bearer=gateway.bearer if gateway else "",
         )
 
     def _answer(

@@ -88,6 +88,9 @@ def _agent(folder: CampaignFolder, settings: Settings) -> tuple[State, str]:
     agent = settings.agent
     if agent.kind == "command":
         look_for_program(folder, settings)
+        if settings.executor.kind == "kubernetes":
+            image = agent.command.image or settings.executor.kubernetes.image
+            return State.GOOD, f"command: {agent.command.shown_name} runs in image {image}, where a Job looks for it"
         return State.GOOD, f"command: {agent.command.shown_name} is found in its sandbox"
     models = f", models {', '.join(agent.claude.models)}: access and prices are there" if agent.kind == "claude" else ""
     return State.GOOD, f"{agent.kind}{models}"

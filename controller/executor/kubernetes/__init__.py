@@ -10,6 +10,8 @@ recorded_job  marks the Job of a recorded try: labels, annotation, Event, TTL
 orphans       puts away Jobs that an earlier controller left behind
 lease         lets only one controller per campaign write
 prepare       runs the task's prepare.py as a Job
+workshop      runs programs that propose edits, each as a Job of its own
+door          the one port that pods of proposals reach: their folders, their results, their gateways
 rights        tells before anything is launched what a cluster lacks: an answer, a version, rights
 
 client        sends requests to the API server
@@ -24,6 +26,11 @@ job           builds the manifests of Job and ConfigMap; pure
 pod           builds the pod: phases as containers, and the walls between them; pure
 pod_witness   has the training's supervisor measure what the node did, and reads what it tells; pure
 
+proposal_job  builds the Job in which a program proposes; pure
+session_state  the state of such a program in the cluster, and how it ended; pure but for what it remembers
+request_head  reads whose a connection to the door is
+delivery      reads what came back of a program's folder; pure
+
 pod_status    answers plain questions about Pod, Job and Event objects; pure
 observation   the types for what was observed of a try, its progress and its end; pure
 outcome       observation -> progress or end, by a fixed order of tests; pure
@@ -33,5 +40,6 @@ result        the end of a try and its logs -> the attempt's result; pure
 """
 
 from controller.executor.kubernetes.executor import KubernetesExecutor
+from controller.executor.kubernetes.workshop import ClusterWorkshop
 
-__all__ = ["KubernetesExecutor"]
+__all__ = ["ClusterWorkshop", "KubernetesExecutor"]

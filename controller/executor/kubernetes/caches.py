@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from controller.errors import ClusterError
 from controller.executor.kubernetes.client import EVENTS, JOBS, PODS, Client, Object
-from controller.executor.kubernetes.naming import campaign_selector
 from controller.executor.kubernetes.watch import READ_SECONDS, Handler, Reflector
 
 JOB_NAME = "batch.kubernetes.io/job-name"
@@ -35,9 +34,8 @@ class Handlers:
 class Caches:
     """The three caches, started and stopped together."""
 
-    def __init__(self, client: Client, tag: str, handlers: Handlers, *, studies: bool = False) -> None:
-        # The Job controller copies the labels of the Job's template to its pods, so one selector finds both.
-        selector = campaign_selector(tag, studies=studies)
+    def __init__(self, client: Client, selector: str, handlers: Handlers) -> None:
+        """selector: of labels. The Job controller copies those of the Job's template to its pods, so it finds both."""
         self._namespace = client.namespace
         self._jobs = Reflector(client, JOBS, key=_name_of, changed=handlers.job, labelSelector=selector)
         self._pods = Reflector(client, PODS, key=job_of_pod, changed=handlers.pod, labelSelector=selector)

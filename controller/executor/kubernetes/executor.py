@@ -22,8 +22,8 @@ from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import Client, Object, Observe, unobserved
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.lease import Lease
-from controller.executor.kubernetes.naming import job_name
-from controller.executor.kubernetes.orphans import put_away_orphans
+from controller.executor.kubernetes.naming import campaign_selector, job_name
+from controller.executor.kubernetes.orphans import delete_proposals, put_away_orphans
 from controller.executor.kubernetes.rights import require_image, require_version
 from controller.executor.kubernetes.running_try import RunningTry, Step
 from controller.executor.kubernetes.tries import RunningTries
@@ -91,7 +91,8 @@ class KubernetesExecutor:
         )
         self._client = client.guarded(self._lease.guard)
         handlers = Handlers(job=self._job_changed, pod=self._pod_changed, event=self._warning_changed)
-        self._caches = Caches(self._client, self._settings.tag, handlers, studies=self._studies)
+        selector = campaign_selector(self._settings.tag, studies=self._studies)
+        self._caches = Caches(self._client, selector, handlers)
         self._worker = Worker(
             settings=self._settings,
             client=self._client,
@@ -120,6 +121,13 @@ class KubernetesExecutor:
         for request in requests:
             self._queue.add(self._tries.take_on(request, adopted=True))
         self._queue.add(SWEEP)
+        if self._studies:
+            return
+        # At once: from here on the Jobs of new proposals are created, which no sweep may find.
+        try:
+            delete_proposals(self._client, self._settings.tag)
+        except ClusterError as error:
+            LOG.warning("proposals left behind stay until their deadline", extra={"error": str(error)})
 
     def progress(self) -> Sequence[Progress]:
         """The place of each try, and what it waits for."""

@@ -24,11 +24,14 @@ REQUEST = f"{PREFIX}request"
 RECORDED = f"{PREFIX}recorded"
 """Annotation of a Job: when its result was recorded in the lab."""
 
+PROPOSAL = "proposal"
+"""Label of what belongs to a program that proposes, with the number of its proposal. No try has it."""
+
 NAME_LIMIT = 57
 """Longest name of a Job, in characters. Its pod's name has six more, and must fit into the 63 of a label's value."""
 
 
-OWN_LABELS = ("campaign", "experiment", "study", "arm", "attempt", "try")
+OWN_LABELS = ("campaign", "experiment", "study", "arm", "attempt", "try", PROPOSAL)
 """Keys of the labels by which a try is found again. No metric may take one of them."""
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -63,7 +66,17 @@ def campaign_selector(tag: str, *, studies: bool = False) -> str:
     A controller that runs a study leaves the campaign's Jobs alone, and a campaign's those of studies: the Jobs that
     one of them does not know are still to be adopted by the other.
     """
-    return f"{MANAGED_BY}={MANAGER},campaign={tag},{'study' if studies else '!study'}"
+    return f"{MANAGED_BY}={MANAGER},campaign={tag},{'study' if studies else '!study'},!{PROPOSAL}"
+
+
+def proposals_selector(tag: str) -> str:
+    """Label selector of all objects of a campaign's programs that propose."""
+    return f"{MANAGED_BY}={MANAGER},campaign={tag},{PROPOSAL}"
+
+
+def proposal_name(tag: str, number: int, id: str) -> str:
+    """Name of the Job of a program that proposes. id: drawn at random, so that none comes twice."""
+    return f"ar-{tag}-p{number}-{id}"
 
 
 def request_hash(request: TryRequest) -> str:

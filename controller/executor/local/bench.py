@@ -1,7 +1,6 @@
 """The folder of one session of an agent's program: laid out before it, read back after it.
 
-The program owns the folder and may leave anything in it: links out of it, pipes that never end, names in place of
-folders. So files are opened one component at a time, no link is followed, and only what is a regular file is read.
+The program owns the folder and may leave anything in it; `porter` reads it back.
 """
 
 from __future__ import annotations
@@ -9,19 +8,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.executor import porter
 from controller.executor.local import forwarder
 
 SOCKET = "gateway"
 FORWARDER = "forwarder.py"
-
-
-class Unfit(Exception):
-    """A file that cannot be read back; the text is the rest of a sentence that begins with its path."""
 
 
 class Bench:
@@ -40,10 +35,7 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.gateway.mkdir()
         shutil.copy(forwarder.__file__, self.gateway / FORWARDER)
-        for name, text in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode())
+        porter.lay_out(os.fspath(self.folder), files)
 
     @contextmanager
     def listen(self) -> Iterator[socket.socket]:
@@ -58,40 +50,7 @@ class Bench:
 
     def read_back(self, wanted: Mapping[str, int]) -> tuple[dict[str, bytes], dict[str, str]]:
         """The wanted files that are there, and what is wrong with the others; wanted: most bytes by path."""
-        files: dict[str, bytes] = {}
-        faults: dict[str, str] = {}
-        for path, most in wanted.items():
-            try:
-                files[path] = self._read(path, most)
-            except Unfit as unfit:
-                faults[path] = str(unfit)
-        return files, faults
-
-    def _read(self, path: str, most: int) -> bytes:
-        *folders, name = path.split("/")
-        held: list[int] = []
-        try:
-            held.append(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
-            # O_NOFOLLOW refuses a link in the last component of a path alone, so each component is opened by itself.
-            for part in folders:
-                held.append(os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=held[-1]))
-            # Opening a pipe would wait for its other end; looking first would leave a moment for an exchange.
-            held.append(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=held[-1]))
-            # Of what was opened: by now its name may lead to something else.
-            found = os.fstat(held[-1])
-            if not stat.S_ISREG(found.st_mode):
-                raise Unfit("is no regular file")
-            if found.st_size > most:
-                raise Unfit(f"has {found.st_size} bytes, and {most} are allowed")
-            with os.fdopen(held.pop(), "rb") as file:
-                return file.read(most)
-        except FileNotFoundError as error:
-            raise Unfit("is not there") from error
-        except OSError as error:
-            raise Unfit(f"cannot be read as a file ({error.strerror})") from error
-        finally:
-            for descriptor in held:
-                os.close(descriptor)
+        return porter.read_back(os.fspath(self.folder), wanted)
 
 
 @contextmanager

@@ -15,10 +15,8 @@ from controller.executor.local.find_cgroups import clear_leftovers, find_cgroups
 from controller.executor.local.frozen import Copies, copy_machine
 from controller.executor.local.host import refuse_exposed, write_etc, write_filters
 from controller.executor.local.machine import Bubblewrap, Machine, find_bubblewrap, find_libraries, look_around
+from controller.executor.workshop import FOLDER_GB
 from controller.settings import CommandSettings, search_path
-
-FOLDER_GB = 1.0
-"""Most that a session may write to its folder and to /tmp each, in GiB: an agent's notes and a copy of its own."""
 
 CGROUPS = "cgroups.json"
 """Where the place of the sessions' cgroups is kept, so that a restart finds what was left there, frozen or not."""

@@ -6,10 +6,13 @@ from controller.executor.local.bench import FORWARDER, SOCKET, Bench
 from controller.executor.local.cgroups import Cgroup
 from controller.executor.local.process import Confined
 from controller.executor.local.sandbox import Places, Scratch, in_bubblewrap
-from controller.executor.local.session_place import FOLDER_GB, SessionPlace
+from controller.executor.local.session_place import SessionPlace
 from controller.executor.phases import SOCKET as GATEWAY
 from controller.executor.phases import TASK, Mount, Phase, PhaseName, Volume
-from controller.executor.workshop import GATEWAY_PORT, Session
+from controller.executor.workshop import FOLDER_GB, Session
+
+GATEWAY_PORT = 8642
+"""Port on the program's own loopback that leads to the gateway; any would do, as nobody else is on that network."""
 
 
 def confine_session(

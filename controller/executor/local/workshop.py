@@ -27,11 +27,11 @@ from controller.executor.local.disk_watch import Bound, DiskWatch
 from controller.executor.local.exam_hours import EXAM_HOURS, ExamHours, ProgramHours
 from controller.executor.local.process import Cause, PhaseEnd, Stop, run_phase
 from controller.executor.local.program import LOOK, arguments
-from controller.executor.local.session_place import FOLDER_GB, SessionPlace, prepare_place
-from controller.executor.local.session_setup import confine_session
+from controller.executor.local.session_place import SessionPlace, prepare_place
+from controller.executor.local.session_setup import GATEWAY_PORT, confine_session
 from controller.executor.local.surroundings import see_obstacles
 from controller.executor.local.witness import OWN_USE
-from controller.executor.workshop import Serve, Session, SessionCause, SessionEnd
+from controller.executor.workshop import FOLDER_GB, OUTPUT_SHOWN, Serve, Session, SessionCause, SessionEnd
 from controller.settings import CommandSettings
 from controller.text.safe_text import safe_tail
 
@@ -40,9 +40,6 @@ FOLDER_FILES = 20_000
 
 OUTPUT_BYTES = 2**20
 """Bytes of its output that are kept while it runs (1 MiB)."""
-
-OUTPUT_SHOWN = 2**16
-"""Bytes of its end that are handed on (64 KiB)."""
 
 LOOK_SECONDS = 30
 """For the interpreter to start and to look for a program; more means that the machine stands still."""
@@ -83,6 +80,11 @@ class LocalWorkshop:
         self._stop = Stop()
         self._lock = Lock()
         self._made: SessionPlace | None = None
+
+    @property
+    def gateway_url(self) -> str:
+        """The port of the program's own loopback at which the gateway answers."""
+        return f"http://127.0.0.1:{GATEWAY_PORT}"
 
     def check(self, command: tuple[str, ...]) -> None:
         """Make a sandbox and look in it for the program. Raises SandboxError, TaskError, AgentError."""

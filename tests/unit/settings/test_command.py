@@ -18,7 +18,8 @@ RUN = ["agent.kind=command", "agent.command.run=[python, /opt/agents/wider.py]"]
     ("overrides", "said"),
     [
         (["agent.kind=command"], "agent command needs agent.command.run"),
-        ([*RUN, "executor.kind=kubernetes"], "not with executor.kind: kubernetes"),
+        ([*RUN, "executor.kind=kubernetes", "agent.command.mounts=[/opt]"], "build them into the image"),
+        ([*RUN, "agent.command.address=my-laptop"], "agent.command.address"),
         ([*RUN, "executor.sandbox=none"], "not with executor.sandbox: none"),
         ([*RUN, "agent.command.mounts=[agents]"], "agents does not begin with '/'"),
         ([*RUN, "agent.command.environment={OPENAI_API_KEY: sk-12345678}"], "reads like the name of a secret"),
