@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from controller.cli.doctor.trials import Trials, trials
@@ -40,7 +40,7 @@ def edited(task: str, work: Path, *numbers: str) -> dict[str, str]:
     return {"train.py": (work / "train.py").read_text()}
 
 
-def attempts_of(task: str, root: Path, *prepare: str) -> Iterator[Trials]:
+def attempts_of(task: str, root: Path, *prepare: str) -> Generator[Trials]:
     """Attempts of an example with less data."""
     given = load_settings(EXAMPLES / task / "settings.yaml")
     changed = {"mounts": tuple(map(Path, packages_elsewhere())), "prepare": prepare}
