@@ -38,8 +38,8 @@ def main() -> None:
         exams.prepare(probe_sets=PROBE_SETS)
         slices = len(list((exams.data / "reserve").iterdir()))
         for number, kind in enumerate(itertools.islice(itertools.cycle(kinds), options.exams)):
-            drawn = {"probe_set": number % PROBE_SETS, "reserve": number % slices}
-            rehearsal = run_exam(replace(exams.stage(kind), **drawn))
+            stage = exams.stage(kind)
+            rehearsal = run_exam(replace(stage, probe_set=number % PROBE_SETS, reserve=number % slices))
             verdict = str(rehearsal.result["verdict"]) if rehearsal.result else f"none: {rehearsal.log[-200:]}"
             verdicts[kind][verdict] += 1
             if verdict != "scored":
