@@ -13,7 +13,7 @@ from controller.agent.desk import digest, strategy
 from controller.agent.desk.fencing import EXPLANATION, fence, fence_remarks
 from controller.agent.desk.history import Tried, never_ran
 from controller.agent.desk.measurements import newest_result
-from controller.domain import BASELINE, Experiment
+from controller.domain import BASELINE, Experiment, find_undone
 from controller.ports import ProposalRequest
 
 PROPOSAL = "proposal.json"
@@ -58,7 +58,7 @@ def lay_out(request: ProposalRequest, tried: Sequence[Tried], *, way: str) -> di
         "TASK.md": _write_task(request, way),
         "BRIEF.md": _write_brief(request),
         "NEWS.md": _write_news(request, tried),
-        "history.jsonl": "".join(f"{json.dumps(_describe(e), ensure_ascii=False)}\n" for e in request.experiments),
+        "history.jsonl": _write_history(request.experiments),
     }
     for one in tried[-NEWEST_DIFFS:]:
         folder = f"experiments/{one.experiment.number:04d}"
@@ -99,14 +99,24 @@ def _write_news(request: ProposalRequest, tried: Sequence[Tried]) -> str:
     return "\n\n".join([EXPLANATION, *blocks]) + "\n"
 
 
-def _describe(experiment: Experiment) -> Mapping[str, Any]:
-    """An experiment as one object; what is not known is null."""
+def _write_history(experiments: Sequence[Experiment]) -> str:
+    undone = find_undone(experiments)
+    lines = [json.dumps(_describe(e, undone_by=undone.get(e.number)), ensure_ascii=False) for e in experiments]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _describe(experiment: Experiment, *, undone_by: int | None) -> Mapping[str, Any]:
+    """An experiment as one object; what is not known is null.
+
+    undone_by: number of the experiment that took a kept edit out again.
+    """
     judgement = experiment.judgement
     verdict = judgement.verdict.value if judgement else None
     return {
         "number": experiment.number,
         "title": "baseline" if experiment.number == BASELINE else experiment.title,
         "verdict": "never ran" if judgement and never_ran(experiment) else verdict,
+        "undone_by": undone_by,
         "reason": judgement.reason if judgement else None,
         "gain_sigma": judgement.expected_gain if judgement else None,
         "score": experiment.mean_score,

@@ -1,8 +1,9 @@
-"""Writes the history for a researcher: one line per experiment, in blocks that never change once written.
+"""Writes the history for a researcher: one line per experiment, in blocks that hardly ever change once written.
 
 Experiments stand in the order of their verdicts, so that a longer history begins with the shorter one, byte for byte,
 and stays in a model's prompt cache. When the window moves, the old part becomes a summary, and the cache is written
-anew once. `news` writes what changes with every proposal.
+anew once; also when a kept edit is undone, whose line would mislead if it stayed. `news` writes what changes with every
+proposal.
 """
 
 from __future__ import annotations

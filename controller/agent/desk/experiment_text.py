@@ -51,7 +51,7 @@ def format_line(tried: Tried) -> str:
     speed = one_line(tell_speed(experiment), limit=60)
     parts = [
         f"#{experiment.number}",
-        _format_verdict(experiment),
+        _format_verdict(tried),
         _format_gain(experiment),
         format_scores(experiment),
         one_line(experiment.title, limit=90),
@@ -87,6 +87,7 @@ def show_experiment(number: int, desk: Desk, *, from_line: int | None = None) ->
         f"hypothesis: {one_line(experiment.hypothesis, limit=1000) or '(none)'}",
         f"expected: {one_line(experiment.expected_effect, limit=300) or '(none)'}",
         f"judged: {one_line(reason, limit=400)}",
+        *_tell_undone(shown, desk),
         *tell_runs(experiment, log=log),
         cut_diff(shown.diff) or "(no edit: this is the unchanged code)",
     ]
@@ -143,10 +144,21 @@ def cut_diff(diff: str, *, first: int = 1) -> str:
     return "\n".join(shown)
 
 
-def _format_verdict(experiment: Experiment) -> str:
+def _tell_undone(tried: Tried, desk: Desk) -> list[str]:
+    """Which experiment took a kept edit out again, and why; nothing if none did."""
+    by = next((e for e in desk.request.experiments if e.number == tried.undone_by), None)
+    if by is None or by.judgement is None:
+        return []
+    return [f"undone by #{by.number}: {one_line(by.judgement.reason, limit=400)}"]
+
+
+def _format_verdict(tried: Tried) -> str:
+    experiment = tried.experiment
     if experiment.judgement is None:
         return "running" if experiment.attempts else "waiting"
-    return "never ran" if never_ran(experiment) else experiment.words
+    if never_ran(experiment):
+        return "never ran"
+    return experiment.words if tried.undone_by is None else f"{experiment.words}, undone by #{tried.undone_by}"
 
 
 def _format_gain(experiment: Experiment) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
-from controller.domain import BASELINE, Experiment, Verdict
+from controller.domain import BASELINE, Experiment, Verdict, find_undone
 from controller.text.safe_text import visible_code
 
 SIMILAR = 0.6
@@ -61,6 +61,9 @@ class Tried:
 
     diff: str
     """Unified diff against its base."""
+
+    undone_by: int | None = None
+    """Number of the experiment that took a kept edit out of the branch again; None if none did."""
 
 
 def read_edit(diff: str) -> ChangedLines:
@@ -146,7 +149,8 @@ class Diffs:
     def tried(self, experiments: Sequence[Experiment], read: Callable[[Experiment], str]) -> list[Tried]:
         """Every experiment but the baseline, with its edit, in the order of numbers."""
         ordered = sorted((e for e in experiments if e.number != BASELINE), key=lambda e: e.number)
-        return [Tried(experiment, *self._read_once(experiment, read)) for experiment in ordered]
+        undone = find_undone(ordered)
+        return [Tried(each, *self._read_once(each, read), undone_by=undone.get(each.number)) for each in ordered]
 
     def _read_once(self, experiment: Experiment, read: Callable[[Experiment], str]) -> tuple[ChangedLines, str]:
         with self._lock:

@@ -19,7 +19,7 @@ from controller.agent.desk.experiment_text import (
 )
 from controller.agent.desk.history import Tried, group_by_constant, never_ran
 from controller.agent.desk.measurements import newest_result, tell_speed
-from controller.domain import BASELINE, Experiment, Verdict, find_undone
+from controller.domain import BASELINE, Experiment, Verdict
 from controller.ports import NOTES_CHARACTERS, ProposalRequest
 from controller.text.figures import score_text, sigma_text
 from controller.text.safe_text import one_line
@@ -123,9 +123,8 @@ def _tell_incumbent(request: ProposalRequest) -> list[str]:
 
 
 def _tell_lineage(judged: Sequence[Tried]) -> str:
-    undone = find_undone([t.experiment for t in judged])
     kept = [t for t in judged if verdict_of(t) is Verdict.KEEP and t.experiment.leaves_out is None]
-    kept = [t for t in kept if t.experiment.number not in undone]
+    kept = [t for t in kept if t.undone_by is None]
     if not kept:
         return "nothing has been kept yet"
     gap = "… → " if len(kept) > LINEAGE else ""
@@ -144,7 +143,10 @@ def _tell_repetitions(tried: Sequence[Tried]) -> list[str]:
 def _tell_value(tried: Tried, name: str) -> str:
     change = next(c for c in tried.edit.constants if c.startswith(f"{name} "))
     verdict = verdict_of(tried)
-    return f"{one_line(change.removeprefix(name).strip(), limit=40)} {verdict.value if verdict else 'open'}"
+    word = verdict.value if verdict else "open"
+    if tried.undone_by is not None:
+        word = "undone"
+    return f"{one_line(change.removeprefix(name).strip(), limit=40)} {word}"
 
 
 def _tell_strategies(request: ProposalRequest) -> list[str]:
