@@ -93,7 +93,7 @@ cluster: $(READY) ## start a real Kubernetes here that stays (python -m tests.cl
 lock: $(READY) ## pin every dependency again, with hashes and without addresses
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra trainer --extra dev --extra sandbox --extra mcp --upgrade $(LOCK) -o requirements/dev.txt
-	$(BIN)/uv pip compile pyproject.toml -c requirements/dev.txt $(LOCK) -o requirements/controller.txt
+	$(BIN)/uv pip compile pyproject.toml --extra mcp -c requirements/dev.txt $(LOCK) -o requirements/controller.txt
 	$(BIN)/uv pip compile trainer-image/requirements.in -c requirements/dev.txt $(LOCK) -o trainer-image/requirements.txt
 	$(BIN)/uv pip compile examples/control/requirements.in -c requirements/dev.txt $(LOCK) $(UNDRAWN) -o examples/control/requirements.txt
 LOCK := --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header

@@ -72,6 +72,8 @@ READ_BY_COMMANDS = {
     "OPENAI_API_KEY": "The key of the gateway of agent `command` for OpenAI's models; `OPENAI_API_KEY_FILE` as above.",
     "OPENAI_BASE_URL": "The same address for OpenAI's API, where `agent.command.openai_url` is empty.",
     "AUTORESEARCH_CAMPAIGN": "The campaign folder to use when none is named.",
+    "AUTORESEARCH_MCP_TOKEN": "The token that clients of the agent `mcp` must show; the path of a file with it in "
+    "`AUTORESEARCH_MCP_TOKEN_FILE`, as above. Without one, the campaign makes its own ([mcp.md](mcp.md)).",
     "CUDA_VISIBLE_DEVICES": "The GPUs that local attempts may use: numbers, UUIDs or MIG slices; all if it is not set. "
     "`-1` trains on the CPU.",
     "CUDA_DEVICE_ORDER": "`PCI_BUS_ID` if numbers in `CUDA_VISIBLE_DEVICES` follow the PCI bus.",

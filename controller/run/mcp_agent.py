@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from controller.agent.mcp import McpAgent
 from controller.agent.mcp.address import Address, read_address
 from controller.errors import AgentError
 from controller.folder import CampaignFolder
 from controller.lab import Lab
-from controller.settings import Settings
+from controller.settings import Settings, read_secrets
+
+LEAST_TOKEN = 16
+"""Fewest characters of a token that an operator chooses: whoever may connect may guess, as often as he likes."""
 
 MAJOR = "2"
 """Major version of the package that the server and the bridge are written for."""
@@ -21,16 +27,34 @@ def make_mcp_agent(folder: CampaignFolder, settings: Settings) -> McpAgent:
     require_package()
     from controller.agent.mcp.server import HttpServer
 
-    mcp = settings.agent.mcp
+    mcp, token = settings.agent.mcp, require_long_token(read_secrets().client_token)
     try:
         return McpAgent(
             mcp,
             folder=folder.lab.resolve() / "submissions" / settings.tag,
-            serve=lambda calls, is_ending: HttpServer(mcp, calls, folder=folder.path.resolve(), is_ending=is_ending),
+            serve=lambda calls, is_ending: HttpServer(
+                mcp, calls, folder=folder.path.resolve(), is_ending=is_ending, token=token
+            ),
             needs_load_model=settings.task.needs_load_model,
         )
     except OSError as error:
         raise AgentError(f"cannot read the submissions that wait in {folder.lab}: {error.strerror}") from error
+
+
+def require_long_token(given: SecretStr | None) -> str:
+    """The token that the operator has chosen; empty if he has not (None).
+
+    Raises AgentError if it is so short that it can be guessed, or has characters that no header can.
+    """
+    if given is None:
+        return ""
+    token = given.get_secret_value()
+    if not re.fullmatch(rf"[!-~]{{{LEAST_TOKEN},}}", token):
+        raise AgentError(
+            f"the token of clients must have {LEAST_TOKEN} characters or more, without blanks (AUTORESEARCH_MCP_TOKEN, "
+            "or the Secret of mcp.existingSecret): take one such as `openssl rand -hex 32` prints"
+        )
+    return token
 
 
 def require_package() -> None:

@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AWS_BEARER_TOKEN_BEDROCK", "ANTHROPIC_FOUNDRY_API_KEY")
 """Variables that hold a key; with `_FILE` behind its name, one holds the path of a file with the key."""
 
+CLIENT_TOKEN = "AUTORESEARCH_MCP_TOKEN"
+"""Variable that holds the token of clients from outside (`agent.kind: mcp`); `_FILE` behind it as with a key."""
+
 IDENTITY_FILES = (
     "ANTHROPIC_IDENTITY_TOKEN_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
@@ -58,6 +61,9 @@ class Secrets(BaseModel):
     foundry_api_key: SecretStr | None = None
     """A key of Microsoft Foundry; without one, an Entra identity is used."""
 
+    client_token: SecretStr | None = None
+    """What clients from outside must show; without one, the campaign makes its own."""
+
     key_files: tuple[Path, ...] = ()
     """Files that keys are read from, or by which a cloud knows this process; no sandbox may see them."""
 
@@ -66,7 +72,7 @@ def read_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
     """Keys from the environment; they are never part of Settings, the lab or a Job."""
     source = os.environ if environment is None else environment
     anthropic, openai, bedrock, foundry = (_read_key(source, name) for name in KEYS)
-    files = (*(f"{name}_FILE" for name in KEYS), *IDENTITY_FILES)
+    files = (*(f"{name}_FILE" for name in (*KEYS, CLIENT_TOKEN)), *IDENTITY_FILES)
     return Secrets(
         anthropic_api_key=anthropic,
         anthropic_federation=_read_federation(source),
@@ -75,6 +81,7 @@ def read_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
         openai_base_url=source.get("OPENAI_BASE_URL") or None,
         bedrock_api_key=bedrock,
         foundry_api_key=foundry,
+        client_token=_read_client_token(source),
         key_files=tuple(Path(source[name]) for name in files if source.get(name)),
     )
 
@@ -82,6 +89,12 @@ def read_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
 def _read_key(source: Mapping[str, str], name: str) -> SecretStr | None:
     key = _read_key_file(source.get(f"{name}_FILE")) or source.get(name)
     return SecretStr(key) if key else None
+
+
+def _read_client_token(source: Mapping[str, str]) -> SecretStr | None:
+    """The token of clients. Where a file is named and holds none it is empty, so that nothing else takes its place."""
+    token = _read_key(source, CLIENT_TOKEN)
+    return SecretStr("") if token is None and source.get(f"{CLIENT_TOKEN}_FILE") else token
 
 
 def _read_federation(source: Mapping[str, str]) -> Federation | None:

@@ -76,6 +76,19 @@ class AgentValues(Group):
     """The key's name in that Secret."""
 
 
+class McpValues(Group):
+    """Clients from outside, where campaign.agent.kind is mcp. The token is never a value."""
+
+    existing_secret: str = ""
+    """Secret with the token that clients must show; empty: the chart makes one, once."""
+
+    secret_key: str = Field("token", min_length=1)
+    """The token's name in that Secret."""
+
+    ingress_from: tuple[Raw, ...] = ()
+    """Who may reach the port of clients, as peers of a NetworkPolicy; empty: nobody but `kubectl port-forward`."""
+
+
 class ControllerValues(Group):
     """The controller's pod."""
 
@@ -394,6 +407,7 @@ class Values(Group):
     """Names; they must exist in both namespaces."""
 
     agent: AgentValues = AgentValues()
+    mcp: McpValues = McpValues()
     brief: str = ""
     """Text of the research brief; --set-file brief=program.md"""
 

@@ -272,11 +272,6 @@ class Settings(Section):
                 "agent.command.mounts names folders of this machine, and a cluster has none of them: "
                 "build them into the image (agent.command.image)"
             )
-        if self.agent.kind == "mcp" and self.executor.kind == "kubernetes":
-            raise ValueError(
-                "agent mcp is reached by its clients on the machine of the controller, and so not with "
-                "executor.kind: kubernetes: choose another agent, or run on one machine"
-            )
         if all(getattr(self.budget, limit) is None for limit in LIMITS):
             raise ValueError("budget needs at least one limit: experiments, hours, gpu_hours or dollars")
         return self

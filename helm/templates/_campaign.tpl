@@ -44,6 +44,9 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- if .Values.brief -}}
 {{- $_ := set $known "brief" "/etc/autoresearch/program.md" -}}
 {{- end -}}
+{{- if eq (($given.agent).kind | default "") "mcp" -}}
+{{- $_ := set $given.agent "mcp" (mustMergeOverwrite ($given.agent.mcp | default dict) (include "autoresearch.mcp.known" . | fromYaml)) -}}
+{{- end -}}
 {{- $campaign := mustMergeOverwrite $known $given -}}
 {{- /* Defaults follow the device. One limit in the values replaces all default limits; a null also counts as given. */ -}}
 {{- $defaults := get (.Files.Get "defaults.json" | fromJson) (include "autoresearch.device" $campaign.executor.kubernetes) -}}
@@ -144,10 +147,14 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- if and (eq $campaign.agent.kind "command") (eq (include "autoresearch.proposals.port" $campaign) "0") -}}
 {{- fail "campaign.agent.command.port is 0, a free one: network policies need to know it" -}}
 {{- end -}}
+{{- if eq $campaign.agent.kind "mcp" -}}{{- include "autoresearch.mcp.check" . -}}{{- end -}}
 {{- if and (eq $campaign.agent.kind "replay") (not $campaign.agent.patches) -}}
 {{- fail "campaign.agent.kind is replay: mount the patches with controller.extraVolumes and name their folder in campaign.agent.patches" -}}
 {{- end -}}
 {{- range .Values.controller.extraEnv -}}
+{{- if eq .name "AUTORESEARCH_MCP_TOKEN" -}}
+{{- fail "controller.extraEnv holds AUTORESEARCH_MCP_TOKEN: a token is never a value, which the release would store; make a Secret and set mcp.existingSecret" -}}
+{{- end -}}
 {{- if has .name (list "ANTHROPIC_API_KEY" "OPENAI_API_KEY" "ANTHROPIC_FOUNDRY_API_KEY" "AWS_BEARER_TOKEN_BEDROCK") -}}
 {{- fail (printf "controller.extraEnv holds %s: a key is never a value, which the release would store; make a Secret and set agent.existingSecret" .name) -}}
 {{- end -}}

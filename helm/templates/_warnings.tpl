@@ -22,6 +22,7 @@ upgrade; in `helm template` it returns nothing, and only the warnings about valu
 {{ include "autoresearch.warnings.network" (dict "root" . "nodes" $nodes) }}
 {{ include "autoresearch.warnings.volumes" (dict "root" . "nodes" $nodes) }}
 {{ include "autoresearch.warnings.key" . }}
+{{ include "autoresearch.mcp.warning" . }}
 {{ include "autoresearch.warnings.namespace" . }}
 {{ include "autoresearch.warnings.prometheus" . }}
 {{- end -}}

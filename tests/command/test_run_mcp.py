@@ -295,10 +295,3 @@ def test_another_major_version_of_the_package_is_refused_in_a_sentence(tmp_path:
 
     assert done.returncode == 2
     assert "mcp 1.30.0 is installed: pip install 'autoresearch-controller[mcp]'" in done.stderr
-
-
-@pytest.mark.parametrize("kind", ["kubernetes"])
-def test_cluster_is_refused_before_anything_is_spent(tmp_path: Path, kind: str) -> None:
-    said = refused("run", str(tmp_path / "c"), "--set", "agent.kind=mcp", "--set", f"executor.kind={kind}")
-
-    assert "agent mcp is reached by its clients on the machine of the controller" in said

@@ -91,13 +91,16 @@ def submission(base: str, old: str, new: str, **words: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def mcp_agent(folder: Path, **settings: Any) -> Iterator[McpAgent]:
-    """An agent that serves clients, with its files in this folder; it serves from its first use on."""
+def mcp_agent(folder: Path, *, token: str = "", **settings: Any) -> Iterator[McpAgent]:
+    """An agent that serves clients, with its files in this folder; it serves from its first use on.
+
+    token: what the operator has chosen; empty for one of its own.
+    """
     chosen = McpSettings(**settings)
     agent = McpAgent(
         chosen,
         folder=folder / "submissions",
-        serve=lambda calls, is_ending: HttpServer(chosen, calls, folder=folder, is_ending=is_ending),
+        serve=lambda calls, is_ending: HttpServer(chosen, calls, folder=folder, is_ending=is_ending, token=token),
         needs_load_model=True,
     )
     try:

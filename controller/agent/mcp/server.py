@@ -65,10 +65,20 @@ class HttpServer:
     """Serves one campaign's clients from `start` to `close`, once; safe to call from several threads."""
 
     def __init__(
-        self, settings: McpSettings, calls: ClientCalls, *, folder: Path, is_ending: Callable[[], bool]
+        self,
+        settings: McpSettings,
+        calls: ClientCalls,
+        *,
+        folder: Path,
+        is_ending: Callable[[], bool],
+        token: str = "",
     ) -> None:
-        """folder: the campaign's, which gets the file with address and token. is_ending: true once no more comes."""
+        """folder: the campaign's, which gets the file with address and token. is_ending: true once no more comes.
+
+        token: what clients must show; empty for one of the campaign's own, which stays from start to start.
+        """
         self._settings, self._calls, self._folder, self._is_ending = settings, calls, folder, is_ending
+        self._token = token
         self._lock = Lock()
         self._thread: Thread | None = None
         self._uvicorn: uvicorn.Server | None = None
@@ -81,7 +91,7 @@ class HttpServer:
                 return []
             listener = _listen(self._settings)
             port = listener.getsockname()[1]
-            token = choose_token(self._folder)
+            token = self._token or choose_token(self._folder)
             name = _name_in_url(self._settings.host)
             address = Address(url=f"http://{name}:{port}{PATH}", token=token, pid=os.getpid())
             try:

@@ -13,7 +13,6 @@ MCP = ["agent.kind=mcp", "budget.experiments=3"]
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (["executor.kind=kubernetes"], "agent mcp is reached by its clients on the machine of the controller"),
         (["agent.mcp.name=a/b"], "agent.mcp.name"),
         (["agent.mcp.port=70000"], "agent.mcp.port"),
         (["agent.mcp.patience=-1"], "agent.mcp.patience"),
