@@ -144,8 +144,16 @@ Returns YAML: `include "autoresearch.campaign" . | fromYaml`.
 {{- fail (printf "campaign.agent.command.gateway names %s, but there is no key: make a Secret and set agent.existingSecret; for a second vendor mount one by controller.extraVolumes, and name its file in %s_FILE" $vendor $variable) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $campaign.agent.kind "command") (eq (include "autoresearch.proposals.port" $campaign) "0") -}}
+{{- if eq $campaign.agent.kind "command" -}}
+{{- if not (($campaign.agent).command).run -}}
+{{- fail "campaign.agent.kind is command: name the program and its arguments in campaign.agent.command.run, and its image in campaign.agent.command.image" -}}
+{{- end -}}
+{{- if $campaign.agent.command.mounts -}}
+{{- fail "campaign.agent.command.mounts names files of one machine: on a cluster the program and all that it reads is in campaign.agent.command.image" -}}
+{{- end -}}
+{{- if eq (include "autoresearch.proposals.port" $campaign) "0" -}}
 {{- fail "campaign.agent.command.port is 0, a free one: network policies need to know it" -}}
+{{- end -}}
 {{- end -}}
 {{- if eq $campaign.agent.kind "mcp" -}}{{- include "autoresearch.mcp.check" . -}}{{- end -}}
 {{- if and (eq $campaign.agent.kind "replay") (not $campaign.agent.patches) -}}

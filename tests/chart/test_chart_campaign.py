@@ -320,6 +320,12 @@ def test_notes_tell_what_the_first_campaign_costs_and_what_does_not_fit_a_gpu(ar
             "network policies need to know it",
             id="any free port",
         ),
+        pytest.param({"campaign": {"agent": {"kind": "command"}}}, "agent.command.run", id="no program"),
+        pytest.param(
+            {"campaign": {"agent": {"kind": "command", "command": {"run": ["agent"], "mounts": ["/opt"]}}}},
+            "agent.command.image",
+            id="files of one machine",
+        ),
         pytest.param({"campaign": {"agent": {"kind": "replay"}}}, "agent.patches", id="replay without patches"),
         pytest.param(
             {"campaign": {"executor": {"kubernetes": {"namespace": "research"}}}},
