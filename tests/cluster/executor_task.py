@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,10 +157,10 @@ class Running:
         self.ends: queue.Queue[TryEnded] = queue.Queue()
         self.ended_at: dict[str, float] = {}
 
-    def start(self) -> None:
-        """Start and adopt nothing."""
+    def start(self, adopting: Sequence[TryRequest] = ()) -> None:
+        """Start, and adopt these tries. What they leave out is an orphan from then on."""
         self.executor.start(self.take)
-        self.executor.adopt([])
+        self.executor.adopt(adopting)
 
     def take(self, end: TryEnded) -> None:
         """Note the end of a try by the name of its Job; the executor calls this."""
@@ -223,12 +223,17 @@ class Running:
 
 @contextmanager
 def running(
-    namespace: TaskNamespace, *, tag: str | None = None, parts: dict[str, Any] | None = None, **overrides: Any
+    namespace: TaskNamespace,
+    *,
+    tag: str | None = None,
+    adopting: Sequence[TryRequest] = (),
+    parts: dict[str, Any] | None = None,
+    **overrides: Any,
 ) -> Iterator[Running]:
     """An executor of a campaign of its own, started; stopped at the end."""
     settings = namespace.settings(tag or f"t{secrets.token_hex(4)}", **overrides)
     one = Running(settings, **(parts or {}))
-    one.start()
+    one.start(adopting)
     try:
         yield one
     finally:

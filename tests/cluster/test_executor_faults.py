@@ -63,8 +63,7 @@ def test_restarted_controller_adopts_what_runs(namespace: TaskNamespace) -> None
     with running(namespace, tag="adopts") as first:
         request = first.launch(HELD)
         first.wait_for("train")
-    with running(namespace, tag="adopts") as second:
-        second.executor.adopt([request])
+    with running(namespace, tag="adopts", adopting=[request]) as second:
         namespace.let_go("campaign=adopts")
         result = second.result()
 
@@ -82,8 +81,7 @@ def test_study_carries_its_label_is_left_alone_by_the_campaign_and_adopted_by_th
     with running(namespace, tag="studied") as campaign:
         # When its own try has ended, the campaign's search for orphans is long over.
         assert campaign.run(SCORES).outcome is Outcome.SCORED
-    with running(namespace, tag="studied", parts={"studies": True}) as second:
-        second.executor.adopt([request])
+    with running(namespace, tag="studied", adopting=[request], parts={"studies": True}) as second:
         namespace.let_go("campaign=studied", "study=claim-1")
 
         assert second.result().outcome is Outcome.SCORED
@@ -106,8 +104,7 @@ def test_controller_whose_clock_is_minutes_off_runs_adopts_and_scores_as_any(
     with running(namespace, tag=tag, parts={"clock": clock}) as first:
         request = first.launch(HELD)
         assert began <= first.wait_for("train").started_at <= clock()
-    with running(namespace, tag=tag, parts={"clock": clock}) as second:
-        second.executor.adopt([request])
+    with running(namespace, tag=tag, adopting=[request], parts={"clock": clock}) as second:
         adopted = second.wait_for("train")
         age = clock() - adopted.started_at
         namespace.let_go(f"campaign={tag}")
@@ -152,9 +149,8 @@ def test_controller_killed_after_any_effect_is_followed_by_one_that_finishes(
     settings = namespace.settings(tag)
     with controller_process(settings, SCORES, dies_after=effect) as first:
         assert first.wait(timeout=PATIENCE_S) == 9
-    with running(namespace, tag=tag) as second:
-        request = second.request(SCORES)
-        second.executor.adopt([request])
+    request = Running(settings).request(SCORES)
+    with running(namespace, tag=tag, adopting=[request]) as second:
         result = second.result()
         second.executor.recorded(request.id)
 
@@ -172,8 +168,7 @@ def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(namespa
         wait_until(lambda: namespace.jobs("ended"), what="the Job")
     place = ("job", job_name(request.id), f"--namespace={namespace.name}")
     namespace.cluster.wait_for(*place, until=is_finished, what="the end of the Job")
-    with running(namespace, tag="ended") as second:
-        second.executor.adopt([request])
+    with running(namespace, tag="ended", adopting=[request]) as second:
         assert second.result().outcome is Outcome.SCORED
 
         second.executor.recorded(request.id)
@@ -181,9 +176,8 @@ def test_try_that_ended_while_no_controller_ran_is_reported_and_recorded(namespa
 
 
 def test_intent_without_a_job_is_launched_on_adoption(namespace: TaskNamespace) -> None:
-    with running(namespace) as one:
-        one.executor.adopt([one.request(SCORES)])
-
+    intended = Running(namespace.settings("intended")).request(SCORES)
+    with running(namespace, tag="intended", adopting=[intended]) as one:
         assert one.result().outcome is Outcome.SCORED
 
 

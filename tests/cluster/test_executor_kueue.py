@@ -112,8 +112,7 @@ def test_controller_that_starts_while_its_attempt_is_queued_adopts_it(namespace:
         with running(namespace, tag="left", kubernetes=QUEUE) as first:
             request = first.launch(SCORES)
             first.wait_for("queued")
-        with running(namespace, tag="left", kubernetes=QUEUE) as second:
-            second.executor.adopt([request])
+        with running(namespace, tag="left", adopting=[request], kubernetes=QUEUE) as second:
             second.wait_for("queued")
 
             assert second.result().outcome is Outcome.SCORED
