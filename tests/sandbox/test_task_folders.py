@@ -251,7 +251,7 @@ def test_variables_of_the_task_are_given_to_it(folders: TaskFolders) -> None:
             None,
             "train left m.json:val.loss as nan, which is no",
         ),
-        ('open("m.json", "w").write(\'{"val": {"loss": true}}\')', None, "train left m.json:val.loss as bool, which"),
+        ('open("m.json", "w").write(\'{"val": {"loss": true}}\')', None, "train left m.json:val.loss as true, which"),
         ('open("m.json", "w").write(" " * 40000)', None, "train left m.json with more than 32,768 bytes"),
         (
             'open("m.json", "w").write(\'{"val": {"loss": 1}}\'); raise SystemExit(3)',
