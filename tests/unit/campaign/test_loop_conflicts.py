@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Barrier
@@ -21,24 +21,31 @@ from controller.ports import Abandoned, ProposalRequest
 from tests.support.scripted import InstantExecutor, NumberAgent, campaign, kept, scored, settings
 from tests.support.waiting import PATIENCE_S
 
+TWO_LINES = ("K1", "K1", "K5")
+"""The first two proposals set one constant, the third another one."""
+
 OTHERS = {"K1 → 1", "K5 → 3"}
 """Titles of the two edits beside the second one of K1."""
 
 
 @dataclass
-class SameLine(NumberAgent):
-    """Both proposals are thought of together and set the same constant, each to its own number."""
+class Together(NumberAgent):
+    """Proposals that are thought of together: each sets the constant that has its place here, to its own number."""
 
-    together: Barrier = field(default_factory=lambda: Barrier(2))
+    constants: tuple[str, ...] = ("K1", "K1")
+
+    def __post_init__(self) -> None:
+        self.together = Barrier(len(self.constants))
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
         answer = super().propose(request)
-        if request.number > 2:
+        if request.number > len(self.constants):
             return Abandoned(reason="no more", exhausted=True)
         assert isinstance(answer, Proposal)
-        text = request.files["train.py"].replace("K1 = 0", f"K1 = {request.number}")
+        name = self.constants[request.number - 1]
+        text = request.files["train.py"].replace(f"{name} = 0", f"{name} = {request.number}")
         self.together.wait(timeout=PATIENCE_S)
-        return replace(answer, files={"train.py": text}, title=f"K1 → {request.number}")
+        return replace(answer, files={"train.py": text}, title=f"{name} → {request.number}")
 
 
 @pytest.mark.parametrize(("gains", "best"), [((0.1, 0.5), 2), ((0.5, 0.1), 1)])
@@ -54,7 +61,7 @@ def test_of_two_good_edits_of_one_line_the_better_program_stands(
     campaign(
         tmp_path,
         InstantExecutor(outcome),
-        agent=SameLine(),
+        agent=Together(),
         chosen=settings("executor.slots=2", "budget.experiments=2"),
     ).run()
 
@@ -90,23 +97,6 @@ class Waits(InstantExecutor):
                 super().launch(self._held.pop())
 
 
-@dataclass
-class TwoLines(NumberAgent):
-    """Three proposals that are thought of together: 1 and 2 set one constant, 3 another one."""
-
-    together: Barrier = field(default_factory=lambda: Barrier(3))
-
-    def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
-        answer = super().propose(request)
-        if request.number > 3:
-            return Abandoned(reason="no more", exhausted=True)
-        assert isinstance(answer, Proposal)
-        name = "K5" if request.number == 3 else "K1"
-        text = request.files["train.py"].replace(f"{name} = 0", f"{name} = {request.number}")
-        self.together.wait(timeout=PATIENCE_S)
-        return replace(answer, files={"train.py": text}, title=f"{name} → {request.number}")
-
-
 def settle_beside_a_third(folder: Path, gains: Mapping[str, float]) -> Lab:
     """The lab after 2, which changes the line of 1, has ended; 3 was kept meanwhile and changes another line."""
 
@@ -117,7 +107,7 @@ def settle_beside_a_third(folder: Path, gains: Mapping[str, float]) -> Lab:
 
     executor = Waits(outcome)
     chosen = settings("executor.slots=3", "agent.max_in_flight=3", "budget.experiments=3")
-    campaign(folder, executor, agent=TwoLines(), chosen=chosen, observe=executor.note).run()
+    campaign(folder, executor, agent=Together(constants=TWO_LINES), chosen=chosen, observe=executor.note).run()
     return Lab.open(folder / "lab.git")
 
 
@@ -164,7 +154,7 @@ def test_edit_that_was_carried_over_can_be_left_out_by_itself(tmp_path: Path) ->
 
 
 @dataclass
-class GoesOn(TwoLines):
+class GoesOn(Together):
     """After the three proposals that are thought of together, it sets other constants, one at a time."""
 
     def propose(self, request: ProposalRequest) -> Proposal | Abandoned:
@@ -185,7 +175,7 @@ def test_settlement_on_which_every_edit_crashes_is_taken_back_with_what_it_had_r
 
     executor = Waits(outcome)
     chosen = settings("executor.slots=3", "agent.max_in_flight=3", "budget.experiments=12")
-    campaign(tmp_path, executor, agent=GoesOn(), chosen=chosen, observe=executor.note).run()
+    campaign(tmp_path, executor, agent=GoesOn(constants=TWO_LINES), chosen=chosen, observe=executor.note).run()
 
     lab = Lab.open(tmp_path / "lab.git")
     program = lab.source(lab.incumbent("t"), "train.py")
