@@ -192,7 +192,8 @@ def test_what_lies_there_wrong(person: Person, spoil: Callable[[Person], str]) -
 
     assert_is_told(said, words)
     assert list((person.folder / "mine").glob("work/*/logs")) == [], "something was trained for it"
-    assert (person.folder / "mine/work/trash/thesis").exists() == (spoil is choose_a_folder_with_work_of_ones_own)
+    thesis = person.folder / "mine" / "work" / "trash" / "thesis"
+    assert thesis.exists() == (spoil is choose_a_folder_with_work_of_ones_own)
 
 
 def test_a_port_that_somebody_else_has(person: Person) -> None:
