@@ -207,7 +207,7 @@ def _resources(cluster: KubernetesSettings, limits: LimitSettings, phase: Phase)
     amounts = {
         "cpu": cluster.cpu if phase.accelerator else cluster.examine_cpu,
         "memory": cluster.memory if phase.accelerator else cluster.examine_memory,
-        "ephemeral-storage": _mebibytes(_disk_gb(limits, phase)),
+        "ephemeral-storage": mebibytes(_disk_gb(limits, phase)),
     }
     if not phase.accelerator:
         return {"requests": amounts, "limits": dict(amounts)}
@@ -267,9 +267,9 @@ def _edited_mounts(request: TryRequest) -> list[Manifest]:
 def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[Phase]) -> list[Manifest]:
     cluster, limits = executor.kubernetes, executor.limits
     sizes = {
-        Volume.TASK: _mebibytes(limits.task_gb),
-        Volume.ARTIFACT: _mebibytes(limits.artifact_gb),
-        Volume.ANSWERS: _mebibytes(limits.scratch_gb),
+        Volume.TASK: mebibytes(limits.task_gb),
+        Volume.ARTIFACT: mebibytes(limits.artifact_gb),
+        Volume.ANSWERS: mebibytes(limits.scratch_gb),
         Volume.SOCKET: "16Mi",
     }
     used = {mount.volume for phase in phases for mount in phase.mounts}
@@ -280,17 +280,19 @@ def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[P
     ]
     for volume, size in sizes.items():
         if volume in used:
-            volumes.append(_empty_dir(str(volume), size))
-    scratch = _mebibytes(limits.scratch_gb)
-    volumes += [_empty_dir(f"tmp-{phase.name}", scratch) for phase in phases if not phase.restarts]
+            volumes.append(empty_dir(str(volume), size))
+    scratch = mebibytes(limits.scratch_gb)
+    volumes += [empty_dir(f"tmp-{phase.name}", scratch) for phase in phases if not phase.restarts]
     # `Memory` makes it a tmpfs, whose pages count against the memory of the container that writes them.
-    volumes += [_empty_dir(f"shm-{phase.name}", cluster.shared_memory, medium="Memory") for phase in phases]
+    volumes += [empty_dir(f"shm-{phase.name}", cluster.shared_memory, medium="Memory") for phase in phases]
     return volumes
 
 
-def _empty_dir(name: str, size: str, medium: str = "") -> Manifest:
+def empty_dir(name: str, size: str, medium: str = "") -> Manifest:
+    """A volume that begins empty and ends with the pod. medium: `Memory` for a tmpfs."""
     return {"name": name, "emptyDir": {"sizeLimit": size} | ({"medium": medium} if medium else {})}
 
 
-def _mebibytes(gigabytes: float) -> str:
+def mebibytes(gigabytes: float) -> str:
+    """An amount in GiB as Kubernetes writes it, in whole MiB."""
     return f"{math.ceil(gigabytes * 1024)}Mi"

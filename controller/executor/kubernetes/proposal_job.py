@@ -17,7 +17,14 @@ from pathlib import Path
 
 from controller.executor import porter
 from controller.executor.kubernetes.naming import COMPONENT, MANAGED_BY, MANAGER, PROPOSAL, proposal_name
-from controller.executor.kubernetes.pod import GRACE, Manifest, container_security, pod_baseline
+from controller.executor.kubernetes.pod import (
+    GRACE,
+    Manifest,
+    container_security,
+    empty_dir,
+    mebibytes,
+    pod_baseline,
+)
 from controller.executor.phases import TASK
 from controller.executor.workshop import FOLDER_GB, Session
 from controller.settings import Settings
@@ -100,9 +107,9 @@ def _build_pod(settings: Settings, session: Session, place: Place, deadline: int
         ],
         "containers": [_build_porter(settings, place, DELIVER, TASK, json.dumps(dict(session.wanted)))],
         "volumes": [
-            _empty_dir("folder", _gibibytes(FOLDER_GB)),
-            _empty_dir("tmp", _gibibytes(FOLDER_GB)),
-            _empty_dir("shm", SHARED_MEMORY, medium="Memory"),
+            empty_dir("folder", mebibytes(FOLDER_GB)),
+            empty_dir("tmp", mebibytes(FOLDER_GB)),
+            empty_dir("shm", SHARED_MEMORY, medium="Memory"),
         ],
     }
 
@@ -135,8 +142,8 @@ def _porter_text() -> str:
 
 def _build_program(settings: Settings, session: Session) -> Manifest:
     cluster, command = settings.executor.kubernetes, settings.agent.command
-    memory = f"{math.ceil(command.memory_gb * 1024)}Mi"
-    amounts = {"memory": memory, "ephemeral-storage": _gibibytes(2 * FOLDER_GB + 0.1)}  # 0.1 for the log
+    log_gb = 0.1
+    amounts = {"memory": mebibytes(command.memory_gb), "ephemeral-storage": mebibytes(2 * FOLDER_GB + log_gb)}
     if command.cpus is not None:
         amounts["cpu"] = f"{math.ceil(command.cpus * 1000)}m"
     variables: Mapping[str, str] = {"HOME": "/tmp", **session.environment}
@@ -162,11 +169,3 @@ def _build_program(settings: Settings, session: Session) -> Manifest:
 def _plain(text: str) -> str:
     """The text as Kubernetes leaves it alone: it would put a variable in the place of `$(NAME)`."""
     return text.replace("$(", "$$(")
-
-
-def _empty_dir(name: str, size: str, medium: str = "") -> Manifest:
-    return {"name": name, "emptyDir": {"sizeLimit": size} | ({"medium": medium} if medium else {})}
-
-
-def _gibibytes(gigabytes: float) -> str:
-    return f"{math.ceil(gigabytes * 1024)}Mi"
