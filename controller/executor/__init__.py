@@ -14,6 +14,7 @@ walls           recognises the wall at which a program failed, and what to do in
 smoke           the smoke test of an edited program: one step on the CPU, then its artifact is loaded (pure)
 attempt_end     decides how an attempt ended, in one sentence (pure)
 workshop        the interface of the place where a program that proposes runs
+forwarder       the small program that leads from a sandbox's own loopback to the gateway; joins two connections
 porter          carries a session's folder into a pod and back out, and reads back what a program left
 local           sandboxes on this machine
 kubernetes      one Job per try

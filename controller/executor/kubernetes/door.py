@@ -25,6 +25,7 @@ from socketserver import BaseRequestHandler, TCPServer, ThreadingMixIn
 from threading import Lock, Thread
 from typing import Any
 
+from controller.executor.forwarder import CHUNK, join
 from controller.executor.kubernetes.request_head import Head, read_head
 from controller.executor.porter import FOLDER, RESULT
 from controller.executor.workshop import Serve
@@ -37,9 +38,6 @@ HEAD_SECONDS = 10.0
 
 CARRY_SECONDS = 60.0
 """Seconds that the next bytes of a folder or a result may take."""
-
-CHUNK = 2**16
-"""Bytes passed on at once (64 KiB)."""
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -143,7 +141,7 @@ class Door:
                 _carry_for_porter(guest, head, client)
             elif guest.gateway is not None:
                 client.settimeout(None)
-                _join(guest.gateway, head.raw, client)
+                _lead(client, guest.gateway, head.raw)
         finally:
             with self._lock:
                 guest.connections.discard(client)
@@ -215,24 +213,12 @@ def _carry_for_porter(guest: Guest, head: Head, client: socket.socket) -> None:
     return _reply(client, 200, b"taken")
 
 
-def _join(gateway: Path, first: bytes, client: socket.socket) -> None:
+def _lead(client: socket.socket, gateway: Path, first: bytes) -> None:
     """Lead the client to the gateway, with what was read of it already, until both sides have ended."""
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(str(gateway))
         server.sendall(first)
-        back = Thread(target=_carry, args=(server, client), daemon=True)
-        back.start()
-        _carry(client, server)
-        back.join()
-
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(CHUNK):
-            target.sendall(data)
-    # The other side learns of the end, and can still answer.
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+        join(client, server)
 
 
 def _reply(client: socket.socket, status: int, body: bytes) -> None:

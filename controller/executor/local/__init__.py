@@ -36,7 +36,6 @@ workshop       runs programs that propose edits, in sandboxes like those of trai
 session_place  what all of these programs share on this machine
 session_setup  builds the command of one such program; pure
 bench          the folder of such a program: laid out before it, read back after it
-forwarder      the small program that leads from a sandbox's own loopback to the gateway's socket
 outcome        computes a try's result from the end of a phase; pure
 """
 

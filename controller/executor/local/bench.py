@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.executor import porter
-from controller.executor.local import forwarder
+from controller.executor import forwarder, porter
 
 SOCKET = "gateway"
 FORWARDER = "forwarder.py"

@@ -4,6 +4,8 @@ It is a program of its own inside the sandbox, `python -I -S forwarder.py SOCKET
 to a port as a rule; a Unix socket that is mounted into a sandbox is the one way out of it that opens no network. The
 port listens before COMMAND takes this program's place, so that no first request comes too early. What carries the
 bytes is a child, which ends with the sandbox. It imports only the standard library.
+
+The controller's port for pods (`kubernetes/door.py`) imports it for `join`.
 """
 
 from __future__ import annotations
@@ -55,18 +57,22 @@ def forward(listener: socket.socket, address: str) -> None:
             client.close()
             free.release()
             continue
-        threading.Thread(target=_join, args=(client, server, free), daemon=True).start()
+        threading.Thread(target=_join_once, args=(client, server, free), daemon=True).start()
 
 
-def _join(client: socket.socket, server: socket.socket, free: threading.Semaphore) -> None:
+def _join_once(client: socket.socket, server: socket.socket, free: threading.Semaphore) -> None:
+    join(client, server)
+    client.close()
+    server.close()
+    free.release()
+
+
+def join(client: socket.socket, server: socket.socket) -> None:
     """Carry bytes both ways until both sides have ended."""
     back = threading.Thread(target=_carry, args=(server, client), daemon=True)
     back.start()
     _carry(client, server)
     back.join()
-    client.close()
-    server.close()
-    free.release()
 
 
 def _carry(source: socket.socket, target: socket.socket) -> None:
