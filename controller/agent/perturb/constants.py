@@ -62,13 +62,13 @@ def find_constants(path: str, source: str, *, accelerator: bool) -> tuple[Consta
     # The syntax tree counts columns in bytes of UTF-8, so lines are cut as bytes.
     lines = data.splitlines()
     comments = _find_comments(data)
-    names_read = _find_names_read(tree)
+    names_read, of_settings = _find_names_read(tree), _is_of_settings(tree)
     found: dict[str, Constant] = {}
     for label, node in _find_literals(tree.body, accelerator):
         value = evaluate_literal(node)
         is_live = _find_device(label) in (None, accelerator)
         name = re.split(r"[.\[]", label)[0]
-        is_read = name in names_read or _is_of_settings(tree)
+        is_read = of_settings or name in names_read
         if value is None or not is_live or not is_read or node.lineno != node.end_lineno:
             continue
         text = lines[node.lineno - 1][node.col_offset : node.end_col_offset].decode()
