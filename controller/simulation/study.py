@@ -182,17 +182,18 @@ def simulate(case: Case, *, campaigns: int, seed: int = 0, processes: int | None
 
 def estimate(readings: Sequence[Reading], value: Callable[[Reading], float]) -> Estimate:
     """Mean of one number over the campaigns, with its standard error."""
-    values = [value(reading) for reading in readings]
-    return Estimate(fmean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0)
+    return _average([value(reading) for reading in readings])
 
 
 def estimate_difference(
     readings: Sequence[Reading], others: Sequence[Reading], value: Callable[[Reading], float]
 ) -> Estimate:
     """How much larger one number is than in other campaigns on the same edits and luck, with the error of the pairs."""
-    differences = [value(reading) - value(other) for reading, other in zip(readings, others, strict=True)]
-    error = stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
-    return Estimate(fmean(differences), error)
+    return _average([value(reading) - value(other) for reading, other in zip(readings, others, strict=True)])
+
+
+def _average(values: Sequence[float]) -> Estimate:
+    return Estimate(fmean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0)
 
 
 def estimate_ratio(
