@@ -142,9 +142,8 @@ class Recorder:
         if experiment.base != self.incumbent:
             judgement = replace(judgement, onto=self.incumbent)
         if action.replaces:
-            before, after = self.campaign_state.edits_in(self.incumbent), self.campaign_state.edits_in(experiment.base)
-            gone = set(before) - set(after) - set(action.carries)
-            judgement = replace(judgement, replaces=tuple(sorted(gone)), carries=action.carries)
+            gone = self.campaign_state.find_replaced(experiment.base, self.incumbent, carries=action.carries)
+            judgement = replace(judgement, replaces=gone, carries=action.carries)
             if action.carries:
                 merged, _ = self._carry_over(experiment)
                 self.campaign_state.fingerprints.add(novelty.fingerprint(merged))
@@ -284,12 +283,8 @@ class Recorder:
         )
 
     def _carry_over(self, experiment: Experiment) -> tuple[dict[str, str], tuple[int, ...]]:
-        """The experiment's own files with what was kept since its base, as far as it merges, and what that was.
-
-        Nothing is carried over if the judge's levels do not add up: it has no number for such a program.
-        """
-        judge_adds = self.campaign_state.keeps_merged
-        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent) if judge_adds else []
+        """The experiment's own files with what was kept since its base, as far as it merges, and what that was."""
+        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent)
 
         def put_on(files: dict[str, str], edit: Experiment) -> dict[str, str] | None:
             return self._lab.merge(

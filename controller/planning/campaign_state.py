@@ -88,11 +88,6 @@ class CampaignState:
         return self._judge.leaves_out
 
     @property
-    def keeps_merged(self) -> bool:
-        """True if the gains of kept edits add up for this campaign's judge."""
-        return self._judge.keeps_merged
-
-    @property
     def incumbent(self) -> Experiment:
         """The experiment whose code is at the head of the branch."""
         return self.experiments[self._incumbent]
@@ -127,8 +122,11 @@ class CampaignState:
     def edits_to_carry(self, base: str, head: str) -> list[Experiment]:
         """What was kept between two commits of the branch and is in the later one, the oldest first.
 
-        An undoing of what the earlier one has belongs to it.
+        An undoing of what the earlier one has belongs to it. Nothing where the gains of kept edits do not add up for
+        this campaign's judge: it has no number for a program that they are put onto.
         """
+        if not self._judge.keeps_merged:
+            return []
         known, left = set(self.edits_in(base)), self.edits_left(head)
         found = []
         for number in reversed(self.edits_in(head)):
@@ -136,6 +134,13 @@ class CampaignState:
             if number not in known and (number in left or step.doubts in known or step.undoes in known):
                 found.append(step)
         return found
+
+    def find_replaced(self, base: str, head: str, *, carries: Iterable[int]) -> tuple[int, ...]:
+        """Numbers of the edits that a program made on `base` takes out of `head` in whose place it is kept.
+
+        carries: those that are put onto it.
+        """
+        return tuple(sorted(set(self.edits_in(head)) - set(self.edits_in(base)) - set(carries)))
 
     def find_credit(self, numbers: Iterable[int]) -> float:
         """Gain that these kept edits are credited with, each without what it replaced, in the metric's unit."""

@@ -214,12 +214,8 @@ class SimulatedCampaign:
             if experiment.base != self.incumbent:
                 judgement = replace(judgement, onto=self.incumbent)
             if action.replaces:
-                before, after = (
-                    self.campaign_state.edits_in(self.incumbent),
-                    self.campaign_state.edits_in(experiment.base),
-                )
-                gone = set(before) - set(after) - set(action.carries)
-                judgement = replace(judgement, replaces=tuple(sorted(gone)), carries=action.carries)
+                gone = self.campaign_state.find_replaced(experiment.base, self.incumbent, carries=action.carries)
+                judgement = replace(judgement, replaces=gone, carries=action.carries)
                 merged, _ = self._carry_over(experiment)
             self.undone += experiment.doubts is not None
             self._move_branch(judgement.kept_as, merged or self.programs[experiment.commit], experiment.number)
@@ -304,12 +300,12 @@ class SimulatedCampaign:
         return merge(base, self.programs[self.incumbent], theirs, prefer_theirs=prefer_theirs)
 
     def _carry_over(self, experiment: Experiment) -> tuple[Program, tuple[int, ...]]:
-        """The experiment's own program with what was kept since its base, as far as it merges; nothing for greedy."""
+        """The experiment's own program with what was kept since its base, as far as it merges."""
 
         def put_on(program: Program, edit: Experiment) -> Program | None:
             return merge(self.programs[edit.base], program, self.programs[edit.commit])
 
-        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent) if self._judge.keeps_merged else []
+        edits = self.campaign_state.edits_to_carry(experiment.base, self.incumbent)
         return carry_over(self.programs[experiment.commit], edits, put_on)
 
     def _count_shut_out(self, experiment: Experiment) -> None:

@@ -183,8 +183,6 @@ class Simulation:
 
     def choose_carried(self, experiment: Experiment) -> tuple[int, ...]:
         """All but the newest of what was kept since its base, for a judge whose gains add up."""
-        if not self.campaign_state.keeps_merged:
-            return ()
         return tuple(e.number for e in self.campaign_state.edits_to_carry(experiment.base, self.incumbent)[:-1])
 
     def conclude(self, action: Conclude, *, merged: bool = False) -> None:
