@@ -2,6 +2,7 @@
 
 campaign       set-up, the loop, live lines
 closing        the closing words, and the report that they point to
+warnings       a warning as one line on the terminal
 study          what a study asks for, its runs, and its answer
 signals        Ctrl-C and SIGTERM as a request to stop
 checks         what is looked at before anything is spent

@@ -31,6 +31,7 @@ from controller.run.checks import check_data
 from controller.run.closing import print_results, write_and_name_report
 from controller.run.prepare import prepare_data
 from controller.run.signals import on_signals
+from controller.run.warnings import print_warning
 from controller.run.wiring import (
     build_agent,
     build_executor,
@@ -45,7 +46,6 @@ from controller.run.wiring import (
 )
 from controller.settings import Settings
 from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
-from controller.text.safe_text import PARAGRAPHS, one_line
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
@@ -66,7 +66,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         check_data(folder, settings, err)
     # Before data are prepared, which takes minutes.
     for warning in check_start(folder, settings):
-        err.print(f"  warning  {one_line(warning, PARAGRAPHS)}", markup=False)
+        print_warning(err, warning)
     check_agent(settings)
     check_executor(settings.executor, serves=settings.server.enabled)
     if sealed_here and not prepared:
@@ -94,7 +94,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
                 died = settings.executor.kind == "local"
                 # Said once, and only if nothing ended the command before.
                 while doubts:
-                    err.print(f"  warning  {one_line(doubts.pop(0), PARAGRAPHS)}", markup=False)
+                    print_warning(err, doubts.pop(0))
                 ended = run.to_its_end()
                 if not settings.server.enabled or not run.linger(ended):
                     return ended
@@ -168,7 +168,7 @@ class _Run:
         )
 
     def _warn(self, line: str) -> None:
-        self._err.print(f"  warning  {one_line(line, PARAGRAPHS)}", markup=False)
+        print_warning(self._err, line)
 
     def to_its_end(self) -> Stop:
         """Run the loop, then say what came of it."""

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from rich.console import Console
@@ -28,13 +29,13 @@ from controller.notices import Activity, AttemptEnded, Notice, Troubled, TryLost
 from controller.reports.report import write_closing_report
 from controller.run.signals import on_signals
 from controller.run.study_checks import charge_campaign, check_place, require_campaign
+from controller.run.warnings import print_warning
 from controller.run.wiring import build_executor
 from controller.settings import Settings, TaskSettings
 from controller.studies.bill import Charged, charge, find_overdraft, mean_seconds
 from controller.studies.schedule import count_runs, is_finished
 from controller.studies.study import Study, StudyRecord, begin_record, find_answered, find_unfinished, score_of
 from controller.text.figures import score_text
-from controller.text.safe_text import PARAGRAPHS, one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,7 @@ class _StudyRun:
         executor = build_executor(
             folder,
             settings,
-            warn=lambda line: self._err.print(f"  warning  {one_line(line, PARAGRAPHS)}", markup=False),
+            warn=partial(print_warning, self._err),
             work=folder.work / "studies",
             studies=True,
         )

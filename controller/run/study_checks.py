@@ -12,12 +12,12 @@ from controller.errors import DataError, LabError
 from controller.folder import CampaignFolder
 from controller.lab import Lab
 from controller.run.checks import check_data
+from controller.run.warnings import print_warning
 from controller.run.wiring import check_executor
 from controller.settings import Settings
 from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
 from controller.studies.bill import Charged
 from controller.studies.study import Study
-from controller.text.safe_text import PARAGRAPHS, one_line
 
 
 def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experiment]:
@@ -29,7 +29,7 @@ def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experim
     refuse_other_preset(begun, settings)
     refuse_other_score(begun, settings)
     for warning in changed_training(begun, settings):
-        err.print(f"  warning  {one_line(warning, PARAGRAPHS)}", markup=False)
+        print_warning(err, warning)
     return experiments
 
 
