@@ -20,7 +20,7 @@ from controller.folder.task_folder import expand_globs, task_folder
 from controller.settings import Settings
 from controller.settings.defaults import Device
 from controller.settings.file import dump_settings, load_settings
-from controller.settings.places import is_readable_everywhere
+from controller.settings.places import fault_of_name
 from controller.text.shell_words import shell_word
 
 SHORT_LIVED = ("/tmp", "/var/tmp", "/dev/shm", "/run")
@@ -42,9 +42,8 @@ class CampaignFolder:
     def __post_init__(self) -> None:
         """Raise SettingsError for a place whose name is no text, before anything is written there."""
         for place in filter(None, (self.path, self.lab_override, self.data_override)):
-            if not is_readable_everywhere(place):
-                shown = os.fsencode(place.absolute()).decode(errors="replace")
-                raise SettingsError(f"the name of {shown} is no UTF-8 text: rename that folder, or give another")
+            if fault := fault_of_name(place):
+                raise SettingsError(f"{fault}: rename that folder, or give another")
 
     @property
     def settings(self) -> Path:

@@ -6,7 +6,6 @@ A mistake is one sentence that names file, line and field. What a setting is, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from controller.errors import SettingsError
 from controller.settings import Settings, TaskSettings
 from controller.settings.complaints import explain
 from controller.settings.defaults import LIMITS, Device, preset_among, with_defaults
-from controller.settings.places import is_readable_everywhere
+from controller.settings.places import fault_of_name
 from controller.settings.section import without_empty_groups
 from controller.settings.yaml_text import Unreadable, line_of, read_yaml
 
@@ -173,9 +172,8 @@ def _anchor(document: dict[str, Any], *, base: Path) -> None:
             node = node.get(group) if isinstance(node, dict) else None
         if isinstance(node, dict) and isinstance(node.get(leaf), str):
             place = base / Path(node[leaf]).expanduser()
-            if not is_readable_everywhere(place):
-                shown = os.fsencode(place).decode(errors="replace")
-                raise SettingsError(f"{'.'.join((*groups, leaf))}: the name of {shown} is no UTF-8 text: rename it")
+            if fault := fault_of_name(place):
+                raise SettingsError(f"{'.'.join((*groups, leaf))}: {fault}: rename it")
             node[leaf] = str(place)
 
 

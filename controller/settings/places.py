@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 _TAKEN = ("/task", "/artifact", "/answers", "/socket")
@@ -11,13 +12,13 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/dev", 
 """Folders in which a sandbox shows programs and devices."""
 
 
-def is_readable_everywhere(path: Path) -> bool:
-    """True if the whole path is text: git, YAML and JSON hold no other, and a file system takes any bytes."""
+def fault_of_name(path: Path) -> str:
+    """The fault of a path that is no text; empty if it is: git, YAML and JSON hold no other, and a file system does."""
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return f"the name of {os.fsencode(path.absolute()).decode(errors='replace')} is no UTF-8 text"
+    return ""
 
 
 def fault_of_data_path(text: str) -> str:
