@@ -11,12 +11,15 @@ from itertools import product
 from math import sqrt
 from multiprocessing import get_context
 from statistics import fmean, stdev
+from typing import TypeVar
 
 from controller.errors import SettingsError
 from controller.settings import JudgeSettings, Settings
 from controller.settings.file import load_settings
 from controller.simulation.campaign import SimulatedCampaign
 from controller.simulation.worlds import WORLDS
+
+T = TypeVar("T")
 
 HARM = 0.3
 """Sigmas. A kept edit that is truly worse by more than this counts as harmful."""
@@ -87,7 +90,11 @@ class Estimate:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.error:.2f}"
+        return format(self)
+
+    def __format__(self, sign: str) -> str:
+        """Two decimals each. sign: `+` shows it on a gain too."""
+        return f"{self.mean:{sign}.2f} ± {self.error:.2f}"
 
 
 def choose_cases(
@@ -182,23 +189,22 @@ def simulate(case: Case, *, campaigns: int, seed: int = 0, processes: int | None
 
 def estimate(readings: Sequence[Reading], value: Callable[[Reading], float]) -> Estimate:
     """Mean of one number over the campaigns, with its standard error."""
-    return _average([value(reading) for reading in readings])
+    return average([value(reading) for reading in readings])
 
 
 def estimate_difference(
     readings: Sequence[Reading], others: Sequence[Reading], value: Callable[[Reading], float]
 ) -> Estimate:
     """How much larger one number is than in other campaigns on the same edits and luck, with the error of the pairs."""
-    return _average([value(reading) - value(other) for reading, other in zip(readings, others, strict=True)])
+    return average([value(reading) - value(other) for reading, other in zip(readings, others, strict=True)])
 
 
-def _average(values: Sequence[float]) -> Estimate:
+def average(values: Sequence[float]) -> Estimate:
+    """Mean of numbers, one a campaign, with its standard error; 0 for that of a single one."""
     return Estimate(fmean(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0)
 
 
-def estimate_ratio(
-    readings: Sequence[Reading], part: Callable[[Reading], float], whole: Callable[[Reading], float]
-) -> Estimate:
+def estimate_ratio(readings: Sequence[T], part: Callable[[T], float], whole: Callable[[T], float]) -> Estimate:
     """Sum of one number over the sum of another, with the standard error of a ratio of means."""
     total = fmean(whole(reading) for reading in readings)
     if not total:

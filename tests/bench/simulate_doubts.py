@@ -13,11 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 from controller.simulation.campaign import SimulatedCampaign
-from controller.simulation.study import Case, make_settings
+from controller.simulation.study import Case, average, make_settings
 from controller.simulation.worlds import WORLDS
 
 HELD_BACK = ("kind", "flat", "harmful", "slips", "small", "huge", "useless", "turning", "writer", "wild")
@@ -63,12 +62,6 @@ def play(case: Case, seed: int) -> list[End]:
     return ends
 
 
-def with_error(values: Sequence[float], *, sign: str = "") -> str:
-    """Mean and standard error."""
-    error = stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
-    return f"{fmean(values):{sign}.2f} ± {error:.2f}"
-
-
 def row(name: str, pairs: Sequence[tuple[End, End]]) -> str:
     """One line of the table: without doubts, with them, and the difference."""
 
@@ -81,8 +74,8 @@ def row(name: str, pairs: Sequence[tuple[End, End]]) -> str:
 
     cells = [
         name,
-        with_error([without.gain for without, _ in pairs]),
-        with_error([doubting.gain - without.gain for without, doubting in pairs], sign="+"),
+        f"{average([without.gain for without, _ in pairs])}",
+        f"{average([doubting.gain - without.gain for without, doubting in pairs]):+}",
         f"{mean(lambda end: end.inflation, 0):+.2f}, {mean(lambda end: end.inflation, 1):+.2f}",
         f"{mean(lambda end: end.left, 0):.1f}, {mean(lambda end: end.left, 1):.1f}",
         f"{share(0)}, {share(1)}",

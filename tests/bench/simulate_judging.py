@@ -14,14 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 from random import Random
-from statistics import fmean, stdev
 from typing import Literal
 
 from controller.domain import Verdict
 from controller.judge import Candidate, Decision, Judge, State, make_judge
 from controller.settings import JudgeSettings
+from controller.simulation.study import average
 from controller.simulation.worlds import Effect, early, jumps, normal, nothing, outlying, plateau
 
 Policy = Literal["ledger", "gauss", "confirm", "greedy"]
@@ -118,15 +117,10 @@ def repeat(
     return [list(readings) for readings in zip(*campaigns, strict=True)]
 
 
-def with_error(values: Sequence[float]) -> str:
-    """Mean and standard error."""
-    return f"{fmean(values):.2f} ± {stdev(values) / sqrt(len(values)):.2f}"
-
-
 def row(policy: Policy, worlds: Sequence[str], *, repeats: int, seed: int, sigma_known: bool) -> str:
     """One line of the table."""
     cells = [
-        f"{with_error([r.gain for r in readings])} ({with_error([r.flattery for r in readings])})"
+        f"{average([r.gain for r in readings])} ({average([r.flattery for r in readings])})"
         for world in worlds
         for readings in repeat(policy, world, repeats=repeats, seed=seed, sigma_known=sigma_known)
     ]

@@ -9,15 +9,14 @@ ablation and the choice of what goes are those of `autoresearch ablate --prune`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 from random import Random
-from statistics import fmean, stdev
+from statistics import fmean
 
 from controller.domain import Attempt, Outcome, Provenance, Result, Score
 from controller.simulation.campaign import SimulatedCampaign
-from controller.simulation.study import Case, make_settings
+from controller.simulation.study import Case, average, estimate_ratio, make_settings
 from controller.simulation.worlds import WORLDS
 from controller.studies.ablation import SEEDS, choose_pruned, plan_ablation, weigh_edits
 from controller.studies.study import Arm, begin_record
@@ -71,16 +70,10 @@ def prune(campaign: SimulatedCampaign, luck: Random, *, seeds: int) -> Pruned:
     )
 
 
-def with_error(values: Sequence[float], *, sign: str = "") -> str:
-    """Mean and standard error."""
-    return f"{fmean(values):{sign}.2f} ± {stdev(values) / sqrt(len(values)):.2f}"
-
-
-def share(part: Sequence[int], whole: Sequence[int]) -> str:
+def share(found: Sequence[Pruned], part: Callable[[Pruned], float], whole: Callable[[Pruned], float]) -> str:
     """Share of the sums in percent, with its standard error over campaigns."""
-    ratio = sum(part) / sum(whole)
-    rests = [each - ratio * count for each, count in zip(part, whole, strict=True)]
-    return f"{100 * ratio:.0f} ± {100 * stdev(rests) / sqrt(len(rests)) / fmean(whole):.0f}"
+    ratio = estimate_ratio(found, part, whole)
+    return f"{100 * ratio.mean:.0f} ± {100 * ratio.error:.0f}"
 
 
 def main() -> None:
@@ -108,11 +101,11 @@ def main() -> None:
             cells = [
                 f"{world}, {runs}",
                 f"{fmean(each.kept for each in found):.1f}",
-                share([each.worthless for each in found], [each.kept for each in found]),
+                share(found, lambda each: each.worthless, lambda each: each.kept),
                 f"{fmean(each.left for each in found):.1f}",
-                share([each.worthless_left for each in found], [each.left for each in found]),
-                with_error([each.gain for each in found]),
-                with_error([each.gain_left - each.gain for each in found], sign="+"),
+                share(found, lambda each: each.worthless_left, lambda each: each.left),
+                f"{average([each.gain for each in found])}",
+                f"{average([each.gain_left - each.gain for each in found]):+}",
                 f"{fmean(each.runs for each in found):.0f}",
             ]
             print(f"| {' | '.join(cells)} |", flush=True)
