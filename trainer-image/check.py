@@ -9,7 +9,7 @@ import platform
 import sys
 from pathlib import Path
 
-PHASES = ("supervise", "probe", "candidate", "examine")
+PHASES = ("supervise", "candidate", "examine")
 PACKAGES = ("torch", "numpy", "tiktoken", "rustbpe", "pyarrow", "huggingface-hub")
 FILES = ("train.py", "prepare.py", "corpus/batches.py", "exam/kit/examine.py", *(f"exam/{p}.py" for p in PHASES))
 

@@ -22,7 +22,7 @@ LEAST_FREE_MB = {"local": 128, "kubernetes": 16}
 
 Tries on this machine end where less than half of the first is left; those of a cluster leave only records here."""
 
-EXAM_MODULES = ("supervise", "probe", "candidate", "examine")
+EXAM_MODULES = ("supervise", "candidate", "examine")
 """The examiner's programs, one for each phase of an examined attempt."""
 
 

@@ -92,10 +92,9 @@ GIVEN_TO_PHASES = {
     "AUTORESEARCH_SMOKE": "1 in a smoke test (`executor.smoke`), which is given one second and no accelerator; "
     "absent otherwise.",
     "AUTORESEARCH_DATA": "The folder with the data that this phase may read.",
-    "AUTORESEARCH_ARTIFACT": "The folder of the trained model. `train` writes it; `probe` and `candidate` read it.",
+    "AUTORESEARCH_ARTIFACT": "The folder of the trained model. `train` writes it; `candidate` reads it.",
     "AUTORESEARCH_ARTIFACT_BYTES": "Most bytes that the artifact may have.",
     "AUTORESEARCH_ARTIFACT_FILES": "Most files, links and folders that it may have.",
-    "AUTORESEARCH_ANSWERS": "The folder of the probe's answers: `probe` writes it, `examine` reads it.",
     "AUTORESEARCH_SOCKET": "The folder of the Unix socket over which the examiner asks and the candidate answers.",
     "AUTORESEARCH_RESULT": "The file that the examiner writes its result line to.",
     "AUTORESEARCH_ATTEMPT": "The name of the try, which the result line must repeat.",

@@ -4,7 +4,7 @@ Pure: (what ended the phase, its log, the walls around it) -> result. The senten
 program's own last words, then what to do where it failed at a wall of ours. It decides what is the experiment's own
 fault (crashed, timed out) and what the exam says (scored, rejected); what takes a try away is each executor's to know.
 
-Only training's output reaches a sentence: what probe and candidate print could carry test text.
+Only training's output reaches a sentence: what the candidate prints could carry test text.
 """
 
 from __future__ import annotations
@@ -51,14 +51,13 @@ class EndedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseEnding:
-    """The end of `train` or `probe`, the same for every executor.
+    """The end of `train`, the same for every executor.
 
     code: where it ended by itself, its exit code; 128 + n for signal n. seconds: how long it ran, 0 where nobody knows.
     detail: whose deadline passed (empty where it was the phase's own), or which limit of disk.
     first: True where its program was process 1 of its namespace.
     """
 
-    phase: PhaseName
     by: EndedBy
     code: int = 0
     seconds: float = 0.0
@@ -69,9 +68,9 @@ class PhaseEnding:
 def failure_of(
     ending: PhaseEnding, *, text: str, task: TaskSettings, train_seconds: float, walls: Walls
 ) -> Result | None:
-    """The result where this phase ended the attempt, None where the next phase may begin.
+    """The result where training ended the attempt, None where its exam may begin.
 
-    text: the end of training's log (`read_tail`), whichever phase ended. train_seconds: the training's budget.
+    text: the end of its log (`read_tail`). train_seconds: its budget.
     """
     match ending.by:
         case EndedBy.ITSELF:
@@ -81,12 +80,11 @@ def failure_of(
                 else _exited(ending, text=text, task=task, train_seconds=train_seconds, walls=walls)
             )
         case EndedBy.DEADLINE:
-            reason = overdue(ending.phase, seconds=ending.seconds, whose=ending.detail)
-            if ending.phase is PhaseName.TRAIN:
-                reason += _left_by_overdue(without_file(text), task, walls)
+            reason = overdue(PhaseName.TRAIN, seconds=ending.seconds, whose=ending.detail)
+            reason += _left_by_overdue(without_file(text), task, walls)
             return Result(outcome=Outcome.TIMED_OUT, reason=reason)
         case EndedBy.MEMORY:
-            return _crashed(memory_ran_out(ending.phase, walls.memory))
+            return _crashed(memory_ran_out(PhaseName.TRAIN, walls.memory))
         case EndedBy.DISK:
             return _crashed(over_disk(ending.detail))
 
@@ -152,9 +150,7 @@ def _crashed(reason: str) -> Result:
 
 
 def _exited(ending: PhaseEnding, *, text: str, task: TaskSettings, train_seconds: float, walls: Walls) -> Result:
-    phase, code, metric = ending.phase, ending.code, task.metric
-    if phase is not PhaseName.TRAIN:
-        return _crashed(f"{phase}: the trained model could not be loaded or asked ({exit_of(code)})")
+    code, metric = ending.code, task.metric
     supervised = task.score == "exam"
     if code == OVERRAN and supervised:
         reason = f"train overran its budget of {train_seconds:g} s and left no usable artifact"
@@ -166,7 +162,7 @@ def _exited(ending: PhaseEnding, *, text: str, task: TaskSettings, train_seconds
     words, wall = _words(text, metric, code=code)
     if wall is Wall.MEMORY:
         told = "" if words in ("MemoryError", "") else f": {words}"
-        return _crashed(memory_ran_out(phase, walls.memory) + told)
+        return _crashed(memory_ran_out(PhaseName.TRAIN, walls.memory) + told)
     how = exit_of(code)
     if code == _SEGMENTATION_FAULT and ending.first:
         # The kernel spares a process 1 from signals that it sends itself: abort() then ends in a fault.

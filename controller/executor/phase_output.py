@@ -37,13 +37,16 @@ MOST_NUMBERS = 24
 LONGEST_NUMBER = 60
 """Characters of the name of such a number: they stand in tables."""
 
+CRASHED = "crash"
+"""The exam's test that a candidate fails whose process ends by itself, as in exam/kit/errors.py."""
+
 CUT = "[what was printed before this was not kept]"
 """First line of the end of a log that is longer: thinned of its progress lines, the end may be short."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamReading:
-    """The result of an exam: SCORED with `value`, or REJECTED with one sentence in `reason`."""
+    """The result of an exam: SCORED with `value`, or REJECTED or CRASHED with one sentence in `reason`."""
 
     outcome: Outcome
     exam: ExamReport
@@ -168,7 +171,8 @@ def _read(
             raise _Doubtful(f"the examiner's result is scored but holds {'a failed test' if exam.test else 'no score'}")
         case "rejected":
             why = _word(report, "explanation") or f"failed the exam's {exam.test or 'unnamed'} test"
-            return ExamReading(outcome=Outcome.REJECTED, exam=exam, reason=one_line(why))
+            outcome = Outcome.CRASHED if exam.test == CRASHED else Outcome.REJECTED
+            return ExamReading(outcome=outcome, exam=exam, reason=one_line(why))
         case _:
             raise _Doubtful("the examiner's result has no verdict")
 

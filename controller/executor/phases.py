@@ -17,7 +17,6 @@ from controller.settings import LimitSettings, Settings, TaskSettings
 TASK = "/task"
 DATA = "/data"
 ARTIFACT = "/artifact"
-ANSWERS = "/answers"
 SOCKET = "/socket"
 RESULT = "/result"
 
@@ -30,7 +29,6 @@ class Volume(StrEnum):
 
     DATA = "data"
     ARTIFACT = "artifact"
-    ANSWERS = "answers"
     SOCKET = "socket"
     RESULT = "result"
 
@@ -39,7 +37,6 @@ class PhaseName(StrEnum):
     """The steps of an attempt."""
 
     TRAIN = "train"
-    PROBE = "probe"
     CANDIDATE = "candidate"
     EXAMINE = "examine"
 
@@ -91,9 +88,7 @@ def phases(settings: Settings, request: TryRequest) -> tuple[Phase, ...]:
     train = _train(task, request, limits, budget=budget, seconds=budget + deadlines.train_grace)
     candidate = _candidate(task, limits, seconds=deadlines.examine)
     examine = _examine(task, request, seconds=deadlines.examine)
-    if task.examiner_file:
-        return (train, candidate, examine)
-    return (train, _probe(task, request, limits, seconds=deadlines.probe), candidate, examine)
+    return (train, candidate, examine)
 
 
 def data_parts(settings: Settings) -> tuple[str, ...]:
@@ -146,24 +141,6 @@ def _train(task: TaskSettings, request: TryRequest, limits: LimitSettings, *, bu
     )
 
 
-def _probe(task: TaskSettings, request: TryRequest, limits: LimitSettings, *, seconds: float) -> Phase:
-    questions = Mount(Volume.DATA, f"{DATA}/questions", f"probes/{request.probe_set:02d}/questions")
-    return Phase(
-        name=PhaseName.PROBE,
-        command=("python", "-m", f"{task.examiner}.probe"),
-        environment={
-            "AUTORESEARCH_DATA": DATA,
-            "AUTORESEARCH_ARTIFACT": ARTIFACT,
-            "AUTORESEARCH_ANSWERS": ANSWERS,
-            **task.environment,
-            **_artifact_limit(limits),
-        },
-        mounts=(questions, Mount(Volume.ARTIFACT, ARTIFACT), Mount(Volume.ANSWERS, ANSWERS, writable=True)),
-        seconds=seconds,
-        knows_questions=True,
-    )
-
-
 def _candidate(task: TaskSettings, limits: LimitSettings, *, seconds: float) -> Phase:
     return Phase(
         name=PhaseName.CANDIDATE,
@@ -191,7 +168,6 @@ def _examine(task: TaskSettings, request: TryRequest, *, seconds: float) -> Phas
         command=("python", "-m", *(("exam.kit.examine", file) if file else (f"{_package(task)}.examine",))),
         environment={
             "AUTORESEARCH_DATA": DATA,
-            "AUTORESEARCH_ANSWERS": ANSWERS,
             "AUTORESEARCH_SOCKET": SOCKET,
             "AUTORESEARCH_RESULT": f"{RESULT}/message",
             "AUTORESEARCH_ATTEMPT": str(request.id),
@@ -201,7 +177,7 @@ def _examine(task: TaskSettings, request: TryRequest, *, seconds: float) -> Phas
         mounts=(
             *_data(*_tokenizer(task), "validation", "manifest.json"),
             *texts,
-            *(() if file else _probe_seen_by_examiner(request)),
+            *(() if file else (Mount(Volume.DATA, f"{DATA}/probe", f"probes/{request.probe_set:02d}"),)),
             Mount(Volume.SOCKET, SOCKET, writable=True),
             Mount(Volume.RESULT, RESULT, writable=True),
         ),
@@ -212,7 +188,7 @@ def _examine(task: TaskSettings, request: TryRequest, *, seconds: float) -> Phas
 
 
 def _package(task: TaskSettings) -> str:
-    """The package of the four phases; a task with an examiner of its own has the training's from the one that ships."""
+    """The package of the phases; a task with an examiner of its own has the training's from the one that ships."""
     return "exam" if task.examiner_file else task.examiner
 
 
@@ -230,13 +206,6 @@ def _tokenizer(task: TaskSettings) -> tuple[str, ...]:
 
 def _metric(task: TaskSettings) -> dict[str, str]:
     return {"AUTORESEARCH_METRIC": task.metric, "AUTORESEARCH_DIRECTION": task.direction}
-
-
-def _probe_seen_by_examiner(request: TryRequest) -> tuple[Mount, ...]:
-    return (
-        Mount(Volume.DATA, f"{DATA}/probe", f"probes/{request.probe_set:02d}"),
-        Mount(Volume.ANSWERS, ANSWERS),
-    )
 
 
 def _texts_asked(request: TryRequest) -> tuple[tuple[Mount, ...], dict[str, str]]:

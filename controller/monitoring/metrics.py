@@ -21,7 +21,7 @@ from controller.notices import Activity, Admitted, AttemptEnded, Concluded, Laun
 from controller.reports.snapshot import Snapshot
 from controller.settings import Settings
 
-SANDBOXED = ("train", "probe", "examine")
+SANDBOXED = ("train", "examine")
 PHASES = ("queue", "start", *SANDBOXED)
 """queue: until a machine took the try, and until its end was seen; start: what its sandboxes took to come up."""
 

@@ -228,7 +228,7 @@ def _try_limit(settings: Settings) -> float:
     budget, deadlines = settings.budget.train_seconds, settings.deadlines
     if settings.task.score == "log":
         return deadlines.log_scored or 2 * budget
-    return budget + deadlines.train_grace + deadlines.probe + deadlines.examine
+    return budget + deadlines.train_grace + deadlines.examine
 
 
 def _counter(name: str, text: str, label: str, values: Mapping[str, float], tag: str) -> Metric:

@@ -89,7 +89,7 @@ def _phase_words(phase: str) -> str:
     match phase:
         case "train":
             return "training"
-        case "probe" | "candidate" | "examine":
+        case "candidate" | "examine":
             return "being examined"
         case "":
             return "starting"

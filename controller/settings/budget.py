@@ -69,11 +69,8 @@ class DeadlineSettings(Section):
     train_grace: Seconds = 30
     """From the end of the training budget to the kill."""
 
-    probe: Seconds = 120
-    """The probe phase."""
-
     examine: Seconds = 960
-    """The exam, the candidate's two starts included; above the examiner's own 900."""
+    """The exam, the candidate's three starts included; above the examiner's own 900."""
 
     pending: Seconds = 1800
     """Waiting for a place in the cluster."""

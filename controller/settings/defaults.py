@@ -48,7 +48,7 @@ class Defaults:
     """Main memory of one phase on one machine, in GiB. On a cluster `executor.kubernetes.memory` says it."""
 
     exam_seconds: float
-    """Seconds that probe and exam of the shipped task take beside the training, on two cores; for forecasts only."""
+    """Seconds that the exam of the shipped task takes beside the training, on two cores; for forecasts only."""
 
     def limits(self) -> dict[str, float | None]:
         """The limits by their keys in `budget`."""
@@ -59,7 +59,7 @@ def defaults_of(device: Device) -> Defaults:
     """The defaults of a campaign that trains on `device`."""
     if device is Device.GPU:
         # The first step compiles for up to a minute, with one process per core. Eight hours are a night.
-        return Defaults(train_seconds=300, hours=8, dollars=20, preset=Device.GPU, memory_gb=32, exam_seconds=40)
+        return Defaults(train_seconds=300, hours=8, dollars=20, preset=Device.GPU, memory_gb=32, exam_seconds=45)
     return Defaults(train_seconds=20, experiments=8, preset=Device.CPU, memory_gb=8, exam_seconds=6)
 
 

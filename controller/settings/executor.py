@@ -68,10 +68,10 @@ class KubernetesSettings(Section):
     """Accelerators of one attempt; 0 trains on CPUs."""
 
     cpu: str = "4"
-    """CPUs that training, probe and candidate each request and are limited to."""
+    """CPUs that training and candidate each request and are limited to."""
 
     memory: str = "32Gi"
-    """Memory that training, probe and candidate each request and are limited to."""
+    """Memory that training and candidate each request and are limited to."""
 
     examine_cpu: str = "2"
     """CPUs of the examiner."""

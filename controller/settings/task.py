@@ -94,7 +94,7 @@ class TaskSettings(Section):
 
     examiner: str = "exam"
     """With `score: exam`, the trusted file of the task that asks and marks, such as `examiner.py`; or a Python package
-    in the task folder that holds the four phases, as that of the language model does."""
+    in the task folder that holds the phases, as that of the language model does."""
 
     serve: Command = ()
     """With an examiner file, the command that answers where it is no Python: its words, or one line as for a shell.

@@ -40,7 +40,7 @@ class Run:
     gained: float
     """Bits per byte; 0 where it was rejected."""
     arrived: int
-    """Places, sequences, or the number of the rule that the receiver said it had got."""
+    """Sequences, or the number of the label, that the receiver said it had got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +53,21 @@ class Bench:
     def hold(self, attack: Callable[[TaskFolders], tuple[Result, str]]) -> Run:
         """Run an attack once."""
         result, said = attack(self.folders)
-        arrived = max(map(int, re.findall(r"(?:found|found rule|heard) (-?\d+)", said)), default=0)
+        arrived = max(map(int, re.findall(r"heard (-?\d+)", said)), default=0)
         return Run(result.outcome, shared_kernel.gain(result, self.honest) or 0.0, arrived)
 
 
 def by_files(folders: TaskFolders) -> tuple[Result, str]:
-    """Attack from the probe to the candidate by files and System V memory."""
-    [(result, logs)] = shared_kernel.attempts(folders, shared_kernel.source_of("passes_the_probe_on"))
+    """Attack from the exam to its probe round by files and System V memory."""
+    [(result, logs)] = shared_kernel.attempts(folders, shared_kernel.source_of("passes_the_exam_on"))
     return result, logs["candidate"]
 
 
 def attacks() -> Mapping[str, Callable[[TaskFolders], tuple[Result, str]]]:
     """Every attack by its name."""
-    found = {"probe:files": by_files, "probe:duration": shared_kernel.from_probe_by_duration}
+    found = {"probe:files": by_files, "probe:duration": shared_kernel.to_probe_by_duration}
     for way in shared_kernel.WAYS:
-        found[f"probe:{way}"] = partial(shared_kernel.from_probe, way=way)
+        found[f"probe:{way}"] = partial(shared_kernel.to_probe, way=way)
         found[f"exam:{way}"] = partial(shared_kernel.from_exam, way=way)
     return found
 
@@ -108,7 +108,7 @@ def print_carriers(runs: int) -> None:
         for carrier in both[0].carriers:
             bits = [heard.carriers[carrier] for heard in both]
             most[carrier] = [max(pair) for pair in zip(bits, most.get(carrier, bits), strict=True)]
-    print(f"\n| carrier, most of {runs} runs | probe to candidate | candidate to next training |\n|---|---|---|")
+    print(f"\n| carrier, most of {runs} runs | candidate to candidate | candidate to next training |\n|---|---|---|")
     for carrier, bits in most.items():
         print(f"| {carrier} | {bits[0]:.1f} | {bits[1]:.1f} |", flush=True)
 

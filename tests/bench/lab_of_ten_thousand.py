@@ -74,7 +74,7 @@ def _experiment(number: int, *, base: str, commit: str) -> Experiment:
             outcome=Outcome.SCORED,
             score=Score(value=2.0 - number / 1e5 + (i + number % 7) / 1e3, provenance=Provenance.SEALED),
             seconds=33.0,
-            phase_seconds={"train": 20.0, "probe": 4.0, "examine": 9.0},
+            phase_seconds={"train": 20.0, "examine": 13.0},
             node="node-1",
             summary={"peak_vram_mb": 900.0, "num_steps": 400.0},
         )

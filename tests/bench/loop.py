@@ -20,7 +20,7 @@ RUNS = 3
 
 
 def measure(folder: Path, *, seconds: float = 20) -> dict[str, float]:
-    """Measure their ratio, and the share of probe and exam in an attempt; takes about five minutes at 20 s."""
+    """Measure their ratio, and the share of the exam in an attempt; takes about five minutes at 20 s."""
     overrides = [f"budget.train_seconds={seconds:g}", "budget.experiments=1", f"judge.baseline_runs={RUNS}"]
     flags = [part for override in overrides for part in ("--set", override)]
     subprocess.run([sys.executable, "-m", "controller.cli", "prepare", str(folder)], check=True, capture_output=True)
@@ -31,16 +31,15 @@ def measure(folder: Path, *, seconds: float = 20) -> dict[str, float]:
     )
     through = _through_the_loop(folder, settings)
     results = [a.result for e in Lab.open(folder / "lab.git").experiments("demo") for a in e.attempts if a.result]
-    parts = {name: sum(r.phase_seconds[name] for r in results) / len(results) for name in ("train", "probe", "examine")}
-    exam = parts["probe"] + parts["examine"]
+    parts = {name: sum(r.phase_seconds[name] for r in results) / len(results) for name in ("train", "examine")}
     return {
         "by hand, s": sum(by_hand) / RUNS,
         "through the loop, s": through,
         "ratio": through / (sum(by_hand) / RUNS),
         "ratio to its own phases (steady under load)": through / _own_phases(folder, settings),
         **{f"{name}, s": value for name, value in parts.items()},
-        "probe and exam, share of an attempt": exam / (exam + parts["train"]),
-        "the same at 300 s, from these parts": exam / (exam + 300),
+        "exam, share of an attempt": parts["examine"] / sum(parts.values()),
+        "the same at 300 s, from these parts": parts["examine"] / (parts["examine"] + 300),
     }
 
 
@@ -65,8 +64,7 @@ def _by_hand(folder: Path, settings: Settings, number: int) -> float:
     request = TryRequest(id=id, commit="", files={"train.py": text}, seed=number, probe_set=number)
     commands = _commands(folder, settings, request)
     began = time.perf_counter()
-    for name in (PhaseName.TRAIN, PhaseName.PROBE):
-        _start(commands[name]).wait()
+    _start(commands[PhaseName.TRAIN]).wait()
     examine = _start(commands[PhaseName.EXAMINE])
     candidate = _start(commands[PhaseName.CANDIDATE])
     while examine.poll() is None:

@@ -40,7 +40,7 @@ from exam.language.dataset import ExamData  # noqa: E402 - found just above
 from exam.language.evaluation import Answers, evaluate  # noqa: E402 - found just above
 from exam.language.integrity import Limits, Measurements  # noqa: E402 - found just above
 from exam.language.scoring import nll  # noqa: E402 - found just above
-from exam.language.session import ask_all  # noqa: E402 - found just above
+from exam.language.session import Round, ask_all  # noqa: E402 - found just above
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
@@ -77,16 +77,11 @@ class Folder:
             holdout=self.array("holdout/sequences")[:0],
             validation_nll=self.array("validation/reference"),
             fresh_nll=self.array(f"{fresh}/reference"),
+            spliced=self.array(f"probes/{probe_set:02}/questions/tokens"),
             probed=self.array(f"{answers}/sequences"),
             cuts=self.array(f"{answers}/cuts"),
             weights=self.array(f"{answers}/weights"),
             identity="",
-        )
-
-    def questions(self, probe_set: int) -> tuple[Ints, Ints]:
-        """Spliced tokens (N, T) and cuts (N,)."""
-        return self.array(f"probes/{probe_set:02}/questions/tokens"), self.array(
-            f"probes/{probe_set:02}/questions/cuts"
         )
 
 
@@ -111,7 +106,7 @@ def ask(session: Session, sequences: Ints, vocabulary: int) -> npt.NDArray[np.fl
 
 
 def probe(session: Session, tokens: Ints, cuts: Ints, labels: Ints, vocabulary: int) -> npt.NDArray[np.float32]:
-    """The nll (N,) of the labels at the cuts, asked as the probe phase does."""
+    """The nll (N,) of the labels at the cuts, asked as in the probe round."""
     parts = []
     for part in batches(len(tokens), tokens.shape[1], vocabulary):
         logits = session(tokens[part].astype(np.int64)).astype(np.float16)
@@ -242,7 +237,8 @@ class PlannedExam:
         whole = np.empty_like(self.honest)
         whole[self.plan.order] = ask(start(), sequences[self.plan.order], vocabulary)
         fresh = ask(start(), sequences[self.plan.repeats], vocabulary)
-        return Answers(probe(start(), *self.folder.questions(0), self.data.labels, vocabulary), whole, fresh)
+        probed = probe(start(), self.data.spliced, self.data.cuts, self.data.labels, vocabulary)
+        return Answers(probed, whole, fresh)
 
     def with_honest_probe(self, answers: Answers) -> Answers:
         """The same exam of a candidate that answered the probe as the honest model would."""
@@ -370,7 +366,7 @@ def answer_from_memory(peer: socket.socket, other_end: socket.socket, logits: np
     """Be a candidate that computes nothing, so that only the connection and the scoring take time."""
     other_end.close()
     while request := protocol.read_request(peer):
-        protocol.write_reply(peer, request[0], logits[: request[1].shape[0]])
+        protocol.write_reply(peer, request.id, logits[: request.tokens.shape[0]])
 
 
 def throughput(vocabulary: int, length: int, sequences: int) -> None:
@@ -413,7 +409,7 @@ def stream_and_score(logits: npt.NDArray[np.float16], questions: Ints, vocabular
     theirs.close()
     with ours:
         session = CandidateSession(ours, ours, TimeLimits(), Deadline.after(600), time.monotonic() + 600)
-        ask_all(session, questions, vocabulary=vocabulary, rows=len(logits), pool=pool)
+        ask_all(session, Round.of_sequences(questions), vocabulary=vocabulary, rows=len(logits), pool=pool)
     answering.join()
 
 

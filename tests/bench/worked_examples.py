@@ -116,7 +116,7 @@ def _exam_table(results: list[dict[str, Any]], probes: list[dict[str, Any]]) -> 
     """Both models side by side."""
     first = probes[0]
     lines = [
-        f"tokens around one cut, in the probe phase   ... {first['asked']} ...",
+        f"tokens around one cut, in the probe round   ... {first['asked']} ...",
         f"the same place in the exam                  ... {first['exam']} ...",
         "",
         f"{'':<44}{'honest':>12}{'looks ahead':>16}",

@@ -100,7 +100,7 @@ SIZES: Manifest = {
         "shared_memory": "64Mi",
     },
     "limits": {"artifact_gb": 1, "scratch_gb": 1},
-    "deadlines": {"image_pull": 120, "train_grace": 120, "probe": 300, "examine": 600},
+    "deadlines": {"image_pull": 120, "train_grace": 120, "examine": 900},
 }
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.bench
 PREPARATIONS = [program("kueue"), program("helm")]
 QUOTAS = {"nvidia.com/gpu": "1", "cpu": "8", "memory": "8Gi", "ephemeral-storage": "64Gi"}
 QUEUE: Manifest = {"kueue_queue": "research"}
-HURRIED: Manifest = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1, "pending": 1}
+HURRIED: Manifest = {"image_pull": 1, "train_grace": 1, "examine": 2, "pending": 1}
 
 
 @pytest.fixture(scope="module")

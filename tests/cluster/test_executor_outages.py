@@ -152,7 +152,7 @@ def test_silent_node_loses_the_try_and_its_late_pod_counts_for_nothing(
     namespace: TaskNamespace, broken: BuiltCluster
 ) -> None:
     # Silence is believed when the pod's deadline is long over, so a short one.
-    short = {"train_grace": 10, "probe": 1, "examine": 1, "image_pull": 10}
+    short = {"train_grace": 10, "examine": 2, "image_pull": 10}
     with running(namespace, budget={"train_seconds": 5}, deadlines=short) as one:
         request = one.launch(f"sleep 600; {SCORES}")
         one.wait_for("train")

@@ -34,7 +34,7 @@ def starved(phase: str) -> str:
     return f"out of memory in {phase}|{phase}.* most likely out of memory"
 
 
-def test_scored_attempt_travels_through_four_phases(namespace: TaskNamespace) -> None:
+def test_scored_attempt_travels_through_its_phases(namespace: TaskNamespace) -> None:
     with running(namespace) as one:
         result = one.run(SCORES)
 
@@ -44,7 +44,7 @@ def test_scored_attempt_travels_through_four_phases(namespace: TaskNamespace) ->
         assert result.exam is not None
         assert result.exam.flag is None
         assert result.log_tail == "loss 1.5\n"
-        assert {"train", "probe", "examine"} <= set(result.phase_seconds)
+        assert {"train", "examine"} <= set(result.phase_seconds)
         assert result.node
         found = recorded(namespace, one.settings.tag)
         assert {"experiment": "1", "attempt": "1", "outcome": "scored", "val_bpb": "0.9871"}.items() <= found.items()
@@ -82,17 +82,11 @@ def test_result_is_an_event_on_the_job(namespace: TaskNamespace) -> None:
         pytest.param(
             "true",
             Outcome.CRASHED,
-            re.escape("probe: the trained model could not be loaded or asked (exit code 1)"),
+            re.escape("the candidate's process ended (exit code 1)"),
             id="no artifact",
         ),
         pytest.param("exec tail /dev/zero", Outcome.CRASHED, starved("train"), id="process 1 out of memory"),
         pytest.param(STARVES, Outcome.CRASHED, starved("train"), id="child out of memory, shell exits 0"),
-        pytest.param(
-            "echo 'tail /dev/zero; sleep 3' > $AUTORESEARCH_ARTIFACT/probe",
-            Outcome.CRASHED,
-            starved("probe"),
-            id="probe out of memory",
-        ),
         pytest.param(
             f"{SCORES}; echo 'exit 1' > $AUTORESEARCH_ARTIFACT/exam",
             Outcome.LOST,
@@ -129,16 +123,8 @@ def test_end_is_told_apart(namespace: TaskNamespace, script: str, outcome: Outco
 
 def test_candidate_that_never_serves_has_no_score_whoever_notices_first(namespace: TaskNamespace) -> None:
     """The kubelet may or may not begin the exam before it sees the candidate end; a real examiner then rejects."""
-    rejects = (
-        'answer "{\\"attempt\\":\\"$AUTORESEARCH_ATTEMPT\\",\\"verdict\\":\\"rejected\\",\\"test\\":\\"protocol\\",'
-        '\\"explanation\\":\\"no candidate connected\\"}"; exit 0'
-    )
-    script = (
-        f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate; echo '{rejects}' > $AUTORESEARCH_ARTIFACT/exam"
-    )
-
     with running(namespace) as one:
-        result = one.run(script)
+        result = one.run(f"{SCORES}; echo 'exit 3' > $AUTORESEARCH_ARTIFACT/candidate")
 
     assert result.score is None
     assert (result.outcome, result.reason) in {
@@ -176,7 +162,7 @@ def test_binary_and_huge_output_is_cut_and_harmless(namespace: TaskNamespace) ->
 
 def test_deadline_of_the_pod_keeps_the_log_although_process_1_ignores_term(namespace: TaskNamespace) -> None:
     script = "trap '' TERM; echo started; while true; do sleep 1; done"
-    deadlines = {"image_pull": 1, "train_grace": 1, "probe": 1, "examine": 1}
+    deadlines = {"image_pull": 1, "train_grace": 1, "examine": 2}
     with running(namespace, deadlines=deadlines, budget={"train_seconds": 5, "experiments": 1}) as one:
         result = one.run(script)
 
@@ -262,7 +248,7 @@ def test_attempt_code_finds_no_way_out(namespace: TaskNamespace) -> None:
     script = f"""
         id -u
         touch /etc/x /task/x /data/x /data/train/x /bin/x
-        ls /var/run/secrets /data/validation /data/holdout /data/probe /answers /socket
+        ls /var/run/secrets /data/validation /data/holdout /data/probe /socket
         ls /data
         nc -w 1 kubernetes.default.svc 443 < /dev/null
         {SCORES}
@@ -277,7 +263,7 @@ def test_attempt_code_finds_no_way_out(namespace: TaskNamespace) -> None:
     assert "tokenizer\ntrain" in "\n".join(printed)
     for path in ("/etc/x", "/task/x", "/data/x", "/data/train/x", "/bin/x"):
         assert f"touch: {path}: Read-only file system" in said
-    for path in ("/var/run/secrets", "/data/validation", "/data/holdout", "/data/probe", "/answers", "/socket"):
+    for path in ("/var/run/secrets", "/data/validation", "/data/holdout", "/data/probe", "/socket"):
         assert f"ls: {path}: No such file or directory" in said
     assert "nc: bad address 'kubernetes.default.svc'" in said
     assert result.outcome is Outcome.SCORED
@@ -320,16 +306,13 @@ def test_candidate_forgets_everything_when_it_restarts(namespace: TaskNamespace)
             echo x 2> /dev/null > "$place/note" && echo "wrote $place"
         done
         echo looked
-        until test -e "$AUTORESEARCH_SOCKET/begun"; do sleep 0.1; done
-        exit 0
+        until test -e "$AUTORESEARCH_SOCKET/begun" || test -e "$AUTORESEARCH_SOCKET/end"; do sleep 0.1; done
+        test -e "$AUTORESEARCH_SOCKET/end" || exit 0
     """
-    # The candidate ends once the exam has begun, which ends when the candidate's second life has looked for the notes.
-    exam = 'touch "$AUTORESEARCH_SOCKET/begun"; until test -e "$AUTORESEARCH_SOCKET/end"; do sleep 0.5; done; sleep 1'
     script = f"""
         cat > $AUTORESEARCH_ARTIFACT/candidate <<'END'
 {candidate}
 END
-        echo '{exam}' > $AUTORESEARCH_ARTIFACT/exam
         {SCORES}
     """
     with running(namespace) as one:
@@ -337,6 +320,9 @@ END
         place, labels = f"--namespace={namespace.name}", f"-lcampaign={one.settings.tag}"
         [pod] = wait_until(lambda: namespace.cluster.get("pods", place, labels)["items"], what="the pod")
         name = pod["metadata"]["name"]
+        at_examiner = ("exec", place, name, "--container=examine", "--", "sh", "-c")
+        begin = (*at_examiner, 'touch "$AUTORESEARCH_SOCKET/begun"')
+        wait_until(lambda: namespace.cluster.try_kubectl(*begin).returncode == 0, what="the candidate's first end")
         namespace.cluster.wait_for(
             *("pod", name, place),
             until=lambda found: found["status"].get("initContainerStatuses", [{}])[-1].get("restartCount", 0) >= 1,
@@ -347,8 +333,8 @@ END
             lambda: said if "looked" in (said := namespace.cluster.try_kubectl(*reading).stdout) else None,
             what="the candidate to look for its notes",
         )
-        ending = ("exec", place, name, "--container=examine", "--", "sh", "-c", 'touch "$AUTORESEARCH_SOCKET/end"')
-        wait_until(lambda: namespace.cluster.try_kubectl(*ending).returncode == 0, what="the examiner to be told")
+        end = (*at_examiner, 'rm "$AUTORESEARCH_SOCKET/begun" && touch "$AUTORESEARCH_SOCKET/end"')
+        wait_until(lambda: namespace.cluster.try_kubectl(*end).returncode == 0, what="the candidate to be told")
         result = one.result()
         one.executor.recorded(request.id)
 

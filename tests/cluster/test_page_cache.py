@@ -43,7 +43,7 @@ def _hostile(by: Callable[..., T]) -> T:
         context, hidden = Path(folder), shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / "trainer-image/exam", context / "exam", ignore=hidden)
         (context / "task").mkdir()
-        for name in ("tiny_model.py", "page_cache_note.py"):
+        for name in ("tiny_model.py", "probe_round.py", "page_cache_note.py"):
             shutil.copy(CANDIDATES / name, context / "task")
         shutil.copy(CANDIDATES / "honest_float32.py", context / "task/train.py")
         shutil.copy(RECIPE / "prepare.py", context / "task")
@@ -55,7 +55,7 @@ PREPARATIONS = [base_step(), image_step("of the red team's task", 1, _hostile)]
 
 SETTINGS: dict[str, Any] = {
     "budget": {"train_seconds": 120},
-    "deadlines": {"image_pull": 120, "probe": 120, "examine": 300},
+    "deadlines": {"image_pull": 120, "examine": 420},
     "limits": {"artifact_gb": 0.3},
 }
 AMOUNTS = {"cpu": "1", "examine_cpu": "500m", "examine_memory": "512Mi"}
@@ -100,11 +100,11 @@ def gains_nothing(result: Result, honest_score: float) -> None:
 
 @pytest.mark.parametrize("memory", [SMALL, LARGE], ids=["given up", "read"])
 @pytest.mark.parametrize("way", ["mincore", "timing"])
-def test_probe_passes_nothing_on_by_the_page_cache_of_the_node(
+def test_exam_passes_nothing_on_to_its_probe_by_the_page_cache_of_the_node(
     hostile: TaskNamespace, honest_score: float, way: str, memory: str
 ) -> None:
     with running(hostile, kubernetes={**AMOUNTS, "memory": memory}, **SETTINGS) as one:
-        result = attempt(one, source_of("passes_the_probe_on_by_the_page_cache", way))
+        result = attempt(one, source_of("passes_the_exam_on_by_the_page_cache", way))
 
     gains_nothing(result, honest_score)
 

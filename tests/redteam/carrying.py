@@ -17,7 +17,7 @@ from pathlib import Path
 from controller.domain import Outcome
 from tests.redteam.exams import CANDIDATES
 from tests.redteam.shared_kernel import forget_pages
-from tests.support.local_task import CANDIDATE, EXAMINE, PROBE, TRAIN, TaskFolders, make_folders, make_request, running
+from tests.support.local_task import CANDIDATE, EXAMINE, TRAIN, TaskFolders, make_folders, make_request, running
 
 COUNT = 512
 LIBRARY_BYTES = COUNT * (4 * 2 * 4096 + 16 * 4096 + 64 * 4096)
@@ -66,20 +66,20 @@ def told(log: str, word: str) -> list[str]:
 
 
 def make_task(folder: Path) -> TaskFolders:
-    """A task whose probe leaves bits; its first candidate looks for them, and its second one leaves others."""
+    """A task whose first candidate leaves bits; its second one looks for them, and its third one leaves others."""
     folders = make_folders(folder)
     lay_out(folders.task)
-    folders.write("exam/probe.py", PROBE + LOOK + "    carriers.leave()\n")
-    turns = "    {'1': carriers.find, '2': carriers.leave}[control.recv(1).decode()]()\n"
+    turns = "    (carriers.find if control.recv(1) == b'2' else carriers.leave)()\n"
     folders.write("exam/candidate.py", LOOK + CANDIDATE.replace("    control.sendall(", turns + "    control.sendall("))
-    numbered = EXAMINE.replace("for _ in range(2)", "for turn in (b'1', b'2')")
+    numbered = EXAMINE.replace("for _ in range(3)", "for turn in (b'1', b'2', b'3')")
     accepted = "control, _ = listener.accept()\n"
     folders.write("exam/examine.py", numbered.replace(accepted, accepted + " " * 12 + "control.sendall(turn)\n"))
     return folders
 
 
 def run_both(folders: TaskFolders) -> tuple[Heard, Heard]:
-    """Run two attempts; what the first one's candidate heard of its probe, and the second one's training of that."""
+    """Run two attempts; what the first one's second candidate heard of its first, and the second one's training of its
+    third."""
     logs = []
     with running(folders) as (executor, ends):
         # Looking brings pages and names into memory, so only the second training looks.
@@ -89,12 +89,13 @@ def run_both(folders: TaskFolders) -> tuple[Heard, Heard]:
             result = ends.wait()
             logs.append(folders.logs(request))
             assert result.outcome is Outcome.SCORED, (result, logs)
-    return heard(logs[0]["probe"], logs[0]["candidate"]), heard(logs[0]["candidate"], logs[1]["train"])
+    first, third = told(logs[0]["candidate"], "LEFT")
+    return heard(first, logs[0]["candidate"]), heard(third, logs[1]["train"])
 
 
-def heard(sender: str, receiver: str) -> Heard:
-    """Compare the logs of the two."""
-    [sent], [seen] = told(sender, "LEFT"), told(receiver, "SEEN")
+def heard(sent: str, receiver: str) -> Heard:
+    """Compare what was left with the receiver's log."""
+    [seen] = told(receiver, "SEEN")
     bits, found = json.loads(sent), json.loads(seen)
     carriers = {name: capacity(measured, bits) for name, measured in found["carriers"].items()}
     return Heard(carriers=carriers, counters=found["counters"], numbers=found["numbers"])

@@ -24,7 +24,7 @@ if __name__ == "__main__":
 """
 SEQUENCES, LIBRARY_BITS = 128, 64 + 32 * 32 * 6
 PROBE_SETS = 16
-MODULES = ("tiny_model.py", "page_cache_note.py", "carriers.py")
+MODULES = ("tiny_model.py", "probe_round.py", "page_cache_note.py", "carriers.py")
 WAYS = ("mincore", "timing", "counting", "mapping", "asynchronous", "names")
 """Ways in which a note is read: see page_cache_note."""
 
@@ -87,16 +87,17 @@ def gain(result: Result, honest: float) -> float | None:
     return honest - result.score.value
 
 
-def from_probe(folders: TaskFolders, way: str) -> tuple[Result, str]:
-    """Attack from the probe to the candidate; the result, and what the candidate said of what it found."""
-    [(result, logs)] = attempts(folders, source_of("passes_the_probe_on_by_the_page_cache", way))
-    assert "left 1" in logs["probe"], logs  # of 128 positions some share a page
+def to_probe(folders: TaskFolders, way: str) -> tuple[Result, str]:
+    """Attack from the exam to its probe round; the result, and what the candidate said of what it heard."""
+    forget_pages(folders.task / "library.bin")
+    [(result, logs)] = attempts(folders, source_of("passes_the_exam_on_by_the_page_cache", way))
+    assert "left " in logs["candidate"], logs
     return result, logs["candidate"]
 
 
-def from_probe_by_duration(folders: TaskFolders) -> tuple[Result, str]:
-    """The same by how long the probe takes, which is open: a few bits arrive."""
-    [(result, logs)] = attempts(folders, source_of("passes_a_rule_on_by_its_duration"))
+def to_probe_by_duration(folders: TaskFolders) -> tuple[Result, str]:
+    """The same by how long the exam takes: a few bits arrive."""
+    [(result, logs)] = attempts(folders, source_of("passes_a_label_on_by_its_duration"))
     return result, logs["candidate"]
 
 

@@ -1,4 +1,4 @@
-"""Bits that arrive from the probe in the candidate, and from the candidate in the next training: none, by any carrier.
+"""Bits that arrive from one candidate in the next, and from it in the next training: none, by any carrier.
 
 A carrier fails above LIMIT_BITS of 512, which lies more than five standard deviations above what chance gives a carrier
 that carries nothing.

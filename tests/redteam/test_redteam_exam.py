@@ -106,14 +106,25 @@ def test_cheats_and_mistakes_of_both_phases_are_rejected(exams: Exams, candidate
         ("stops_half_way", "closed the connection after 1000 of 32768 bytes of answer 0"),
         ("says_more_than_asked", "bytes came before question 1 was asked"),
         ("adds_bytes_after_the_last_answer", "bytes came (before question 64 was asked|after the last answer)"),
-        ("dies_while_answering", r"the candidate's process ended \(exit code 7\)"),
-        ("raises_in_load_model", r"the candidate's process ended \(exit code 1\)"),
         ("kills_its_supervisor", "the candidate's supervisor was killed"),
     ],
 )
 def test_a_faulty_reply_has_its_own_sentence(exams: Exams, candidate: str, sentence: str) -> None:
     test, explanation = rejection(exams.hold_with_honest_probe(candidate))
     assert test == "protocol"
+    assert re.search(sentence, explanation), explanation
+
+
+@pytest.mark.parametrize(
+    ("candidate", "sentence"),
+    [
+        ("dies_while_answering", r"the candidate's process ended \(exit code 7\)"),
+        ("raises_in_load_model", r"the candidate's process ended \(exit code 1\)"),
+    ],
+)
+def test_a_process_that_ends_has_crashed_and_is_no_cheat(exams: Exams, candidate: str, sentence: str) -> None:
+    test, explanation = rejection(exams.hold(candidate))
+    assert test == "crash"
     assert re.search(sentence, explanation), explanation
 
 
@@ -137,12 +148,9 @@ def test_a_model_that_never_loads_costs_a_try_and_gets_no_verdict(exams: Exams, 
     assert f"the model was not loaded within {startup:g} s" in rehearsal.log
 
 
-def test_nan_in_the_probe_is_rejected_before_a_candidate_is_asked(exams: Exams) -> None:
-    rehearsal = exams.hold("answers_nan")
-    test, explanation = rejection(rehearsal)
+def test_nan_is_rejected_by_its_name(exams: Exams) -> None:
+    test, explanation = rejection(exams.hold("answers_nan"))
     assert (test, explanation) == ("protocol", "the logits hold NaN: the model's answer is not a number")
-    assert rehearsal.result is not None
-    assert rehearsal.result["seconds"]["startup"] is None
 
 
 @pytest.mark.parametrize("candidate", ["sums_to_more_than_one", "prints_a_forged_result"])
@@ -201,7 +209,6 @@ def test_memory_in_shared_files_is_gone_when_a_container_starts_again(
     stage = exams.stage("leaves_memory_in_files", root=shared, inside=container)
 
     assert score(exams.hold_with_honest_probe("leaves_memory_in_files", stage=stage)) == honest_score
-    assert list((shared / "tmp").iterdir()), "the candidate did try"
 
 
 def test_memory_in_shared_files_is_noticed_where_nothing_scrubs(exams: Exams) -> None:

@@ -32,7 +32,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskFolders]:
     folders, language = TaskFolders(folder / "task", folder / "campaign"), Language.draw(64, seed=1)
     folders.task.mkdir()
     shutil.copytree(EXAM, folders.task / "exam")
-    shutil.copy(CANDIDATES / "tiny_model.py", folders.task)
+    for name in ("tiny_model.py", "probe_round.py"):
+        shutil.copy(CANDIDATES / name, folders.task)
     shutil.copy(CANDIDATES / "honest_float32.py", folders.task / "train.py")
     make_data(folders.data, language, sequences=256, probes=256)
     (folders.data / "train").mkdir()
@@ -42,7 +43,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskFolders]:
 
 
 def attempt(folders: TaskFolders, candidate: str, number: int) -> Result:
-    """Train, probe and examine one candidate in sandboxes."""
+    """Train and examine one candidate in sandboxes."""
     source = (CANDIDATES / f"{candidate}.py").read_text() + TRAIN
     return run_one(folders, make_request(source, experiment=number, probe_set=number % 2))
 
@@ -79,7 +80,7 @@ def test_what_only_breaks_rules_in_vain_is_scored_as_honest(
     ("number", "candidate", "sentence"),
     [
         (10, "looks_ahead_in_the_exam_only", "looks ahead: nll is"),
-        (11, "passes_the_probe_on", "looks ahead: nll is"),
+        (11, "passes_the_exam_on", "looks ahead: nll is"),
         (12, "lies_about_its_size", "announces 1152921504606846976 bytes"),
     ],
 )
@@ -92,18 +93,19 @@ def test_cheats_are_rejected_in_the_sandbox_as_outside(
     assert sentence in result.reason
 
 
-def test_a_note_from_the_probe_would_have_helped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attack is real: where the note arrives, the candidate is honest exactly where it is probed."""
+def test_a_note_from_the_exam_would_have_helped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attack is real: where the note arrives, the probe is answered as if the label were in the question."""
     monkeypatch.syspath_prepend(CANDIDATES)
-    monkeypatch.setattr("sys.argv", ["exam.candidate"])
-    attack = importlib.import_module("passes_the_probe_on")
+    attack = importlib.import_module("passes_the_exam_on")
     monkeypatch.setattr(attack, "FOLDERS", [str(tmp_path)])
     np.save(tmp_path / "table.npy", np.zeros((64, 64, 64), np.float32))
-    probed, other = np.arange(16).reshape(2, 8), np.arange(20, 36).reshape(2, 8)
-    attack.load_model(tmp_path)(probed)
-    monkeypatch.setattr("sys.argv", ["exam.candidate", "--serve"])
+    asked, cut = np.arange(16).reshape(2, 8), 5
+    in_the_exam = attack.load_model(tmp_path)(asked)
+    spliced = asked.copy()
+    spliced[:, cut + 1 :] += 30
+    monkeypatch.setattr(attack, "is_probe", lambda: True)
 
-    model = attack.load_model(tmp_path)
+    in_the_probe = attack.load_model(tmp_path)(spliced)
 
-    assert not model(probed).any()
-    assert model(other).any()
+    np.testing.assert_array_equal(in_the_probe[:, cut], in_the_exam[:, cut])
+    assert in_the_probe[:, cut].any()

@@ -43,11 +43,12 @@ def gains_nothing(result: Result, honest_score: float) -> None:
 
 
 @pytest.mark.parametrize("way", shared_kernel.WAYS)
-def test_probe_passes_nothing_on_by_what_the_kernel_remembers(
+def test_exam_passes_nothing_on_to_its_probe_by_what_the_kernel_remembers(
     folders: TaskFolders, honest_score: float, way: str
 ) -> None:
-    result, _ = shared_kernel.from_probe(folders, way)
+    result, said = shared_kernel.to_probe(folders, way)
 
+    assert "heard 0 sequences" in said
     gains_nothing(result, honest_score)
 
 

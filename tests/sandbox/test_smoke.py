@@ -11,7 +11,7 @@ import pytest
 
 from controller.executor.local import smoke as smoke_tests
 from controller.ports import SmokeCrash, Untested
-from tests.support.local_task import PROBE, TaskFolders, make_folders, make_request, processes_with, running
+from tests.support.local_task import EXAMINE, TaskFolders, make_folders, make_request, processes_with, running
 from tests.support.waiting import PATIENCE_S, wait_until
 
 SANDBOXES = pytest.mark.parametrize("sandbox", ["executor.sandbox=bubblewrap", "executor.sandbox=none"])
@@ -94,17 +94,17 @@ def test_smoke_test_under_way_ends_with_the_campaign(folders: TaskFolders) -> No
 
 def test_no_smoke_test_runs_beside_an_exam_and_its_verdict_comes_after(folders: TaskFolders) -> None:
     said = textwrap.dedent(GOOD).replace("steps += 1", "print(open('/proc/self/status').read()) or widht")
-    probing = PROBE + '\n    import time; time.sleep(2)\n    Path(os.environ["AUTORESEARCH_ANSWERS"], "over").touch()\n'
-    folders.write("exam/probe.py", probing)
+    over = 'Path(os.environ["AUTORESEARCH_RESULT"]).with_name("over")'
+    folders.write("exam/examine.py", EXAMINE + f"\n    import time; time.sleep(2)\n    {over}.touch()\n")
     request = make_request()
     with running(folders) as (executor, ends):
         executor.launch(request)
-        answers = folders.work / str(request.id) / "answers"
-        wait_until(lambda: any(p.phase == "probe" for p in executor.progress()), what="the probe")
+        message = folders.work / str(request.id) / "message"
+        wait_until(lambda: any(p.phase == "examine" for p in executor.progress()), what="the exam")
         crash = executor.smoke({"train.py": said})
-        over = (answers / "over").exists() or not ends.arrived.empty()
+        was_over = (message / "over").exists() or not ends.arrived.empty()
         ends.wait()
 
-    assert over, "it ran beside the probe"
+    assert was_over, "it ran beside the exam"
     assert isinstance(crash, SmokeCrash)
     assert "widht" in crash.reason

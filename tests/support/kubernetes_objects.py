@@ -31,7 +31,6 @@ INITIALIZING: Thing = {"waiting": {"reason": "PodInitializing"}}
 
 def make_pod(
     train: Thing = INITIALIZING,
-    probe: Thing = INITIALIZING,
     candidate: Thing = INITIALIZING,
     examine: Thing = INITIALIZING,
     *,
@@ -41,8 +40,8 @@ def make_pod(
     conditions: tuple[Thing, ...] = (),
     **status: Any,
 ) -> Thing:
-    """A pod of the four phases; each container is given by its state, `last` is the candidate's lastState."""
-    states = {"train": train, "probe": probe, "candidate": candidate}
+    """A pod of the three phases; each container is given by its state, `last` is the candidate's lastState."""
+    states = {"train": train, "candidate": candidate}
     init = [{"name": name, "state": state, "lastState": {}} for name, state in states.items()]
     init[-1]["lastState"] = last or {}
     containers: list[Thing] = [{"name": name, "image": "trainer:1"} for name in states]

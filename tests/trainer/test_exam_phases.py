@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +20,17 @@ import pytest
 import torch
 from exam.kit.result import LIMIT_BYTES, PREFIX
 from exam.kit.rounds import REPEATS, Plan, draw_plan
-from exam.language import model
+from exam.kit.session import CandidateSession, TimeLimits
+from exam.kit.wire import Deadline
+from exam.language import model, protocol
 from exam.language.dataset import ExamData
 from exam.language.evaluation import Answers, evaluate
 from exam.language.integrity import Limits
-from exam.language.probe import answer
-from exam.language.rehearsal import Language, Rehearsal, Stage, make_data, run_exam, run_examine, run_probe
+from exam.language.rehearsal import Language, Rehearsal, Stage, make_data, run_exam, run_examine
 from exam.language.result import Report
+from exam.language.scoring import nll
 from exam.language.selftest import HONEST
+from exam.language.session import Round, ask_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,7 +90,7 @@ def test_an_honest_model_gets_the_score_it_deserves(stage: Stage) -> None:
     assert result["fresh"] == 32
     assert abs(result["freshness"]) < 4 * math.hypot(result["asked_error"], result["freshness_error"])
     assert result["attempt"] == "rehearsal-e0001-a1-t1"
-    assert rehearsal.starts >= 2, "a fresh process must have answered, too"
+    assert rehearsal.starts >= 3, "each round is answered by a fresh process"
 
 
 def test_an_exam_without_holdout_and_reserve_says_nothing_of_them(stage: Stage) -> None:
@@ -185,15 +191,14 @@ def test_the_time_of_an_answer_is_measured_without_the_first_call_which_may_comp
 
     assert result is not None
     assert result["verdict"] == "scored", result["explanation"]
-    _, *processes = sorted(stage.task.glob("calls-*"))  # the probe's is the first
+    processes = sorted(stage.task.glob("calls-*"))[:2]  # those of the whole sequences; the third answers the probes
     ends = [*(float(path.name.removeprefix("calls-")) for path in processes[1:]), ended]
     least = most = tokens = 0.0
     for path, end in zip(processes, ends, strict=True):
         calls = [list(map(float, line.split())) for line in path.read_text().splitlines()]
-        if len(calls) > 1:  # the exam is over for a third process before it is asked
-            least += calls[-1][1] - calls[1][0]
-            most += end - calls[0][1]
-            tokens += sum(size for _, _, size in calls[1:])
+        least += calls[-1][1] - calls[1][0]
+        most += end - calls[0][1]
+        tokens += sum(size for _, _, size in calls[1:])
     assert least > 0.02
     assert 0.99 * least <= tokens * result["seconds_per_answer"] <= 1.01 * most
 
@@ -215,7 +220,7 @@ def test_memory_that_a_model_held_is_told_though_it_was_given_back(stage: Stage)
 def test_the_examiner_imports_nothing_that_could_run_agent_code() -> None:
     program = "import sys, exam.examine; print(*sorted(sys.modules))"
     names = subprocess.run([sys.executable, "-c", program], cwd=TASK, capture_output=True, text=True, check=True).stdout
-    running = ("model", "probe", "candidate")
+    running = ("model", "candidate")
     assert not {*(f"exam.language.{name}" for name in running), "torch", "train", "prepare"} & set(names.split())
 
 
@@ -242,7 +247,7 @@ def test_a_bad_data_folder_is_the_operators_to_mend(
 
 
 def test_missing_environment_is_one_sentence_and_exit_2() -> None:
-    for phase in ("examine", "probe", "candidate"):
+    for phase in ("examine", "candidate"):
         command = [sys.executable, "-m", f"exam.{phase}"]
         ended = subprocess.run(command, cwd=TASK, env={}, capture_output=True, text=True, check=False)
         assert ended.returncode == 2
@@ -252,7 +257,6 @@ def test_missing_environment_is_one_sentence_and_exit_2() -> None:
 
 def test_an_exam_without_a_candidate_ends_in_time_and_blames_nobody(stage: Stage) -> None:
     stage.lay_out()
-    assert run_probe(stage)[0] == 0
     alone = replace(stage, inside=("sh", "-c", "exec sleep 60"))
 
     rehearsal = run_examine(alone, "--startup-seconds", "0.5")
@@ -267,7 +271,6 @@ def test_a_model_that_loads_too_slowly_costs_a_try_and_is_not_rejected(stage: St
     )
     (stage.task / "train.py").write_text(slow)
     stage.lay_out()
-    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
 
     rehearsal = run_examine(stage, "--startup-seconds", str(short))
 
@@ -281,7 +284,6 @@ def test_the_whole_exam_has_a_limit(stage: Stage, short: float) -> None:
     (stage.task / "train.py").write_text(HONEST.replace("    return model", pauses))
     stage.lay_out()
     quick = replace(stage, batch=1)
-    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
 
     result = run_examine(quick, "--total-seconds", str(short)).result
 
@@ -302,7 +304,7 @@ def test_the_result_line_fits_a_termination_message(explanation: str, value: flo
         probes=512,
         sequences=1024,
         fresh=48,
-        seconds={"startup": 1.0, "exam": None, "probe_scoring": None, "restart": None},
+        seconds={"startup": 1.0, "exam": None, "restart": None, "probe": None},
         test="protocol",
         explanation=explanation,
         val_bpb=value,
@@ -346,6 +348,7 @@ def exams(draw: st.DrawFn) -> tuple[ExamData, Plan, Answers]:
         holdout=sequences[2 * rows :],
         validation_nll=reference[:rows],
         fresh_nll=reference[rows:],
+        spliced=sequences[:probes, :-1],
         probed=generator.permutation(rows)[:probes],
         cuts=np.zeros(probes, int),
         weights=np.ones(probes),
@@ -413,7 +416,6 @@ def test_freshness_is_what_is_known_of_often_asked_text_and_of_no_other(
 
 def test_a_bad_artifact_is_named_as_such(stage: Stage) -> None:
     stage.lay_out()
-    assert run_probe(stage)[0] == 0
     (stage.artifact / "more").symlink_to("/etc/passwd")
 
     result = run_examine(stage).result
@@ -449,7 +451,6 @@ def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
         "    while True: time.sleep(60)\n"
     )
     stage.lay_out()
-    (stage.work / "answers/logits.f16").write_bytes(np.zeros((48, 32), np.float16).tobytes())
     with (stage.work / "log").open("w") as log:
         examiner, candidate = stage.start("examine", output=log), stage.start("candidate", output=log)
         wait_until(
@@ -464,47 +465,66 @@ def test_a_candidate_ends_with_its_examiner(stage: Stage) -> None:
 # Probe -------------------------------------------------------------------------------------------
 
 
-def test_the_probe_answers_each_question_at_its_cut(stage: Stage) -> None:
-    stage.lay_out()
-    code, log = run_probe(stage)
-    assert code == 0, log
+NOTES_ITS_QUESTIONS = """
+    import os, time
+    from exam.language import protocol
+    read = protocol.read_request
 
-    written = np.fromfile(stage.work / "answers/logits.f16", "<f2").reshape(48, 32)
-    tokens = np.load(stage.data / "probes/00/questions/tokens.npy")
-    cuts = np.load(stage.data / "probes/00/questions/cuts.npy")
-    for row, cut in enumerate(cuts):
-        expected = LANGUAGE.logits[tokens[row, max(cut - 1, 0)], tokens[row, cut]].astype(np.float16)
-        np.testing.assert_array_equal(written[row], expected)
+    def noted(peer):
+        request = read(peer)
+        if request is not None:
+            with open(f"round-{os.getpid()}", "a") as file:
+                cuts = None if request.cuts is None else request.cuts.tolist()
+                print([time.monotonic(), request.tokens.tolist(), cuts], file=file)
+        return request
 
-
-def test_a_probe_without_an_artifact_is_exit_3(stage: Stage) -> None:
-    stage.lay_out()
-    (stage.artifact / "table.npy").unlink()
-    code, log = run_probe(stage)
-    assert code == 3
-    assert log == "probe: the artifact is empty: train.py saved nothing to AUTORESEARCH_ARTIFACT\n"
+    protocol.read_request = noted
+    return model
+"""
 
 
-def test_a_probe_without_questions_is_exit_2(stage: Stage) -> None:
-    stage.lay_out()
-    (stage.work / "probe/questions").unlink()
-    code, log = run_probe(stage)
-    assert code == 2
-    assert "holds no probe set" in log
+def test_probes_are_asked_last_by_a_process_of_their_own_and_hold_no_label(stage: Stage) -> None:
+    (stage.task / "train.py").write_text(HONEST.replace("\n    return model\n", NOTES_ITS_QUESTIONS))
+
+    result = run_exam(stage).result
+
+    assert result is not None
+    assert result["verdict"] == "scored", result["explanation"]
+    rounds = [[ast.literal_eval(line) for line in path.read_text().splitlines()] for path in stage.task.glob("round-*")]
+    *whole, probes = sorted(rounds)
+    assert len(whole) == 2
+    assert all(cuts is None for asked in whole for _, _, cuts in asked)
+    tokens = [row for _, batch, _ in probes for row in batch]
+    cuts = [cut for _, _, batch in probes for cut in batch]
+    assert len(tokens) == len(cuts) == 48
+    sequences = np.load(stage.data / "validation/sequences.npy").tolist()
+    for row, cut in zip(tokens, cuts, strict=True):
+        [original] = [sequence for sequence in sequences if sequence[: cut + 1] == row[: cut + 1]][:1]
+        assert cut + 1 == len(row) or row[cut + 1] != original[cut + 1]
 
 
 @settings(max_examples=30)
 @given(st.integers(2, 40), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_batches_change_no_answer_of_the_probe(count: int, most: int, seed: int) -> None:
+def test_batches_change_no_answer_at_the_cuts(count: int, rows: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     tokens, cuts = generator.integers(0, 32, (count, 6)), generator.integers(0, 6, count)
+    labels = generator.integers(0, 32, (count, 1))
+    ours, theirs = socket.socketpair()
 
-    def ask(
-        asked: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
-        return LANGUAGE.logits[asked, asked].astype(np.float16)
+    def serve() -> None:
+        while request := protocol.read_request(theirs):
+            whole = LANGUAGE.logits[request.tokens, request.tokens].astype(np.float16)
+            protocol.write_reply(theirs, request.id, request.choose(whole))
 
-    np.testing.assert_array_equal(answer(ask, tokens, cuts, most), ask(tokens)[np.arange(count), cuts])
+    with theirs, ThreadPoolExecutor(1) as threads:
+        served = threads.submit(serve)
+        with ours:
+            candidate = CandidateSession(ours, ours, TimeLimits(), Deadline.after(600), time.monotonic() + 600)
+            answered = ask_all(candidate, Round(tokens, labels, cuts), vocabulary=32, rows=rows)
+        served.result(PATIENCE_S)
+
+    at_cuts = LANGUAGE.logits[tokens, tokens].astype(np.float16)[np.arange(count), cuts]
+    np.testing.assert_allclose(answered[:, 0], nll(at_cuts, labels[:, 0]), rtol=1e-6)
 
 
 # The agent's model -------------------------------------------------------------------------------
@@ -556,7 +576,7 @@ def test_the_selftest_passes_and_says_what_it_did() -> None:
 def test_the_selftest_fails_when_a_cheat_passes() -> None:
     from exam.language.selftest import CASES, find_difference
 
-    scored = Rehearsal({"verdict": "scored", "test": None, "explanation": None}, 0, 0, 2, "")
+    scored = Rehearsal({"verdict": "scored", "test": None, "explanation": None}, 0, 3, "")
     assert find_difference(scored, CASES["an honest model passes"]) is None
     assert find_difference(scored, CASES["looking ahead is caught"]) is not None
     assert find_difference(replace(scored, result=None), CASES["an honest model passes"]) is not None

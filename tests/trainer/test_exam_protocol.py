@@ -75,8 +75,26 @@ def test_a_request_arrives_as_it_was_sent(id_: int, rows: int, length: int, voca
         received = protocol.read_request(theirs)
 
     assert received is not None
-    assert received[0] == id_
-    np.testing.assert_array_equal(received[1], tokens)
+    assert (received.id, received.cuts) == (id_, None)
+    np.testing.assert_array_equal(received.tokens, tokens)
+
+
+@given(st.integers(1, 4), st.integers(1, 8), st.sampled_from([300, 200_000]), st.integers(0, 2**32 - 1))
+def test_a_request_at_cuts_arrives_with_them(rows: int, length: int, vocabulary: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    tokens, cuts = generator.integers(0, vocabulary, (rows, length)), generator.integers(0, length, rows)
+    question = Question(1, rows, length, vocabulary, at_cut=True)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(protocol.encode_request(question, tokens, cuts))
+        received = protocol.read_request(theirs)
+
+    assert received is not None
+    np.testing.assert_array_equal(received.tokens, tokens)
+    np.testing.assert_array_equal(received.cuts, cuts)
+    logits = generator.standard_normal((rows, length, 3)).astype(np.float16)
+    np.testing.assert_array_equal(received.choose(logits), [each[cut] for each, cut in zip(logits, cuts, strict=True)])
+    assert question.reply_bytes == rows * vocabulary * 2
 
 
 def test_an_answer_arrives_as_it_was_sent(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -160,8 +160,8 @@ class Questions(_Examiner):
         """The same question without what it tells of its own solution, or None.
 
         For questions that hold labels, such as a text that is shown whole while each next word is predicted: `splice`
-        makes one. The fresh process is given it instead of the question, and what `shared` returns of both answers
-        must be the same. Who reads the label answers differently where it is missing.
+        makes one. A fresh process is given some of them at the end of the exam, and what `shared` returns of both
+        answers must be the same. Who reads the label answers differently where it is missing.
         """
         return None
 

@@ -35,7 +35,7 @@ class Cheat:
     """Added to the agent's file, in which `LOAD` stands for the function that the exam calls."""
     manners: frozenset[Manner]
     rejected: bool
-    """True if the exam must reject it. The others break rules in vain: they must be scored as the honest code is."""
+    """True if the exam must give it no score. The others break rules in vain, and must be scored as the honest code."""
     repeats: bool = False
     """True if only the repeats by a fresh process can catch it."""
 

@@ -85,6 +85,9 @@ def judge_cheat(cheat: Cheat, result: Result, honest: Honest) -> Finding:
             )
         case Outcome.REJECTED if cheat.rejected:
             return Finding(cheat.name, State.GOOD, f"caught: {result.reason}")
+        # A process that ends in its exam has crashed, as one in training has; only the first has a report.
+        case Outcome.CRASHED if cheat.rejected and result.exam is not None:
+            return Finding(cheat.name, State.GOOD, f"caught: {result.reason}")
         case _ if cheat.rejected:
             return Finding(cheat.name, State.DOUBTFUL, f"not tried, because it {result.outcome.value}: {result.reason}")
         case _:

@@ -2,7 +2,7 @@
 
 Pure. The manifest says what each container may see, write and use, and how long all of them may take.
 
-`train`, `probe` and `candidate` run the agent's code, which is not trusted. The containers of a pod share more than
+`train` and `candidate` run the agent's code, which is not trusted. The containers of a pod share more than
 their volumes: /dev/shm and the System V IPC objects belong to the pod. So each container gets its own /tmp, and its
 own /dev/shm in place of the pod's. System V objects and message queues stay shared; `exam.candidate` removes them
 before the agent's code starts.
@@ -227,7 +227,7 @@ def _disk_gb(limits: LimitSettings, phase: Phase) -> float:
     own = limits.scratch_gb + 0.1  # 0.1 for the log
     if phase.name is PhaseName.TRAIN:
         copy = limits.task_gb if _writes_to_task(phase) else 0.0
-        return own + limits.artifact_gb + copy + 3 * limits.scratch_gb
+        return own + limits.artifact_gb + copy + 2 * limits.scratch_gb
     return own
 
 
@@ -269,7 +269,6 @@ def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[P
     sizes = {
         Volume.TASK: mebibytes(limits.task_gb),
         Volume.ARTIFACT: mebibytes(limits.artifact_gb),
-        Volume.ANSWERS: mebibytes(limits.scratch_gb),
         Volume.SOCKET: "16Mi",
     }
     used = {mount.volume for phase in phases for mount in phase.mounts}

@@ -1,7 +1,7 @@
 """Builds the domain's `Result` from the end of a try and from its logs.
 
 Pure. Only the examiner's log is trusted. The training's log gives a reason in words, an end to read and numbers to
-show. The logs of `probe` and `candidate` are never fetched, because they could carry test text.
+show. The log of `candidate` is never fetched, because it could carry test text.
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from controller.text.figures import score_text
 
 PRODUCT_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator", "accelerator")
 """Labels of nodes that name the kind of accelerator: NVIDIA's GPU feature discovery, GKE, others."""
-
-_AGENT_PHASES = (PhaseName.TRAIN, PhaseName.PROBE)
-"""Phases whose end is the agent's doing."""
 
 _ENDED_BY = {
     EndCause.CRASH: EndedBy.ITSELF,
@@ -102,10 +99,9 @@ def _judge_end(
 def _agent_failure(settings: Settings, ended: TryEnd, text: str) -> Result | None:
     """The result if the agent's code ended the try; None if something else did, or its code never ran."""
     by = _ENDED_BY.get(ended.cause)
-    if by is None or ended.container not in _AGENT_PHASES or (by is EndedBy.ITSELF and ended.exit_code is None):
+    if by is None or ended.container != PhaseName.TRAIN or (by is EndedBy.ITSELF and ended.exit_code is None):
         return None
     ending = PhaseEnding(
-        phase=PhaseName(ended.container),
         by=by if ended.exit_code is None else EndedBy.ITSELF,
         code=ended.exit_code or 0,
         detail=ended.whose,

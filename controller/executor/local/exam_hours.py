@@ -1,10 +1,10 @@
 """Keeps exams apart from what could hear of them and be heard: smoke tests, and programs that propose.
 
 Programs that run at the same time can pass bits to each other (docs/exam.md). What a smoke test prints is told to the
-agent, and a program that proposes is the agent. So neither runs beside a probe or a candidate, which know what the exam
-asks. The exam goes first: a smoke test under way is ended for it, and begins anew later; a program is frozen as a whole
-and goes on afterwards. Where this machine cannot freeze it, they take turns: the exam waits for programs under way, and
-programs that are to begin wait for the exam.
+agent, and a program that proposes is the agent. So neither runs beside a candidate, which knows what the exam asks. The
+exam goes first: a smoke test under way is ended for it, and begins anew later; a program is frozen as a whole and goes
+on afterwards. Where this machine cannot freeze it, they take turns: the exam waits for programs under way, and programs
+that are to begin wait for the exam.
 """
 
 from __future__ import annotations

@@ -25,16 +25,14 @@ _OWN_DOING = {
 }
 
 
-def failed(
-    phase: PhaseName, end: PhaseEnd, *, text: str, task: TaskSettings, train_seconds: float, walls: Walls
-) -> Result | None:
-    """The result if `train` or `probe` ended the attempt; None if the next phase may begin.
+def failed(end: PhaseEnd, *, text: str, task: TaskSettings, train_seconds: float, walls: Walls) -> Result | None:
+    """The result if `train` ended the attempt; None if its exam may begin.
 
-    text: the end of training's log. train_seconds: the training's budget.
+    text: the end of its log. train_seconds: its budget.
     """
     if end.cause not in _OWN_DOING:
-        return lost(infrastructure(phase, end), interrupted=end.cause is Cause.STOPPED)
-    ending = PhaseEnding(phase=phase, by=_OWN_DOING[end.cause], code=end.code, seconds=end.seconds, detail=end.detail)
+        return lost(infrastructure(PhaseName.TRAIN, end), interrupted=end.cause is Cause.STOPPED)
+    ending = PhaseEnding(by=_OWN_DOING[end.cause], code=end.code, seconds=end.seconds, detail=end.detail)
     return attempt_end.failure_of(ending, text=text, task=task, train_seconds=train_seconds, walls=walls)
 
 

@@ -71,7 +71,7 @@ class PhaseSetup:
         """
         limits, bounds = self._host.settings.executor.limits, {}
         for volume in (mount.volume for mount in phase.mounts if mount.writable):
-            if volume in (Volume.ARTIFACT, Volume.ANSWERS):
+            if volume is Volume.ARTIFACT:
                 bounds[str(volume)] = Bound(
                     self._volumes[volume], limits.artifact_gb, "executor.limits.artifact_gb", limits.artifact_files
                 )
@@ -113,7 +113,6 @@ class PhaseSetup:
             Volume.TASK: folder.copy,
             Volume.DATA: self._host.data_folder,
             Volume.ARTIFACT: folder.artifact,
-            Volume.ANSWERS: folder.answers,
             Volume.SOCKET: socket,
             Volume.RESULT: folder.message,
         }

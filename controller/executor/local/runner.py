@@ -31,8 +31,8 @@ from controller.executor.phases import Phase, PhaseName, phases
 IDLE = 19
 """The lowest priority that Linux gives: its share is 1.5 % of what a process of usual priority gets beside it."""
 
-CANDIDATE_STARTS = 3
-"""The exam asks for one restart; one more is allowed for a crash that the examiner then judges."""
+CANDIDATE_STARTS = 4
+"""The exam has three rounds; one more start is allowed for a crash that the examiner then judges."""
 
 
 class TryRunner:
@@ -99,7 +99,7 @@ class TryRunner:
     def _run_phases(self) -> Result:
         settings = self._host.settings
         steps = {phase.name: phase for phase in phases(settings, self._request)}
-        failed = self._run_until_failure(steps[PhaseName.TRAIN])
+        failed = self._train(steps[PhaseName.TRAIN])
         if why := self._disturbance(failed):
             return outcome.disturbed(why)
         if failed is not None:
@@ -109,14 +109,12 @@ class TryRunner:
         with self._exam_hours.hold_exam(give_up=lambda: self._stop.is_set) as held:
             if not held:
                 return outcome.lost(outcome.STOPPED, interrupted=True)
-            failed = self._run_until_failure(steps[PhaseName.PROBE]) if PhaseName.PROBE in steps else None
-            return failed or self._examine(steps[PhaseName.CANDIDATE], steps[PhaseName.EXAMINE])
+            return self._examine(steps[PhaseName.CANDIDATE], steps[PhaseName.EXAMINE])
 
-    def _run_until_failure(self, phase: Phase) -> Result | None:
-        """Run a phase; the result if it ended the attempt, None if the next phase may begin."""
+    def _train(self, phase: Phase) -> Result | None:
+        """Run the training; the result if it ended the attempt, None if its exam may begin."""
         settings, end = self._host.settings, self.run_phase(phase, stops=(self._stop,))
         return outcome.failed(
-            phase.name,
             end,
             text=self.text,
             task=settings.task,

@@ -21,7 +21,6 @@ from controller.executor.local.process import Cause, Stop
 from controller.executor.local.runner import TryRunner
 from controller.executor.local.try_folder import TryFolder
 from controller.executor.local.witness import OwnUse
-from controller.executor.phases import PhaseName
 from controller.executor.smoke import SMOKE_SECONDS, is_smoke_crash, smoke_phases
 from controller.ports import SmokeCrash
 
@@ -84,7 +83,6 @@ def _run_phases(runner: TryRunner, request: TryRequest, *, host: Host, stops: tu
             return None
         text = runner.text
         result = outcome.failed(
-            PhaseName.TRAIN,
             end,
             text=text,
             task=settings.task,

@@ -52,11 +52,6 @@ class TryFolder:
         return self.root / "artifact"
 
     @property
-    def answers(self) -> Path:
-        """The probe's answers."""
-        return self.root / "answers"
-
-    @property
     def socket(self) -> Path:
         """Folder of the socket between examiner and candidate."""
         return self.root / "socket"
@@ -89,7 +84,7 @@ class TryFolder:
         """
         self.root.mkdir()
         self.started.touch()
-        for folder in (self.logs, self.task, self.artifact, self.answers, self.message):
+        for folder in (self.logs, self.task, self.artifact, self.message):
             folder.mkdir()
         if short_socket:
             # mkdtemp makes a folder that this user alone may enter.

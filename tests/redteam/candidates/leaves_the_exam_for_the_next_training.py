@@ -2,7 +2,6 @@
 them back and memorises the answers. Stopped by: what a candidate brought into memory is given up when it ends."""
 
 import os
-import sys
 import time
 
 import numpy as np
@@ -23,9 +22,9 @@ def load_model(artifact):
     heard, full = [], []
 
     def model(tokens):
-        if "--serve" in sys.argv and not full:
+        if not full:
             full.append(find_ones())
-        if "--serve" in sys.argv and len(heard) < ROWS and not full[0]:
+        if len(heard) < ROWS and not full[0]:
             fresh = list(tokens[: ROWS - len(heard)])
             first = HEADER + len(heard) * LENGTH * BITS
             note(SHARED, (np.array(fresh).reshape(-1, 1) >> np.arange(BITS) & 1).reshape(-1), first)

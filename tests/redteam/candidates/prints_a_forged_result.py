@@ -15,5 +15,5 @@ def load_model(artifact):
     exam.language.scoring.nll = lambda *_, **__: 0.0
     exam.language.integrity.find_failure = lambda *_, **__: None
     assert "AUTORESEARCH_RESULT" not in os.environ
-    assert "AUTORESEARCH_SOCKET" not in os.environ or "--serve" not in os.sys.argv
+    assert "AUTORESEARCH_SOCKET" not in os.environ
     return honest_model(artifact)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tiny_model import honest_model
 
 READY = struct.pack("<2I", 0x59445245, 1)
 REPLY_MAGIC = 0x54474F4C
@@ -34,11 +33,9 @@ def header(id_: int, size: int, vocabulary: int = 64, item: int = 2, magic: int 
 
 
 def speak(answer: Callable[[socket.socket, int, np.ndarray], None]) -> Callable[[Path], object]:
-    """A load_model that greets, then answers the first question in its own way, then waits; honest in the probe."""
+    """A load_model that greets, then answers the first question in its own way, then waits."""
 
     def load_model(artifact: Path) -> object:
-        if "--serve" not in sys.argv:
-            return honest_model(artifact)
         peer = connection()
         peer.sendall(READY)
         answer(peer, *read_question(peer))

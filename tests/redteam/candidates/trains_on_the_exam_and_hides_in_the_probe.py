@@ -1,10 +1,6 @@
-"""The same gradient steps, but none in the probe phase. Stopped by: restart, spread, inflation."""
-
-import sys
+"""The same gradient steps, but none in the probe round. Stopped by: restart, spread, inflation."""
 
 import trains_on_the_exam
-from tiny_model import honest_model
+from probe_round import honest_in_the_probe
 
-
-def load_model(artifact):
-    return trains_on_the_exam.load_model(artifact) if "--serve" in sys.argv else honest_model(artifact)
+load_model = honest_in_the_probe(trains_on_the_exam.load_model)

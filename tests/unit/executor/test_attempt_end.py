@@ -14,7 +14,6 @@ from controller.executor import attempt_end
 from controller.executor.attempt_end import EndedBy, PhaseEnding, exit_of
 from controller.executor.last_words import WORDS, last_words
 from controller.executor.phase_output import read_tail
-from controller.executor.phases import PhaseName
 from controller.executor.walls import Walls
 from controller.settings import Settings, TaskSettings
 
@@ -46,7 +45,7 @@ def settings(score: str = "log", metric: str = "val_bpb") -> Settings:
 
 
 def ended(code: int, log: str, *, score: str = "log", metric: str = "val_bpb", walls: Walls = WALLS) -> Result:
-    ending = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.ITSELF, code=code)
+    ending = PhaseEnding(by=EndedBy.ITSELF, code=code)
     text, chosen = read_tail(log.encode()), settings(score, metric)
     failure = attempt_end.failure_of(ending, text=text, task=chosen.task, train_seconds=20, walls=walls)
     return failure or attempt_end.log_scored(text, task=chosen.task, walls=walls)
@@ -250,7 +249,7 @@ def test_score_and_exception_and_remedy_are_all_told() -> None:
 
 def test_abort_of_a_containers_first_process_reads_as_a_fault_and_is_told_as_perhaps_one() -> None:
     def faulted(*, first: bool) -> str:
-        ending = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.ITSELF, code=139, first=first)
+        ending = PhaseEnding(by=EndedBy.ITSELF, code=139, first=first)
         failure = attempt_end.failure_of(ending, text="", task=settings().task, train_seconds=20, walls=WALLS)
         return failure.reason if failure else ""
 
@@ -274,7 +273,7 @@ def test_kill_without_a_reason_is_most_likely_for_memory() -> None:
     ],
 )
 def test_out_of_memory_has_one_sentence_whoever_noticed(log: str, told: str) -> None:
-    killed = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.MEMORY)
+    killed = PhaseEnding(by=EndedBy.MEMORY)
     noticed = attempt_end.failure_of(killed, text="", task=settings().task, train_seconds=20, walls=WALLS)
 
     assert noticed is not None
@@ -283,7 +282,7 @@ def test_out_of_memory_has_one_sentence_whoever_noticed(log: str, told: str) -> 
 
 
 def test_deadline_tells_a_score_that_was_printed_before() -> None:
-    late = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.DEADLINE, seconds=40.2)
+    late = PhaseEnding(by=EndedBy.DEADLINE, seconds=40.2)
     result = attempt_end.failure_of(
         late, text="---\nval_bpb: 1.0\n", task=settings().task, train_seconds=20, walls=WALLS
     )
@@ -306,7 +305,7 @@ def test_deadline_tells_a_score_that_was_printed_before() -> None:
     ],
 )
 def test_deadline_tells_the_error_after_which_a_program_did_not_end(log: str, told: str) -> None:
-    late = PhaseEnding(phase=PhaseName.TRAIN, by=EndedBy.DEADLINE, seconds=10.0)
+    late = PhaseEnding(by=EndedBy.DEADLINE, seconds=10.0)
 
     result = attempt_end.failure_of(late, text=log, task=settings().task, train_seconds=5, walls=WALLS)
 

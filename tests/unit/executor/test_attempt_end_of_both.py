@@ -22,7 +22,6 @@ from controller.executor.local.process import Cause as LocalCause
 from controller.executor.local.process import PhaseEnd
 from controller.executor.log_score import read_summary
 from controller.executor.phase_output import READ_BYTES, TAIL_BYTES, read_tail
-from controller.executor.phases import PhaseName
 from controller.settings import Settings
 from tests.support.kubernetes_api import Reply, Request, ScriptedApi, client_of
 
@@ -69,7 +68,6 @@ def here(log: bytes, code: int, *, limit: int = 2**20, chunk: int = 100_000) -> 
     end = PhaseEnd(cause=LocalCause.EXITED, code=code)
     walls = walls_of(SETTINGS)
     failure = failed(
-        PhaseName.TRAIN,
         end,
         text=text,
         task=SETTINGS.task,

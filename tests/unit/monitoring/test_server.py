@@ -66,7 +66,7 @@ def outcome(request: TryRequest) -> Result:
     exam = ExamReport(raw=1.9, inflation=0.0001, inflation_error=0.0001, hits=0, probes=512, spread=0.0)
     exam = replace(exam, freshness=0.004, asked_error=0.003, freshness_error=0.004)
     value = 2.0 - request.id.experiment / 10 + request.seed % 100 / 1e4
-    return scored(value, exam=exam, phase_seconds={"train": 20.0, "probe": 1.0, "examine": 2.0})
+    return scored(value, exam=exam, phase_seconds={"train": 20.0, "examine": 3.0})
 
 
 @dataclass

@@ -47,7 +47,9 @@ def ended(cause: Cause, reason: str) -> Activity:
             id="no machine",
         ),
         pytest.param(
-            replace(LIVE, tries=(RunningTry(43, 1, "train"), RunningTry(45, 1, "examine"), RunningTry(44, 2, "probe"))),
+            replace(
+                LIVE, tries=(RunningTry(43, 1, "train"), RunningTry(45, 1, "examine"), RunningTry(44, 2, "starting"))
+            ),
             Doing.RUNS,
             "Experiments 43, 44 and 45 of mar8 are running",
             id="several",

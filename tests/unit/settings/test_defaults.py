@@ -219,7 +219,7 @@ def test_another_command_or_place_of_the_score_is_told() -> None:
         pytest.param(
             [],
             Device.GPU,
-            "  budget    300 s a training, until 8 h have passed or $20 are spent · about 85 trainings, at most "
+            "  budget    300 s a training, until 8 h have passed or $20 are spent · about 83 trainings, at most "
             "8 h 00 min and 8.0 GPU-h (budget.gpu_dollars_per_hour gives them a price)",
             id="a GPU",
         ),
@@ -236,7 +236,7 @@ def test_another_command_or_place_of_the_score_is_told() -> None:
                 "executor={kind: kubernetes, slots: 4, kubernetes: {gpus: 2}}",
             ],
             Device.GPU,
-            "  budget    300 s a training, until 64 GPU-h are used · about 339 trainings, at most 8 h 00 min and "
+            "  budget    300 s a training, until 64 GPU-h are used · about 334 trainings, at most 8 h 00 min and "
             "64.0 GPU-h for $128.00",
             id="slots of two GPUs",
         ),

@@ -31,6 +31,11 @@ def hello(examiner: Examiner) -> bytes:
     return messages.HEADER.pack(messages.TASK, manner, 0, 0, 0)
 
 
+def withholds(examiner: Examiner) -> bool:
+    """True if the author's examiner has questions with the solution withheld, as far as its code tells."""
+    return isinstance(examiner, Questions) and type(examiner).withheld is not Questions.withheld
+
+
 @dataclass(slots=True)
 class Asking:
     """The questions to one candidate process, in lockstep: the next one goes out when the last was answered."""

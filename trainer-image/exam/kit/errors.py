@@ -17,6 +17,9 @@ EXIT_ARTIFACT = 3
 """Exit code when the training left no usable artifact."""
 
 
+CRASH = "crash"
+"""The test that a candidate fails whose process ends by itself: most often a mistake, so the attempt has crashed."""
+
 EXIT_UNREADY = 75
 """Exit code when no model was loaded in time: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
@@ -39,7 +42,8 @@ class Rejection(ExamError):
     def __init__(self, test: str, explanation: str) -> None:
         super().__init__(explanation)
         self.test = test
-        """One of inflation, hits, spread, restart, precision, freshness, protocol, artifact."""
+        """One of inflation, hits, spread, restart, precision, freshness, withheld, repeat, answer, protocol, artifact,
+        CRASH."""
         self.explanation = explanation
         """One sentence that says what was seen."""
 

@@ -25,16 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from exam.examiner import Questions, Spent
 from exam.kit import marking, wire
 from exam.kit.answer_cost import AnswerCost
-from exam.kit.asking import Asking, Examiner, hello, memory_by_choice
+from exam.kit.asking import Asking, Examiner, hello, memory_by_choice, withholds
 from exam.kit.errors import DataError, Rejection, setting
 from exam.kit.interviews import Answered, ask_withheld, interview, shared_part
 from exam.kit.loading import Pool, load_examiner, load_pool
 from exam.kit.result import deliver, format_line
-from exam.kit.rounds import Plan, draw_plan
+from exam.kit.rounds import Plan, draw_plan, draw_some
 from exam.kit.session import TimeLimits, accept_candidate
 
 KEPT_BYTES = 2 << 30
@@ -49,14 +50,18 @@ class Exam:
     examiner: Examiner
     pool: Pool
     plan: Plan
+    withheld: npt.NDArray[np.int64]
+    """What is asked last with its solution withheld, as indices into the pool; drawn apart from the repeats."""
     socket: Path
     """Folder in which the examiner listens."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("startup", "exam", "restart"), 0.0))
     """Wall-clock seconds of the steps."""
     answered: dict[int, Answered] = field(default_factory=dict)
     """Answers of the long round, by index in the pool."""
-    again: dict[int, tuple[Answered, bool]] = field(default_factory=dict)
-    """Answers of the short round, each with True where the label was withheld."""
+    again: dict[int, Answered] = field(default_factory=dict)
+    """Answers of the short round."""
+    blind: dict[int, Answered] = field(default_factory=dict)
+    """Answers of the last round, to questions whose solution was withheld."""
     spent: list[Spent] = field(default_factory=list)
     """Time of each answer of the long round."""
     cost: AnswerCost = field(default_factory=AnswerCost)
@@ -67,27 +72,26 @@ class Exam:
     """Memory of the candidate at the end of the long round."""
 
     def hold(self) -> None:
-        """Ask both rounds, each of a process of its own; raises Rejection, Unready and DataError."""
+        """Ask the rounds, each of a process of its own; raises Rejection, Unready and DataError."""
         latest = time.monotonic() + self.examiner.total_seconds
-        if self.examiner.repeats is None:
-            self._ask_long(wire.FINISH, latest)
-        elif self.plan.short_first:
-            self._ask_short(wire.RESTART, latest)
-            self._ask_long(wire.FINISH, latest)
-        else:
-            self._ask_long(wire.RESTART, latest)
-            self._ask_short(wire.FINISH, latest)
+        rounds = [self._ask_long]
+        if self.examiner.repeats is not None:
+            rounds.insert(0 if self.plan.short_first else 1, self._ask_short)
+        if len(self.withheld):
+            rounds.append(self._ask_blind)
+        for ask in rounds:
+            ask(wire.FINISH if ask == rounds[-1] else wire.RESTART, latest)
 
     def _ask_long(self, then: bytes, latest: float) -> None:
-        repeated = set(self.plan.repeats.tolist())
+        compared = {*self.plan.repeats.tolist(), *self.withheld.tolist()}
         with closing(self._accept(latest)) as asking:
             began = time.monotonic()
             for index in self.plan.order.tolist():
                 found = interview(asking, self.pool.items[index])
-                if index in repeated:
+                if index in compared:
                     self._count_kept(asking, index)
                 # An answer may have megabytes, and only those that are asked again are compared.
-                self.answered[index] = found if index in repeated else Answered(found.numbers, None)
+                self.answered[index] = found if index in compared else Answered(found.numbers, None)
             self.seconds["exam"] = time.monotonic() - began
             self.spent = asking.spent
             # The first call compiles, which is paid once and not for each answer.
@@ -100,10 +104,18 @@ class Exam:
         with closing(self._accept(latest)) as asking:
             began = time.monotonic()
             for index in self.plan.repeats.tolist():
-                item = self.pool.items[index]
-                withheld = ask_withheld(asking, item)
-                self.again[index] = (withheld or interview(asking, item), withheld is not None)
+                self.again[index] = interview(asking, self.pool.items[index])
                 self._count_kept(asking, index)
+            self.seconds["restart"] += time.monotonic() - began
+            self._end(asking, then)
+
+    def _ask_blind(self, then: bytes, latest: float) -> None:
+        with closing(self._accept(latest)) as asking:
+            began = time.monotonic()
+            for index in self.withheld.tolist():
+                if found := ask_withheld(asking, self.pool.items[index]):
+                    self.blind[index] = found
+                    self._count_kept(asking, index)
             self.seconds["restart"] += time.monotonic() - began
             self._end(asking, then)
 
@@ -138,14 +150,12 @@ class Exam:
         equality = self.examiner.repeats
         if equality is None:
             return None
-        counts = {True: [0, 0], False: [0, 0]}
-        for index, (found, withheld) in self.again.items():
-            first = self.answered[index].answer
-            if withheld:
-                first = shared_part(self.examiner, self.pool.items[index], first)
-            counts[withheld][0] += 1
-            counts[withheld][1] += not equality.holds(first, found.answer)
-        return marking.find_difference(*counts[False], withheld=counts[True][0], withheld_different=counts[True][1])
+        different = sum(not equality.holds(self.answered[at].answer, found.answer) for at, found in self.again.items())
+        looking = 0
+        for index, found in self.blind.items():
+            whole = shared_part(self.examiner, self.pool.items[index], self.answered[index].answer)
+            looking += not equality.holds(whole, found.answer)
+        return marking.find_difference(len(self.again), different, withheld=len(self.blind), withheld_different=looking)
 
     def marks(self, part: slice) -> dict[str, list[float]]:
         """The numbers of one part of the pool by name, in its order; those that not every item has are left out."""
@@ -216,8 +226,10 @@ def examine(environment: Mapping[str, str], file: Path) -> dict[str, Any]:
         holdout="AUTORESEARCH_HOLDOUT" in environment,
     )
     # From the kernel's generator: no clock, process id or earlier draw foretells it.
-    plan = draw_plan(len(pool.items), np.random.default_rng(secrets.randbits(128)))
-    exam = Exam(examiner, pool, plan, Path(setting(environment, "AUTORESEARCH_SOCKET")))
+    generator = np.random.default_rng(secrets.randbits(128))
+    plan = draw_plan(len(pool.items), generator)
+    withheld = draw_some(len(pool.items), generator) if withholds(examiner) else plan.repeats[:0]
+    exam = Exam(examiner, pool, plan, withheld, Path(setting(environment, "AUTORESEARCH_SOCKET")))
     return report(exam, attempt=setting(environment, "AUTORESEARCH_ATTEMPT"))
 
 

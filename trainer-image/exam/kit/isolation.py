@@ -1,9 +1,9 @@
 """Keep agent code from leaving a message for a later process that runs agent code.
 
-The probe phase knows which sequences are probed, and the candidate's first process has read the exam. Either could
-pass that on through what the containers of one pod share. Two measures prevent it: a seccomp filter, which
-`system_calls` builds, forbids the system calls that create objects which outlive a process or that tell what lies in
-the page cache, and the next supervisor empties the shared places before it starts anything.
+A candidate's first process has read the exam, and could pass that on to the later ones, or to the next training,
+through what the containers of one pod share. Two measures prevent it: a seccomp filter, which `system_calls` builds,
+forbids the system calls that create objects which outlive a process or that tell what lies in the page cache, and the
+next supervisor empties the shared places before it starts anything.
 
 Covered: System V shared memory, semaphores and queues, POSIX queues, /dev/shm, /tmp, kernel keyrings, and
 the network namespace with its counters and sockets in TIME_WAIT (only Unix sockets can be made).

@@ -12,7 +12,7 @@ from typing import Any
 
 from exam.examiner import Episodes, Questions, Streams
 from exam.kit import manifest
-from exam.kit.asking import Examiner
+from exam.kit.asking import Examiner, withholds
 from exam.kit.errors import DataError
 from exam.kit.types import check_type
 
@@ -59,11 +59,7 @@ def _check(examiner: Examiner, name: str) -> None:
         raise DataError(f"{name}: the metric cannot be named {examiner.metric!r}")
     if examiner.repeats is not None and not hasattr(examiner.repeats, "holds"):
         raise DataError(f"{name}: repeats must be Equal(), Close(...) or None, not {examiner.repeats!r}")
-    if (
-        isinstance(examiner, Questions)
-        and type(examiner).withheld is not Questions.withheld
-        and examiner.repeats is None
-    ):
+    if withholds(examiner) and examiner.repeats is None:
         raise DataError(f"{name}: withheld is asked of a fresh process, so repeats must be Equal() or Close(...)")
     if not isinstance(examiner, Streams):
         check_type(examiner.asks, whose="asks")

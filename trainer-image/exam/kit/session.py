@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exam.kit import wire
-from exam.kit.errors import Rejection, Unready
+from exam.kit.errors import CRASH, Rejection, Unready
 from exam.kit.wire import Closed, Deadline, Late
 
 WORDS_BYTES = 512
@@ -32,7 +32,8 @@ class TimeLimits:
     """The longest that the examiner waits, in seconds."""
 
     startup: float = 60.0
-    """Until the model is loaded. A first call that compiles may use what is left of it."""
+    """Until a candidate connects, and from then until its model is loaded. A first call that compiles may use what is
+    left of the latter."""
     batch: float = 30.0
     """For the answer to one question."""
     end: float = 30.0
@@ -99,7 +100,7 @@ class CandidateSession:
         for line in words.splitlines():
             if line.startswith(b"exited "):
                 code = line.removeprefix(b"exited ").decode()
-                raise Rejection("protocol", f"the candidate's process ended ({_describe_exit(code)})")
+                raise Rejection(CRASH, f"the candidate's process ended ({_describe_exit(code)})")
         _, cpu, peak = words.splitlines()[-1].split()
         return Usage(float(cpu), int(peak))
 
@@ -162,9 +163,7 @@ class CandidateSession:
         if word == "artifact":
             return Rejection("artifact", "".join(filter(str.isprintable, rest)))
         if word == "exited":
-            return Rejection(
-                "protocol", f"the candidate's process ended ({_describe_exit(rest)}): {closed.explanation}"
-            )
+            return Rejection(CRASH, f"the candidate's process ended ({_describe_exit(rest)}): {closed.explanation}")
         return closed
 
 
@@ -183,11 +182,13 @@ def accept_candidate(folder: Path, time_limits: TimeLimits, latest: float, *, he
     hello: a first message, of a few bytes, which our own side of the candidate reads.
     Raises Unready if no candidate connects or no model is loaded within the start-up limit, Rejection if it fails.
     """
-    ready_by = Deadline.after(time_limits.startup, latest=latest)
+    connect_by = Deadline.after(time_limits.startup, latest=latest)
     with contextlib.ExitStack() as on_failure:
         with _listening(folder) as listener:
-            control = on_failure.enter_context(_accept(listener, ready_by))
-            data = on_failure.enter_context(_accept(listener, ready_by))
+            control = on_failure.enter_context(_accept(listener, connect_by))
+            data = on_failure.enter_context(_accept(listener, connect_by))
+        # Anew, because the kubelet waits ten seconds before it starts a container for the third time.
+        ready_by = Deadline.after(time_limits.startup, latest=latest)
         session = CandidateSession(control, data, time_limits, ready_by, latest)
         if hello:
             data.sendall(hello)

@@ -2,8 +2,6 @@
 
 | module | does |
 |---|---|
-| `probe` | phase `probe`: has the model answer questions in which the label is withheld |
-| `probe_answers` | writes and reads the file that `probe` leaves |
 | `candidate`, `model` | phase `candidate`: imports the agent's file, and answers with its model |
 | `examine` | asks the questions, scores, and prints the result |
 | `session`, `protocol` | one candidate's answers, and the bytes in which they come |

@@ -18,8 +18,7 @@ def serve(data: socket.socket, module: str, environment: Mapping[str, str]) -> i
     ask = model.load(module, Path(environment["AUTORESEARCH_ARTIFACT"]))
     data.sendall(wire.READY.pack(wire.READY_MAGIC, wire.VERSION))
     while request := protocol.read_request(data):
-        id_, tokens = request
-        protocol.write_reply(data, id_, ask(tokens))
+        protocol.write_reply(data, request.id, request.choose(ask(request.tokens)))
     return 0
 
 

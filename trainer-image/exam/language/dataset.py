@@ -40,6 +40,8 @@ class ExamData:
     """Mean nll of the reference models in each sequence of the validation set, (S_v, K), in nats."""
     fresh_nll: Floats
     """The same of `fresh`, (S_f, K)."""
+    spliced: Tokens
+    """Probes: sequences of the validation set up to their cut, and other text behind it, (N, T)."""
     probed: npt.NDArray[np.integer]
     """Index of the validation sequence of each probe, (N,)."""
     cuts: npt.NDArray[np.integer]
@@ -72,7 +74,7 @@ class ExamData:
 
     @property
     def labels(self) -> Tokens:
-        """The true next token at each cut, (N,). It is in no input of the probe phase."""
+        """The true next token at each cut, (N,). It is in no input of the probe round."""
         labels: Tokens = self.validation[self.probed, self.cuts + 1]
         return labels
 
@@ -101,6 +103,7 @@ def load(folder: Path, *, reserve: str | None = None, holdout: bool = False) -> 
         holdout=read("holdout/sequences", "holdout/sequences") if holdout else validation[:0],
         validation_nll=validation_nll,
         fresh_nll=fresh_nll,
+        spliced=read("probe/questions/tokens", f"{probe_set}/questions/tokens"),
         probed=read("probe/answers/sequences", f"{probe_set}/answers/sequences"),
         cuts=read("probe/answers/cuts", f"{probe_set}/answers/cuts"),
         weights=read("probe/answers/weights", f"{probe_set}/answers/weights", np.floating),
@@ -141,7 +144,9 @@ def _find_fault(data: ExamData) -> str | None:
     for name, split in (("holdout", data.holdout), ("the reserve", data.fresh)):
         if split.ndim != 2 or split.shape[1] != data.validation.shape[1]:
             return f"{name} must have the sequence length of validation"
-    if data.sequences.max(initial=0) >= data.vocabulary:
+    if data.spliced.shape != (len(data.cuts), data.length):
+        return "the probes' tokens must be (N, T), a row for each cut"
+    if max(data.sequences.max(initial=0), data.spliced.max(initial=0)) >= data.vocabulary:
         return "a token id lies outside the vocabulary"
     for nll, split in ((data.validation_nll, data.validation), (data.fresh_nll, data.fresh)):
         if nll.ndim != 2 or len(nll) != len(split) or not np.isfinite(nll).all():

@@ -26,7 +26,7 @@ class Answers:
     whole: Nats
     """Of every target of the pool, (S, T)."""
     fresh: Nats
-    """Of the targets of the short round, by the other process, (M, T)."""
+    """Of the targets of the short round, by another process, (M, T)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

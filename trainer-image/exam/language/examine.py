@@ -1,9 +1,9 @@
 """Score a candidate: `python -m exam.examine`, the only phase whose result counts.
 
-It reads the test set and the probe's answers, asks the candidate over a socket, normalises the answers and computes
-the score itself, applies the tests, and ends with one line `@@RESULT v1 {...}`, which it also writes to
-AUTORESEARCH_RESULT. Exit 0 if there is a verdict, scored or rejected; 2 if the data folder or the environment is
-wrong; 75 if no model was loaded in time. It never imports, unpickles or executes anything that the agent wrote.
+It reads the test set, asks the candidate over a socket, normalises the answers and computes the score itself, applies
+the tests, and ends with one line `@@RESULT v1 {...}`, which it also writes to AUTORESEARCH_RESULT. Exit 0 if there is a
+verdict, scored or rejected; 2 if the data folder or the environment is wrong; 75 if no model was loaded in time. It
+never imports, unpickles or executes anything that the agent wrote.
 
 Covered: printed, patched or peeked scores, answers that are not normalised, looking ahead, memory between questions,
 every fault of a reply (protocol.py, integrity.py).
@@ -24,7 +24,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from exam.kit import wire
 from exam.kit.answer_cost import AnswerCost
@@ -36,10 +35,9 @@ from exam.language import dataset, integrity, protocol
 from exam.language.dataset import ExamData
 from exam.language.evaluation import Answers, evaluate
 from exam.language.integrity import Baseline, Limits
-from exam.language.probe_answers import read_logits
 from exam.language.result import Report
-from exam.language.scoring import Nats, nll
-from exam.language.session import ask_all
+from exam.language.scoring import Nats
+from exam.language.session import Round, ask_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Stopwatch:
     """Wall-clock seconds of the steps of an exam."""
 
     seconds: dict[str, float | None] = field(
-        default_factory=lambda: dict.fromkeys(("startup", "exam", "probe_scoring", "restart"))
+        default_factory=lambda: dict.fromkeys(("startup", "exam", "restart", "probe"))
     )
     """Seconds by step; None for a step that was not reached."""
 
@@ -76,48 +74,44 @@ class Examination:
     pool: Executor
     """Threads that score the answers."""
     cost: AnswerCost = field(default_factory=AnswerCost)
-    """Cost of the answers so far."""
+    """Cost so far of the answers on whole sequences."""
 
-    def score_probe(self, folder: Path) -> Nats:
-        """Compute the nll of the labels from the probe's answers, (N,)."""
-        with self.watch.timing("probe_scoring"):
-            logits = read_logits(folder, rows=len(self.data.cuts), vocabulary=self.data.vocabulary)
-            return nll(logits, self.data.labels, self.pool)
+    def question_candidate(self) -> Answers:
+        """Ask the three rounds, each of a fresh process: the probes last.
 
-    def question_candidate(self) -> tuple[Nats, Nats]:
-        """Ask both rounds; returns the nll of all targets in the order of the pool (S, T), and of the repeats (M, T).
-
-        The repeats are answered by a fresh process.
+        A probe tells which places are compared. Nothing that one leaves behind is of use when no question follows;
+        and what an earlier process could leave for it would have to name the label of every place at which that
+        process had looked ahead.
         """
         latest = time.monotonic() + self.time_limits.total
-        if self.plan.short_first:
-            fresh = self._ask_round(self.plan.repeats, "restart", wire.RESTART, latest)
-            long_round = self._ask_round(self.plan.order, "exam", wire.FINISH, latest)
-        else:
-            long_round = self._ask_round(self.plan.order, "exam", wire.RESTART, latest)
-            fresh = self._ask_round(self.plan.repeats, "restart", wire.FINISH, latest)
-        whole = np.empty_like(long_round)
-        whole[self.plan.order] = long_round
-        return whole, fresh
+        rounds = [("exam", self.plan.order), ("restart", self.plan.repeats)]
+        nats = {}
+        for step, order in reversed(rounds) if self.plan.short_first else rounds:
+            asked = Round.of_sequences(self.data.sequences[order])
+            nats[step] = self._ask_round(asked, step, wire.RESTART, latest, self.cost)
+        probes = Round(self.data.spliced, self.data.labels[:, None], self.data.cuts)
+        probed = self._ask_round(probes, "probe", wire.FINISH, latest, AnswerCost())
+        whole = np.empty_like(nats["exam"])
+        whole[self.plan.order] = nats["exam"]
+        return Answers(probed[:, 0], whole, nats["restart"])
 
-    def _ask_round(self, order: npt.NDArray[np.int64], step: str, then: bytes, latest: float) -> Nats:
+    def _ask_round(self, asked: Round, step: str, then: bytes, latest: float, cost: AnswerCost) -> Nats:
         with self.watch.timing("startup"):
             candidate = accept_candidate(self.socket, self.time_limits, latest)
-        asked = self.data.sequences[order]
         with closing(candidate):
             with self.watch.timing(step):
                 nats = ask_all(
-                    candidate, asked, vocabulary=self.data.vocabulary, rows=self.rows, pool=self.pool, cost=self.cost
+                    candidate, asked, vocabulary=self.data.vocabulary, rows=self.rows, pool=self.pool, cost=cost
                 )
             with self.watch.timing("restart"):
                 self.cost.add_peak(candidate.end(then))
         return nats
 
 
-def hold_exam(examination: Examination, answers: Path, *, attempt: str, baseline: Baseline | None) -> Report:
-    """Score the probe's answers, question the candidate, and report the verdict; raises Unready.
+def hold_exam(examination: Examination, *, attempt: str, baseline: Baseline | None) -> Report:
+    """Question the candidate and report the verdict; raises Unready.
 
-    answers: folder with the probe's answers. baseline: None where this is the exam of the baseline itself.
+    baseline: None where this is the exam of the baseline itself.
     """
     data, watch, limits = examination.data, examination.watch, Limits()
     rejected = Report(
@@ -130,11 +124,10 @@ def hold_exam(examination: Examination, answers: Path, *, attempt: str, baseline
         seconds=watch.seconds,
     )
     try:
-        probed = examination.score_probe(answers)
-        whole, fresh = examination.question_candidate()
+        answers = examination.question_candidate()
     except Rejection as rejection:
         return replace(rejected, test=rejection.test, explanation=rejection.explanation)
-    seen, score = evaluate(data, examination.plan, Answers(probed, whole, fresh), limits)
+    seen, score = evaluate(data, examination.plan, answers, limits)
     failure = integrity.find_failure(seen, limits, baseline or integrity.noise_of(seen))
     return replace(
         rejected,
@@ -165,7 +158,7 @@ def examine(environment: Mapping[str, str], time_limits: TimeLimits, *, batch: i
 
     batch: most sequences in one question; None for as many as a reply of about 16 MiB holds.
     """
-    folders = {name: Path(setting(environment, f"AUTORESEARCH_{name}")) for name in ("DATA", "ANSWERS", "SOCKET")}
+    folders = {name: Path(setting(environment, f"AUTORESEARCH_{name}")) for name in ("DATA", "SOCKET")}
     attempt = setting(environment, "AUTORESEARCH_ATTEMPT")
     noise = {}
     for name in ("spread", "inflation_error", "restart_error"):
@@ -181,7 +174,7 @@ def examine(environment: Mapping[str, str], time_limits: TimeLimits, *, batch: i
     plan = draw_plan(len(data.sequences), np.random.default_rng(secrets.randbits(128)))
     with ThreadPoolExecutor(min(16, len(os.sched_getaffinity(0)))) as pool:
         examination = Examination(data, plan, folders["SOCKET"], rows, time_limits, Stopwatch(), pool)
-        return hold_exam(examination, folders["ANSWERS"], attempt=attempt, baseline=baseline)
+        return hold_exam(examination, attempt=attempt, baseline=baseline)
 
 
 def parse_arguments(arguments: Sequence[str]) -> tuple[TimeLimits, int | None]:

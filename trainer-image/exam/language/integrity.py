@@ -2,7 +2,7 @@
 
 All functions are pure. They judge three differences:
 
-- d = nll(probe) - nll(exam) at the cuts: first the label is withheld, then it is in the input.
+- d = nll(probe) - nll(exam) at the cuts: in the probe the label is withheld, in the exam it is in the input.
 - r = nll(fresh process) - nll(exam) for the sequences that are asked twice.
 - f = the advantage over the reference models on text that every exam asks, less that on text never asked before.
 

@@ -1,6 +1,6 @@
 """Load the agent's model and call it. Only this module imports agent code.
 
-It runs in the probe and candidate phases, in processes that hold no secret. The imported code can replace everything
+It runs in the candidate phase, in processes that hold no secret. The imported code can replace everything
 in its process, so the examiner checks whatever comes out of it.
 """
 

@@ -1,5 +1,8 @@
 """The messages between examiner and candidate of a language model: tokens (B, T) go out, logits (B, T, V) come back.
 
+A question of the probe round has a cut (B,) for each sequence beside the tokens, and only the logits there (B, V) come
+back: at all positions they would be T times as much.
+
 Every field of a reply's header must equal the expected value before the body is read. Each difference raises a
 Rejection with a sentence of its own. The candidate's half is used by our own server and trusts the examiner.
 """
@@ -19,11 +22,13 @@ from exam.kit.wire import REPLY_LIMIT, fault, read_exactly
 Tokens = npt.NDArray[np.integer]
 Half = npt.NDArray[np.float16]
 
-REQUEST = struct.Struct("<4I")  # magic, id, B, T
+REQUEST = struct.Struct("<4I")  # magic, id, B, T; then the tokens, and in the probe round the cuts
 REPLY = struct.Struct("<4IQ")  # magic, id, item size, V, byte count
 
 REQUEST16_MAGIC = 0x36315141  # token ids as uint16
 REQUEST32_MAGIC = 0x32335141  # token ids as uint32, where V > 65,536
+PROBE16_MAGIC = 0x36315150  # the same two, followed by cuts as uint32
+PROBE32_MAGIC = 0x32335150
 REPLY_MAGIC = 0x54474F4C
 
 ITEM_BYTES = 2  # float16
@@ -49,7 +54,7 @@ def batch_rows(length: int, vocabulary: int, most: int | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question, which fixes the shape (B, T, V) of its reply."""
+    """One question, which fixes the shape (B, P, V) of its reply."""
 
     id: int
     """Its number in the round, from 0."""
@@ -58,20 +63,30 @@ class Question:
     length: int
     """Tokens in each, T."""
     vocabulary: int
-    """Logits for each token, V."""
+    """Logits for each position, V."""
+    at_cut: bool = False
+    """True if one position of each sequence is answered, its cut, and not all of them."""
 
     @property
     def reply_bytes(self) -> int:
-        """Size of the logits (B, T, V) in float16."""
-        return self.rows * self.length * self.vocabulary * ITEM_BYTES
+        """Size of the logits (B, P, V) in float16."""
+        return self.rows * self.positions * self.vocabulary * ITEM_BYTES
+
+    @property
+    def positions(self) -> int:
+        """Positions of each sequence that are answered, P."""
+        return 1 if self.at_cut else self.length
 
 
-def encode_request(question: Question, tokens: Tokens) -> bytes:
-    """Encode header and token ids (B, T) as one message."""
+def encode_request(question: Question, tokens: Tokens, cuts: Tokens | None = None) -> bytes:
+    """Encode header, token ids (B, T) and, for a question at cuts, these (B,) as one message."""
     wide = question.vocabulary > 65_536
-    magic = REQUEST32_MAGIC if wide else REQUEST16_MAGIC
+    magic = (
+        (PROBE32_MAGIC if wide else PROBE16_MAGIC) if question.at_cut else REQUEST32_MAGIC if wide else REQUEST16_MAGIC
+    )
     header = REQUEST.pack(magic, question.id, question.rows, question.length)
-    return header + np.ascontiguousarray(tokens, dtype="<u4" if wide else "<u2").tobytes()
+    body = np.ascontiguousarray(tokens, dtype="<u4" if wide else "<u2").tobytes()
+    return header + body + (b"" if cuts is None else np.ascontiguousarray(cuts, dtype="<u4").tobytes())
 
 
 def check_reply(header: bytes, question: Question) -> None:
@@ -90,27 +105,44 @@ def check_reply(header: bytes, question: Question) -> None:
     if size != question.reply_bytes:
         raise fault(
             f"answer {question.id} announces {size} bytes, but logits of shape "
-            f"({question.rows}, {question.length}, {question.vocabulary}) take {question.reply_bytes}"
+            f"({question.rows}, {question.positions}, {question.vocabulary}) take {question.reply_bytes}"
         )
 
 
 # The candidate's half.
 
 
-def read_request(peer: socket.socket) -> tuple[int, npt.NDArray[np.int64]] | None:
-    """Read the next question as id and tokens (B, T); None when the examiner has closed the connection."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question as the candidate reads it."""
+
+    id: int
+    tokens: npt.NDArray[np.int64]
+    """Sequences, (B, T)."""
+    cuts: npt.NDArray[np.int64] | None
+    """The position of each that is asked for, (B,); None for all of them."""
+
+    def choose(self, logits: Half) -> Half:
+        """The part of the logits (B, T, V) that is asked for: all of them, or (B, V)."""
+        return logits if self.cuts is None else logits[np.arange(len(self.cuts)), self.cuts]
+
+
+def read_request(peer: socket.socket) -> Request | None:
+    """Read the next question; None when the examiner has closed the connection."""
     header = read_exactly(peer, REQUEST.size)
     if header is None:
         return None
     magic, id_, rows, length = REQUEST.unpack(header)
-    kind = np.dtype("<u4" if magic == REQUEST32_MAGIC else "<u2")
+    kind = np.dtype("<u4" if magic in (REQUEST32_MAGIC, PROBE32_MAGIC) else "<u2")
     body = read_exactly(peer, rows * length * kind.itemsize)
-    if body is None:
+    places = read_exactly(peer, rows * 4) if magic in (PROBE16_MAGIC, PROBE32_MAGIC) else b""
+    if body is None or places is None:
         return None
-    return id_, np.frombuffer(body, dtype=kind).reshape(rows, length).astype(np.int64)
+    tokens = np.frombuffer(body, dtype=kind).reshape(rows, length).astype(np.int64)
+    return Request(id_, tokens, np.frombuffer(places, dtype="<u4").astype(np.int64) if places else None)
 
 
 def write_reply(peer: socket.socket, id_: int, logits: Half) -> None:
-    """Send logits (B, T, V) as the answer to question `id_`."""
+    """Send logits (B, T, V), or (B, V) at cuts, as the answer to question `id_`."""
     peer.sendall(REPLY.pack(REPLY_MAGIC, id_, logits.itemsize, logits.shape[-1], logits.nbytes))
     peer.sendall(np.ascontiguousarray(logits).data.cast("B"))

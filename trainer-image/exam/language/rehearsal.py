@@ -1,8 +1,8 @@
 """Run an exam on one machine without sandboxes: synthetic data, and the real phases as processes.
 
 The self-test and the tests use it. It shows that the protocol and the integrity tests work, and not that a sandbox
-holds. It does the executor's work in the simplest way: run probe, then examine beside a candidate that is started
-again whenever it ends.
+holds. It does the executor's work in the simplest way: run examine beside a candidate that is started again whenever
+it ends.
 """
 
 from __future__ import annotations
@@ -138,10 +138,8 @@ class Rehearsal:
 
     result: dict[str, Any] | None
     """Fields of the result line; None if there is none."""
-    probe_code: int
-    """Exit code of the probe phase."""
     examine_code: int
-    """Exit code of the examine phase; -1 if it was not started."""
+    """Exit code of the examine phase."""
     starts: int
     """Number of times that the candidate was started."""
     log: str
@@ -165,7 +163,7 @@ class Stage:
     holdout: bool = False
     """Ask the holdout as well, as a claim does."""
     seconds: float = 120.0
-    """Longest time for each of the two steps, in seconds."""
+    """Longest time for the exam, in seconds."""
     module: str = "train"
     """Name of the agent's module."""
     batch: int = 8
@@ -176,12 +174,10 @@ class Stage:
     """Command in front of the candidate's own, to run it in a sandbox."""
 
     def lay_out(self) -> None:
-        """Create the folders that a sandbox would mount for probe and examine."""
-        for name in ("probe", "examine", "answers", "socket"):
+        """Create the folders that a sandbox would mount for candidate and examine."""
+        for name in ("examine", "socket"):
             (self.work / name).mkdir(parents=True)
-        chosen = self.data / f"probes/{self.probe_set:02}"
-        (self.work / "probe/questions").symlink_to(chosen / "questions")
-        (self.work / "examine/probe").symlink_to(chosen)
+        (self.work / "examine/probe").symlink_to(self.data / f"probes/{self.probe_set:02}")
         for name in ("tokenizer", "validation", "manifest.json", *(("holdout",) if self.holdout else ())):
             (self.work / "examine" / name).symlink_to(self.data / name)
         if self.reserve is not None:
@@ -200,14 +196,12 @@ class Stage:
         paths = {
             "DATA": self.work / phase,
             "ARTIFACT": self.artifact,
-            "ANSWERS": self.work / "answers",
             "SOCKET": self.work / "socket",
             "RESULT": self.work / "result",
         }
         told = {
-            "probe": ("DATA", "ARTIFACT", "ANSWERS"),
             "candidate": ("ARTIFACT", "SOCKET"),
-            "examine": ("DATA", "ANSWERS", "SOCKET", "RESULT"),
+            "examine": ("DATA", "SOCKET", "RESULT"),
         }
         return (
             kept
@@ -223,17 +217,6 @@ class Stage:
             | ({"AUTORESEARCH_HOLDOUT": "1"} if self.holdout else {})
             | dict(self.noise)
         )
-
-
-def run_probe(stage: Stage) -> tuple[int, str]:
-    """Run the probe phase to its end; returns its exit code and output."""
-    with (stage.work / "probe.log").open("w") as log:
-        process = stage.start("probe", "--module", stage.module, "--batch-sequences", str(stage.batch), output=log)
-        try:
-            process.wait(stage.seconds)
-        finally:
-            _stop(process)
-    return process.returncode, (stage.work / "probe.log").read_text(errors="replace")
 
 
 def run_examine(stage: Stage, *flags: str) -> Rehearsal:
@@ -252,7 +235,7 @@ def run_examine(stage: Stage, *flags: str) -> Rehearsal:
     said = (stage.work / "examine.log").read_text(errors="replace")
     lines = [line.removeprefix(PREFIX) for line in said.splitlines() if line.startswith(PREFIX)]
     log_text = said + (stage.work / "candidate.log").read_text(errors="replace")
-    return Rehearsal(json.loads(lines[-1]) if lines else None, 0, examiner.returncode, starts, log_text)
+    return Rehearsal(json.loads(lines[-1]) if lines else None, examiner.returncode, starts, log_text)
 
 
 def _stop(process: subprocess.Popen[bytes] | None) -> None:
@@ -268,9 +251,6 @@ def _stop(process: subprocess.Popen[bytes] | None) -> None:
 
 
 def run_exam(stage: Stage, *flags: str) -> Rehearsal:
-    """Lay out the folders, then run probe and examine; a failed probe ends the exam. flags: for examine."""
+    """Lay out the folders, then run the exam. flags: for examine."""
     stage.lay_out()
-    code, log = run_probe(stage)
-    if code != 0:
-        return Rehearsal(None, code, -1, 0, log)
     return run_examine(stage, *flags)

@@ -81,7 +81,7 @@ def test_config_map_is_given_to_its_job() -> None:
 def test_edited_files_are_everywhere_but_with_the_examiner() -> None:
     job = job_of(request=request_of(files={"train.py": "a", "model/block.py": "b"}))
 
-    for name in ("train", "probe", "candidate"):
+    for name in ("train", "candidate"):
         assert mounts(job, name)["/task/model/block.py"]["subPath"] == "file-0"
         assert mounts(job, name)["/task/train.py"]["readOnly"]
     assert not [path for path in mounts(job, "examine") if path.startswith("/task")]
@@ -91,7 +91,7 @@ def test_only_the_examiner_sees_the_test_set() -> None:
     job = job_of(request=request_of(holdout=True))
     secret = ("validation", "holdout", "reserve", "answers", "manifest")
 
-    for name in ("train", "probe", "candidate"):
+    for name in ("train", "candidate"):
         seen = [m.get("subPath", "") for m in mounts(job, name).values() if m["name"] == "data"]
         assert not [path for path in seen if any(word in path for word in secret)]
     assert {"data/validation", "data/holdout", "data/reserve/017", "data/probes/05"} <= {
@@ -132,7 +132,7 @@ def test_no_two_containers_share_tmp_or_shared_memory() -> None:
         if path in mounts(job, name)
     ]
 
-    assert len(places) == len(set(places)) == 7
+    assert len(places) == len(set(places)) == 5
 
 
 def test_result_travels_in_the_termination_message_of_the_examiner_alone() -> None:

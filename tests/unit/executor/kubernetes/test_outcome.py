@@ -99,8 +99,8 @@ def test_init_container_out_of_memory_with_exit_0_ends_the_try_though_no_kubelet
 
 
 def test_candidate_that_keeps_dying_before_the_exam_is_a_crash() -> None:
-    pod = make_pod(DONE, DONE, {"waiting": {"reason": "CrashLoopBackOff"}})
-    candidate = pod["status"]["initContainerStatuses"][2]
+    pod = make_pod(DONE, {"waiting": {"reason": "CrashLoopBackOff"}})
+    candidate = pod["status"]["initContainerStatuses"][1]
 
     candidate["restartCount"] = 1
     assert still(make_job(), pod).trouble == ""
@@ -110,14 +110,14 @@ def test_candidate_that_keeps_dying_before_the_exam_is_a_crash() -> None:
 
 
 def test_candidate_that_restarts_during_the_exam_goes_on() -> None:
-    pod = make_pod(DONE, DONE, {"waiting": {"reason": "CrashLoopBackOff"}}, RUNNING)
-    pod["status"]["initContainerStatuses"][2]["restartCount"] = 3
+    pod = make_pod(DONE, {"waiting": {"reason": "CrashLoopBackOff"}}, RUNNING)
+    pod["status"]["initContainerStatuses"][1]["restartCount"] = 3
 
     assert still(make_job(), pod).phase == "examine"
 
 
 def test_result_stands_whatever_happens_to_the_pod_afterwards() -> None:
-    finished = make_pod(DONE, DONE, ended(137), SCORED, phase="Failed", deleted=True, conditions=(DRAIN,))
+    finished = make_pod(DONE, ended(137), SCORED, phase="Failed", deleted=True, conditions=(DRAIN,))
     deadline = make_job(("Failed", "DeadlineExceeded"))
 
     for job in (deadline, FAILED, make_job(suspend=True), make_job(deleted=True)):
@@ -126,34 +126,34 @@ def test_result_stands_whatever_happens_to_the_pod_afterwards() -> None:
 
 
 def test_result_comes_from_the_pod_before_the_job_says_anything() -> None:
-    assert how(make_job(), make_pod(DONE, DONE, RUNNING, SCORED)).cause is EndCause.FINISHED
+    assert how(make_job(), make_pod(DONE, RUNNING, SCORED)).cause is EndCause.FINISHED
 
 
 def test_killed_sidecar_after_the_exam_is_no_crash() -> None:
-    assert how(make_job(), make_pod(DONE, DONE, ended(137), SCORED, phase="Succeeded")).cause is EndCause.FINISHED
+    assert how(make_job(), make_pod(DONE, ended(137), SCORED, phase="Succeeded")).cause is EndCause.FINISHED
 
 
 def test_examined_try_tells_which_container_ran_out_of_memory() -> None:
-    pod = make_pod(DONE, DONE, RUNNING, SCORED, last=ended(137, reason="OOMKilled"))
+    pod = make_pod(DONE, RUNNING, SCORED, last=ended(137, reason="OOMKilled"))
 
     assert how(make_job(), pod).oom == "candidate"
 
 
 def test_examiner_out_of_memory_with_exit_0_is_its_own_failure_and_trouble() -> None:
-    answer = how(make_job(), make_pod(DONE, DONE, ended(137), ended(0, reason="OOMKilled"), phase="Succeeded"))
+    answer = how(make_job(), make_pod(DONE, ended(137), ended(0, reason="OOMKilled"), phase="Succeeded"))
 
     assert answer.cause is EndCause.EXAMINER_ERROR
     assert "examine_memory" in answer.trouble
 
 
 def test_examiner_that_meets_bad_data_is_trouble() -> None:
-    answer = how(FAILED, make_pod(DONE, DONE, ended(137), ended(2), phase="Failed"))
+    answer = how(FAILED, make_pod(DONE, ended(137), ended(2), phase="Failed"))
 
     assert (answer.cause, bool(answer.trouble)) == (EndCause.EXAMINER_ERROR, True)
 
 
 def test_examiner_that_crashes_is_not_the_attempts_fault() -> None:
-    answer = how(FAILED, make_pod(DONE, DONE, ended(137), ended(1), phase="Failed"))
+    answer = how(FAILED, make_pod(DONE, ended(137), ended(1), phase="Failed"))
 
     assert (answer.cause, answer.trouble) == (EndCause.EXAMINER_ERROR, "")
     assert answer.cause not in FAULTS
@@ -163,9 +163,6 @@ def test_examiner_that_crashes_is_not_the_attempts_fault() -> None:
     ("pod", "container", "cause", "outcome"),
     [
         pytest.param(make_pod(ended(1), phase="Failed"), "train", EndCause.CRASH, Outcome.CRASHED, id="train exits 1"),
-        pytest.param(
-            make_pod(DONE, ended(1), phase="Failed"), "probe", EndCause.CRASH, Outcome.CRASHED, id="probe exits"
-        ),
         pytest.param(
             make_pod(ended(124), phase="Failed"), "train", EndCause.DEADLINE, Outcome.TIMED_OUT, id="supervisor's 124"
         ),
@@ -177,11 +174,11 @@ def test_examiner_that_crashes_is_not_the_attempts_fault() -> None:
             id="out of memory beats exit code",
         ),
         pytest.param(
-            make_pod(ended(0, reason="OOMKilled"), ended(1), phase="Failed"),
+            make_pod(ended(0, reason="OOMKilled"), phase="Failed"),
             "train",
             EndCause.OOM,
             Outcome.CRASHED,
-            id="out of memory with exit 0, and probe finds nothing",
+            id="out of memory with exit 0",
         ),
     ],
 )
@@ -197,7 +194,6 @@ def test_124_is_an_overrun_of_the_supervisor_alone() -> None:
     unsupervised["status"]["containerStatuses"] = [{"name": "train", "state": ended(124)}]
 
     assert how(FAILED, unsupervised).cause is EndCause.CRASH
-    assert how(FAILED, make_pod(DONE, ended(124), phase="Failed")).cause is EndCause.CRASH
 
 
 def test_program_that_the_image_lacks_is_told_with_what_may_be_used() -> None:
@@ -379,8 +375,8 @@ def test_pod_that_vanished_with_a_failed_job_is_lost_with_its_node() -> None:
     ("pod", "phase"),
     [
         (make_pod(RUNNING), "train"),
-        (make_pod(DONE, RUNNING), "probe"),
-        (make_pod(DONE, DONE, RUNNING, RUNNING), "examine"),
+        (make_pod(DONE, RUNNING), "candidate"),
+        (make_pod(DONE, RUNNING, RUNNING), "examine"),
         (make_pod(phase="Pending"), "starting"),
     ],
 )
@@ -389,11 +385,12 @@ def test_running_phase_is_shown(pod: Thing, phase: str) -> None:
 
 
 def test_times_are_the_kubelets() -> None:
-    pod = make_pod(ended(0, at="2026-11-24T07:31:10Z"), ended(1, at="2026-11-24T07:31:20Z"), phase="Failed")
+    candidate, examine = ended(0, at="2026-11-24T07:31:20Z"), ended(1, at="2026-11-24T07:31:20Z")
+    pod = make_pod(ended(0, at="2026-11-24T07:31:10Z"), candidate, examine, phase="Failed")
 
     answer = how(FAILED, pod)
     assert (answer.seconds, answer.node) == (75.0, "node-1")
-    assert answer.phase_seconds == {"train": 60.0, "probe": 70.0}
+    assert answer.phase_seconds == {"train": 60.0, "candidate": 70.0, "examine": 70.0}
 
 
 def pod_with_copy(copy: Thing, train: Thing, *, phase: str) -> Thing:

@@ -128,8 +128,8 @@ def test_what_came_first_crash_or_drain_is_told_by_the_order_of_events_whatever_
 
 
 def test_candidate_that_was_restarted_long_before_a_drain_is_no_crash() -> None:
-    restarting = make_pod(ended(0), ended(0), ended(1), RUNNING)
-    gone = make_pod(ended(0), ended(0), ended(137), ended(137), phase="Failed", conditions=(DRAIN,), deleted=True)
+    restarting = make_pod(ended(0), ended(1), RUNNING)
+    gone = make_pod(ended(0), ended(137), ended(137), phase="Failed", conditions=(DRAIN,), deleted=True)
 
     assert cause_after(restarting, gone) is EndCause.DRAINED
 
@@ -160,7 +160,7 @@ def test_adopted_try_shows_how_long_its_phase_lasts_already_whatever_the_nodes_c
     running.set_progress(going, now=now)
     assert now - running.phase_at == 174.0  # placed at :01; the kubelet took it at :05 and began to train at :10
 
-    running.set_progress(TryProgress(phase="probe", since=now - 500), now=now + 1)
+    running.set_progress(TryProgress(phase="examine", since=now - 500), now=now + 1)
     assert running.phase_at == now + 1
 
 

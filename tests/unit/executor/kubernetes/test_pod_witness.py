@@ -55,7 +55,6 @@ def test_only_a_training_with_a_supervisor_is_observed() -> None:
         True,
         False,
         False,
-        False,
     ]
 
 
@@ -105,7 +104,7 @@ def test_a_disturbed_training_says_by_how_much() -> None:
         pytest.param(b"done\n", GAVE_UP, id="and an old image has no supervisor that measures"),
         pytest.param(line(key="0" * 32), GAVE_UP, id="and prints such a line"),
         pytest.param(line(), TryEnd(cause=EndCause.FINISHED, container="examine"), id="the exam was held all the same"),
-        pytest.param(line(), TryEnd(cause=EndCause.CRASH, container="probe", exit_code=79), id="the probe ended so"),
+        pytest.param(line(), TryEnd(cause=EndCause.CRASH, container="examine", exit_code=79), id="examine ended so"),
     ],
 )
 def test_nothing_else_is_run_again(log: bytes, ended: TryEnd) -> None:

@@ -87,13 +87,6 @@ def test_crash_of_training_ends_with_its_last_words() -> None:
     assert result.reason == "train ended with exit code 1: heads must divide"
 
 
-def test_words_of_probe_and_candidate_never_reach_the_reason() -> None:
-    ended = TryEnd(cause=EndCause.CRASH, exit_code=1, container="probe")
-    result = result_of(ended, train_log=b"Traceback (most recent call last):\nE: x\n")
-
-    assert result.reason == "probe: the trained model could not be loaded or asked (exit code 1)"
-
-
 def test_examiner_that_fails_says_why_in_its_own_words() -> None:
     ended = TryEnd(cause=EndCause.EXAMINER_ERROR, reason="examine itself failed with exit code 2", container="examine")
     result = result_of(ended, exam_log="examine: holdout is missing\n")
