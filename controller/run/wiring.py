@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,18 +36,20 @@ def build_executor(
     warn: Callable[[str], None] = lambda _: None,
     work: Path | None = None,
     studies: bool = False,
+    unfinished: Collection[str] = (),
 ) -> Executor:
     """The executor that the settings name.
 
     work: folder in which it runs tries on this machine; None for that of the campaign, which one executor may use.
-    studies: it runs studies, and leaves alone what a cluster holds of the campaign's own tries.
+    studies: it runs studies, and leaves alone what a cluster holds of the campaign's own tries. unfinished: names of
+    other studies, whose tries it leaves alone as well.
     observe: gets verb, resource, code and seconds of each cluster request. warn: gets sentences for the operator, from
     any thread.
     """
     if settings.executor.kind == "kubernetes":
         from controller.executor.kubernetes import KubernetesExecutor
 
-        return KubernetesExecutor(settings, observe=observe, studies=studies)
+        return KubernetesExecutor(settings, observe=observe, studies=studies, unfinished=unfinished)
     from controller.executor.local import LocalExecutor
 
     return LocalExecutor(
