@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,16 @@ def test_beside_whoever_has_the_lab_a_study_is_refused_and_told_what_that_is(
     assert isinstance(error, LabInUse)
     assert str(error).startswith(said)
     assert f"is in use by pid {os.getpid()} since " in str(error)
+
+
+def test_on_a_cluster_a_study_needs_no_file_of_the_task_here(campaign: Path) -> None:
+    shutil.rmtree(campaign.parent / "task")
+    outside = ["--executor", "kubernetes", "--set", "executor.kubernetes.kubeconfig=/nowhere"]
+
+    assert "task folder" in str(refusal("rerun", str(campaign), "0"))
+    assert "kubeconfig /nowhere" in str(
+        refusal("rerun", str(campaign), "0", *outside, "--set", "executor.kubernetes.image=i")
+    )
 
 
 def test_a_campaign_that_kept_nothing_has_nothing_to_claim(campaign: Path) -> None:
