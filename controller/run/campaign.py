@@ -87,7 +87,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         if settings.agent.kind == "mcp":
             out.print(f"  clients   connect by: autoresearch mcp {folder.path}", markup=False)
         doubts = [*unfit_settings(settings, device), *changed_training(begun, settings)]
-        doubts += warnings_of_place(folder, settings.executor)
+        doubts += warnings_of_place(folder, settings.executor, score=settings.task.score)
         died = _predecessor_died(lab, settings)
         with ActivityWriter(lab, tag=settings.tag, pid=os.getpid(), since=since) as activity_writer:
             while True:

@@ -267,8 +267,8 @@ def _find_version(package: str) -> str:
         return ""
 
 
-def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings) -> list[str]:
-    """Warnings about the machine and the folder, before anything is spent."""
+def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings, *, score: str = "exam") -> list[str]:
+    """Warnings about the machine or the cluster and the folder, before anything is spent. score: see TaskSettings."""
     from controller.executor.local import diagnoses
     from controller.executor.local.gpus import find_gpus, see_gpus
     from controller.executor.local.shares import cpus_of_slot
@@ -276,6 +276,11 @@ def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings) -> lis
 
     place = short_lived_place(folder.lab.resolve())
     told = [diagnoses.short_lived(place, str(folder.path))] if place else []
+    if settings.kind == "kubernetes" and score == "log":
+        told.append(
+            "nobody measures what other programs do to a training in a pod with task.score log: a run that they slow "
+            "down counts like any other (docs/operations.md, What the node did)"
+        )
     if settings.kind == "local":
         told += diagnoses.tight_disk(
             folder=str(folder.path),
