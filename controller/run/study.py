@@ -25,7 +25,16 @@ from controller.folder import CampaignFolder
 from controller.lab import Lab
 from controller.lab.booked_calls import read_calls
 from controller.lab.writer import LabWriter
-from controller.notices import Activity, AttemptEnded, Notice, Troubled, TryLost, activity_to_json, current_activity
+from controller.notices import (
+    Activity,
+    AttemptEnded,
+    Notice,
+    Troubled,
+    TryLost,
+    Waits,
+    activity_to_json,
+    current_activity,
+)
 from controller.reports.report import write_closing_report
 from controller.run.signals import on_signals
 from controller.run.study_checks import charge_campaign, check_place, refuse_busy_lab, require_campaign
@@ -227,6 +236,9 @@ class _StudyRun:
                 self._err.print(f"  {experiment.title}  run {id.attempt} again: {reason}", markup=False)
             case Troubled(reason):
                 said = f"waits for you because {reason}" if reason else "waits for you no more"
+                self._err.print(f"  {said}", markup=False)
+            case Waits(reason):
+                said = f"waits for a place in the cluster ({reason})" if reason else "waits for a place no more"
                 self._err.print(f"  {said}", markup=False)
             case _:
                 pass

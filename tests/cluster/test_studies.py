@@ -169,10 +169,9 @@ def test_portability_runs_each_place_on_its_own_nodes_one_after_the_other(
         campaign.command("portability", *pools), stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as asked:
         try:
-            wait_until(
-                lambda: pools_of(campaign.jobs("portability-1"), label) == ["fast", "fast", "slow", "slow"],
-                what="the Jobs of the second place, which wait for a node",
-            )
+            assert asked.stderr is not None
+            waits = next(line for line in asked.stderr if "waits for a place in the cluster" in line)
+            assert pools_of(campaign.jobs("portability-1"), label) == ["fast", "fast", "slow", "slow"]
             before = [RECORDED in job["metadata"]["annotations"] for job in of_pool(campaign, label, "slow")]
             cluster.kubectl("label", "node", node, f"{label}=fast", "--overwrite")
             _, said = asked.communicate(timeout=PATIENCE_S)
@@ -181,6 +180,8 @@ def test_portability_runs_each_place_on_its_own_nodes_one_after_the_other(
             cluster.kubectl("label", "node", node, f"{label}-")
 
     assert asked.returncode == 0, said
+    assert "unschedulable: 0/" in waits
+    assert "waits for a place no more" in said
     assert before == [True, True], "the second place begins when the first has ended"
     campaign.require_one_job_a_run("portability-1")
 
