@@ -15,6 +15,7 @@ from controller.campaign.activity_writer import ActivityWriter
 from controller.campaign.preflight import check_start
 from controller.costs.forecast import unfit_settings
 from controller.costs.slots import SlotPrices
+from controller.errors import LabError
 from controller.folder import CampaignFolder, read_brief, task_files
 from controller.judge import make_judge
 from controller.lab.booked_calls import BookedCalls
@@ -209,15 +210,20 @@ class _Run:
 
     def serve_on(self) -> None:
         """Keep serving until told to end: what was found, and what studies find meanwhile."""
-        served, held = self._metrics.snapshot, False
+        served, outdated = self._metrics.snapshot, False
         with on_signals(self._stop):
             while not self._is_told_within(1.0):
                 holder = self._lab.find_holder()
-                if holder is not None or held:
-                    served = self._with_studies(served)
-                held, activity = holder is not None, served.activity
-                if held:
-                    activity = current_activity(self._settings.tag, self._lab.read_activity(), holder=holder)
+                activity = served.activity
+                if holder is not None:
+                    outdated = True
+                    told = current_activity(self._settings.tag, self._lab.read_activity(), holder=holder)
+                    # Between its lock and its first words it would read as a campaign that starts.
+                    activity = told if told.turned else activity
+                # Whoever holds the lab may pack it just now; the next look comes in a second.
+                with suppress(LabError):
+                    served = self._with_studies(served) if outdated else served
+                    outdated = holder is not None
                 now = time.time()
                 self._metrics.publish(replace(served, activity=replace(activity, heard_at=now), turned_at=now))
         self._close_server()
