@@ -186,6 +186,26 @@ def test_portability_runs_each_place_on_its_own_nodes_one_after_the_other(
     campaign.require_one_job_a_run("portability-1")
 
 
+def test_portability_asks_each_preset_about_data_of_its_own(namespace: TaskNamespace, tmp_path: Path) -> None:
+    campaign = studied(namespace, tmp_path, [{"A=9": "A=1"}], task={"preset": "cpu"})
+    for further in ((), ("--set", "task.preset=gpu", "--set", "executor.kubernetes.data_folder=data-gpu")):
+        prepared = campaign.ask("prepare", "--executor", "kubernetes", *further)
+        assert prepared.returncode == 0, prepared.stderr
+
+    campaign.answer("portability", "--preset", "cpu", "--preset", "gpu", "--seeds", "1")
+
+    campaign.require_one_job_a_run("portability-1")
+    folders = {job["metadata"]["labels"]["arm"]: data_folders(job) for job in campaign.jobs("portability-1")}
+    assert folders == {"1": {"data"}, "2": {"data"}, "3": {"data-gpu"}, "4": {"data-gpu"}}
+
+
+def data_folders(job: Manifest) -> set[str]:
+    """Folders of the claim that the phases of a Job are shown parts of."""
+    pod = job["spec"]["template"]["spec"]
+    mounts = [mount for each in (*pod["initContainers"], *pod["containers"]) for mount in each["volumeMounts"]]
+    return {mount["subPath"].partition("/")[0] for mount in mounts if mount["name"] == "data"}
+
+
 def of_pool(campaign: Studied, label: str, pool: str) -> list[Manifest]:
     """Jobs of a portability study that ask for a pool."""
     return [job for job in campaign.jobs("portability-1") if pools_of([job], label) == [pool]]
