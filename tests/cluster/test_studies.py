@@ -233,6 +233,44 @@ def test_killed_claim_goes_on_by_being_asked_again_with_the_jobs_that_still_run(
     assert all(len(attempt.tries) == 1 for run in record.runs for attempt in run.attempts)
 
 
+DIES_BEFORE_THE_LAST_MARK = """
+import os, sys
+from controller.cli.commands import main
+from controller.executor.kubernetes import worker
+
+marks, mark = [], worker.mark_recorded
+
+def die(*given, **named):
+    marks.append(1)
+    if len(marks) == 2:
+        os._exit(9)  # as SIGKILL does
+    mark(*given, **named)
+
+worker.mark_recorded = die
+main()
+"""
+
+
+def test_study_killed_right_behind_its_last_run_leaves_no_job_that_stays_for_ever(
+    namespace: TaskNamespace, tmp_path: Path
+) -> None:
+    campaign = studied(namespace, tmp_path, [])
+    rerun = ("rerun", "0", "--seeds", "2")
+    _, _, _, *words = campaign.command(*rerun)
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_BEFORE_THE_LAST_MARK, *words], check=False, timeout=PATIENCE_S, cwd=ROOT
+    )
+    [record] = campaign.records()
+    outcomes = [attempt.result.outcome for attempt in record.runs[0].attempts if attempt.result]
+    assert (killed.returncode, outcomes, record.study.ended_at) == (9, [Outcome.SCORED] * 2, None)
+
+    campaign.answer(*rerun)
+
+    jobs = campaign.jobs("rerun-1")
+    assert sorted(job["metadata"]["labels"].get("outcome", "") for job in jobs) == ["orphan", "scored"]
+    assert all(job["spec"]["ttlSecondsAfterFinished"] > 0 for job in jobs)
+
+
 def training(campaign: Studied, study: str) -> list[Manifest]:
     """Pods of a study that run."""
     found = campaign.namespace.cluster.get(
