@@ -9,10 +9,10 @@ from pathlib import Path
 from controller.campaign.study import UNPLACED_SECONDS, StudyLoop, StudyRecorder
 from controller.domain import BASELINE, Progress, TryRequest
 from controller.lab.writer import LabWriter
-from controller.notices import Notice, Waits
+from controller.notices import Notice, Observer, Waits
 from controller.settings.file import load_settings
 from controller.studies.rerun import plan_rerun
-from controller.studies.study import Arm, begin_record
+from controller.studies.study import Arm, StudyRecord, begin_record
 from tests.support.ended_campaign import make_ended_campaign
 from tests.support.scripted import InstantExecutor, scored
 
@@ -47,24 +47,30 @@ class Full(InstantExecutor):
         ]
 
 
+def run_study(folder: Path, executor: InstantExecutor, *, observe: Observer) -> StudyRecord:
+    """Run the baseline of a new campaign again, twice."""
+    experiments = make_ended_campaign(folder / "lab.git", "t", "A = 1\n", [], levels=[2.0])
+    arm = Arm(name="baseline", commit=experiments[0].commit, seeds=2)
+    record = begin_record(plan_rerun(arm, number=1, at=1e9))
+    lab, settings = LabWriter.open(folder / "lab.git"), load_settings(None, ["tag=t"])
+    with lab.lock(now=1e9):
+        lab.begin_study("t", record, at=1e9)
+        recorder = StudyRecorder(lab, settings, record, baseline=experiments[BASELINE], clock=time.time)
+        loop = StudyLoop(
+            recorder, executor, settings=settings, place="", clock=time.time, observe=observe, wait_seconds=0.02
+        )
+        assert loop.run() == ""
+    return recorder.study_record
+
+
 def test_a_run_without_a_place_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
-    experiments = make_ended_campaign(tmp_path / "lab.git", "t", "A = 1\n", [], levels=[2.0])
-    settings = load_settings(None, ["tag=t"])
-    study = plan_rerun(Arm(name="baseline", commit=experiments[0].commit, seeds=2), number=1, at=1e9)
-    lab, executor, told = LabWriter.open(tmp_path / "lab.git"), Full(), list[Notice]()
+    executor, told = Full(), list[Notice]()
 
     def observe(notice: Notice) -> None:
         told.append(notice)
         if isinstance(notice, Waits):
             executor.make_room()
 
-    with lab.lock(now=1e9):
-        lab.begin_study("t", begin_record(study), at=1e9)
-        recorder = StudyRecorder(lab, settings, begin_record(study), baseline=experiments[BASELINE], clock=time.time)
-        loop = StudyLoop(
-            recorder, executor, settings=settings, place="", clock=time.time, observe=observe, wait_seconds=0.02
-        )
-        assert loop.run() == ""
+    run_study(tmp_path, executor, observe=observe)
 
-    waits = [notice.reason for notice in told if isinstance(notice, Waits)]
-    assert waits == ["unschedulable: 0/3 nodes", ""]
+    assert [notice.reason for notice in told if isinstance(notice, Waits)] == ["unschedulable: 0/3 nodes", ""]
