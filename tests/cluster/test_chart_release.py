@@ -93,7 +93,7 @@ def test_lab_can_be_cloned_from_the_service(installed: Release, tmp_path: Any) -
     assert f"autoresearch/{installed.values['campaign']['tag']}" in refs
 
 
-ASKED_AGAIN = ("rerun", "0", "--seeds", "2", "--json")
+ASKED_AGAIN = ("rerun", "0", "--seeds", "1", "--json")
 
 
 def wait_ended(release: Release) -> None:
@@ -156,7 +156,7 @@ def test_study_whose_kubectl_was_killed_goes_on_by_asking_again(installed: Relea
 
     answer = json.loads(wait_until(ask, what="the answer", interval=2.0))
 
-    assert_scored(jobs_of(installed, answer["study"]), count=2)
+    assert_scored(jobs_of(installed, answer["study"]), count=1)
 
 
 @pytest.mark.timeout(900)
