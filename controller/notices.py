@@ -76,6 +76,14 @@ class Troubled:
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """A run of a study has waited for room in the cluster for a while, or none does any more."""
+
+    reason: str
+    """What it waits for; empty if it waits no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """The operator told the agent something, and the lab holds it."""
 
@@ -90,7 +98,7 @@ class Inseparable:
     title: str
 
 
-Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused | Troubled | Told | Inseparable
+Notice = Admitted | Launched | TryLost | AttemptEnded | Concluded | Refused | Troubled | Waits | Told | Inseparable
 Observer = Callable[[Notice], None]
 """Called with each notice, on the loop's thread: it must return at once."""
 

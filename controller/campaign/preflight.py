@@ -15,7 +15,7 @@ from controller.executor.phases import data_parts
 from controller.folder import CampaignFolder, task_files, task_folder
 from controller.folder.ballast import room_on
 from controller.lab import Lab
-from controller.settings import Settings
+from controller.settings import ExecutorSettings, Settings
 
 LEAST_FREE_MB = {"local": 128, "kubernetes": 16}
 """Megabytes that the disk of a campaign must have free, by executor.
@@ -42,7 +42,7 @@ def check_start(folder: CampaignFolder, settings: Settings) -> list[str]:
     # What fills the disk of a campaign that has begun may be its own last try, which the executor deletes when it
     # starts. If that does not help, it launches nothing and says why.
     if not (begun and local):
-        _require_disk(folder.path, LEAST_FREE_MB[settings.executor.kind])
+        require_disk(folder.path, settings.executor)
     warnings = [] if begun else _require_room_for_baseline(settings)
     if local and not exam and not folder.data.is_dir() and (task_folder(settings) / "prepare.py").is_file():
         warnings.append(
@@ -110,7 +110,9 @@ def _require_load(task: Path, settings: Settings) -> None:
         )
 
 
-def _require_disk(campaign: Path, least: int) -> None:
+def require_disk(campaign: Path, executor: ExecutorSettings) -> None:
+    """Raise SettingsError where the disk of a campaign is too full for what its attempts leave there."""
+    least = LEAST_FREE_MB[executor.kind]
     existing = next(path for path in (campaign.absolute(), *campaign.absolute().parents) if path.exists())
     free = room_on(existing) // 2**20
     if free < least:

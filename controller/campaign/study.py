@@ -16,13 +16,19 @@ from controller.campaign.trouble import TroubleTeller
 from controller.domain import BASELINE, Experiment, TryEnded
 from controller.errors import TaskError
 from controller.lab.writer import LabWriter
-from controller.notices import Observer, Troubled
+from controller.notices import Observer, Troubled, Waits
 from controller.planning.actions import Launch
 from controller.ports import Executor
 from controller.settings import Settings
 from controller.studies.schedule import Run, is_finished, next_run
 from controller.studies.study import StudyRecord, score_of
 from controller.text.safe_text import SENTENCE, one_line
+
+UNPLACED = frozenset({"quota", "unschedulable", "queued"})
+"""Phases of a try that has no place yet."""
+
+UNPLACED_SECONDS = 10.0
+"""Seconds without a place after which a person is told. A scheduler often needs a few in any case."""
 
 WAIT_SECONDS = 1.0
 """Longest time between two turns: troubles come and go without an event."""
@@ -106,7 +112,7 @@ class StudyLoop:
         self._may_launch, self._died, self._wait_seconds = may_launch, died, wait_seconds
         self._events: queue.SimpleQueue[TryEnded | None] = queue.SimpleQueue()
         self._stop_reason = ""
-        self._trouble_teller = TroubleTeller()
+        self._trouble_teller, self._waiting_teller = TroubleTeller(), TroubleTeller()
         self._tries = Tries(
             executor,
             recorder,
@@ -142,6 +148,7 @@ class StudyLoop:
             overdraft = self._launch_what_fits()
             if overdraft and not self._tries.ids:
                 return overdraft
+            self._tell_waiting()
             try:
                 self._take_in(self._events.get(timeout=self._wait_seconds))
             except queue.Empty:
@@ -162,6 +169,15 @@ class StudyLoop:
                 return overdraft
             self._tries.launch(Launch(record.runs[chosen.arm - 1], chosen.attempt))
         return ""
+
+    def _tell_waiting(self) -> None:
+        """Tell what a run waits for that found no place: nothing else would be said until its deadline."""
+        now = self._clock()
+        unplaced = [each for each in self._executor.progress() if each.phase in UNPLACED]
+        waiting = next((each for each in unplaced if now - each.started_at >= UNPLACED_SECONDS), None)
+        reason = one_line(f"{waiting.phase}: {waiting.line}", SENTENCE) if waiting else ""
+        if self._waiting_teller.is_news(reason, now=now):
+            self._observe(Waits(reason))
 
     def _take_in(self, event: TryEnded | None) -> None:
         if event is not None:

@@ -54,6 +54,7 @@ from controller.domain import find_undone
 from controller.errors import AutoresearchError
 from controller.folder import CampaignFolder, find, read_manifest
 from controller.lab import Lab
+from controller.notices import Doing
 from controller.reports import text
 from controller.reports.activity import activity_details
 from controller.reports.exports import experiment_facts, results_tsv, wide_tsv
@@ -204,6 +205,8 @@ def status(
     for remark in lab.waiting_remarks(settings.tag):
         out.print(f"you said and nobody has read yet: {one_line(remark.text)}", markup=False)
     further = f"pid {activity.pid}" if activity.alive else f"go on with: {folder.run_command}"
+    if settings.server.enabled and activity.doing is Doing.ENDED:
+        further = "a larger budget goes on from here"
     out.print(f"lab {shell_word(folder.lab)} · {further}", markup=False)
 
 

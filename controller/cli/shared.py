@@ -60,11 +60,12 @@ def choose_settings(
     *,
     executor: str | None = None,
     sandbox: str | None = None,
+    begun: bool = False,
 ) -> Settings:
-    """The campaign's settings, with the flags of the command on top."""
+    """The campaign's settings, with the flags of the command on top. begun: the lab has its programs already."""
     flags = [f"executor.kind={executor}"] if executor else []
     flags += [f"executor.sandbox={sandbox}"] if sandbox else []
-    return folder.choose_settings(given, [*(overrides or []), *flags], here=device_here)
+    return folder.choose_settings(given, [*(overrides or []), *flags], here=device_here, begun=begun)
 
 
 def device_here() -> Device:

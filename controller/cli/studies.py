@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from controller.costs.slots import SlotPrices
@@ -70,6 +71,23 @@ def portability_planner(places: Sequence[portability.Place], *, seeds: int | Non
         return portability.plan_portability(head, baseline, places, holdout=holdout, number=asked.number, at=asked.at)
 
     return make_plan
+
+
+def place_of_pool(pool: str, settings: Settings, *, label: str) -> portability.Place:
+    """A cluster's node pool: what else the campaign asks of its nodes is asked there too."""
+    selector = {**settings.executor.kubernetes.node_selector, label: pool}
+    return portability.Place(pool, (f"executor.kubernetes.node_selector={json.dumps(selector)}",))
+
+
+def place_of_preset(preset: str, settings: Settings) -> portability.Place:
+    """A preset of the task. On a cluster its data are a folder of their own on the claim, unless the campaign has it.
+
+    On one machine they are a folder beside the campaign's, which is looked for when the place is opened.
+    """
+    overrides = [f"task.preset={preset}"]
+    if settings.executor.kind == "kubernetes" and preset != settings.task.preset:
+        overrides.append(f"executor.kubernetes.data_folder=data-{preset}")
+    return portability.Place(preset, tuple(overrides))
 
 
 def require_different_places(folder: CampaignFolder, places: Sequence[portability.Place]) -> None:

@@ -176,22 +176,28 @@ def portability(
     validation: ValidationOption = False,
 ) -> None:
     """Compare head and baseline on each node pool, preset or other place: does the gain hold there?"""
-    from controller.cli.studies import portability_planner, require_different_places, require_places
+    from controller.cli.studies import (
+        place_of_pool,
+        place_of_preset,
+        portability_planner,
+        require_different_places,
+        require_places,
+    )
     from controller.run.study import run_study
     from controller.studies.facts import portability_facts
-    from controller.studies.portability import Place, read_place
+    from controller.studies.portability import read_place
     from controller.studies.study_tables import plan_lines, portability_lines
 
     named_places = [read_place(place) for place in places or []]
-    selector = "executor.kubernetes.node_selector"
-    named_places += [Place(pool, (f'{selector}={{"{pool_label}": "{pool}"}}',)) for pool in pools or []]
-    named_places += [Place(preset, (f"task.preset={preset}",)) for preset in presets or []]
-    if len({place.name for place in named_places}) < max(2, len(named_places)):
+    names = [*(place.name for place in named_places), *(pools or []), *(presets or [])]
+    if len(set(names)) < max(2, len(names)):
         raise SettingsError(
             "portability compares at least two places, each with a name of its own: give --pool, --preset or --place "
             "twice"
         )
     folder, settings = flags.open(named)
+    named_places += [place_of_pool(pool, settings, label=pool_label) for pool in pools or []]
+    named_places += [place_of_preset(preset, settings) for preset in presets or []]
     require_places(folder, settings, pools or [], presets or [])
     require_different_places(folder, named_places)
 

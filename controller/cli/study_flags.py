@@ -51,7 +51,7 @@ class StudyFlags:
     def settings_of(self, folder: CampaignFolder, further: Sequence[str] = ()) -> Settings:
         """The campaign's settings with the flags on top, and `further` settings of a place on top of those."""
         flags = [*(self.overrides or []), *further]
-        return choose_settings(folder, None, flags, executor=self.executor, sandbox=self.sandbox)
+        return choose_settings(folder, None, flags, executor=self.executor, sandbox=self.sandbox, begun=True)
 
 
 def with_study_flags(command: Callable[..., None]) -> Callable[..., None]:

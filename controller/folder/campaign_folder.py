@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import SettingsError
-from controller.folder.task_folder import expand_globs, task_folder
+from controller.folder.task_folder import expand_globs, has_task_folder, task_folder
 from controller.settings import Settings
 from controller.settings.defaults import Device
 from controller.settings.file import dump_settings, load_settings
@@ -76,14 +76,19 @@ class CampaignFolder:
         """The campaign's own settings file; None if there is none yet, as before the first run."""
         return self.settings if self.settings.exists() else None
 
-    def choose_settings(self, given: Path | None, overrides: Sequence[str], *, here: Callable[[], Device]) -> Settings:
+    def choose_settings(
+        self, given: Path | None, overrides: Sequence[str], *, here: Callable[[], Device], begun: bool = False
+    ) -> Settings:
         """Load the given settings file, else the campaign's own, with `overrides` on top, and write it to the folder.
 
-        `here` looks at what this machine trains on. Raises SettingsError if the given file is another campaign's,
-        TaskError if its task cannot be run.
+        `here` looks at what this machine trains on. begun: the lab has the programs already, so that on a cluster the
+        task's folder may be missing here. Raises SettingsError if the given file is another campaign's, TaskError if
+        its task cannot be run.
         """
         known = self.known_settings
         settings = load_settings(given or known, overrides, here=here)
+        if begun and settings.executor.kind == "kubernetes" and not has_task_folder(settings):
+            return settings
         if given and known and (tag := load_settings(known).tag) != settings.tag:
             raise SettingsError(
                 f"{self.path} holds campaign {tag}, not {settings.tag}: give {given} a folder of its own"

@@ -42,9 +42,14 @@ def _expanded(folder: Path, names: Sequence[str], setting: str) -> tuple[str, ..
     return tuple(found)
 
 
+def has_task_folder(settings: Settings) -> bool:
+    """True if the folder of the task is on this machine."""
+    return (settings.task.folder or shipped_task()).is_dir()
+
+
 def _existing_folder(settings: Settings) -> Path:
     folder = settings.task.folder or shipped_task()
-    if not folder.is_dir():
+    if not has_task_folder(settings):
         raise TaskError(f"task folder {folder} does not exist: set task.folder")
     return folder
 

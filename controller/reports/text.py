@@ -206,7 +206,7 @@ def attempt_line(attempt: Attempt, metric: str) -> str:
     where = f"  on {result.node} ({result.accelerator})" if result.node else ""
     price = attempt.tries[-1].dollars_per_hour if attempt.tries else None
     where += f"  at ${price:.2f} an hour" if price else ""
-    witness = f"\n      {witness_line(result.witness)}" if result.witness else ""
+    witness = f"\n      {witness_line(result.witness)}" if result.witness or "train" in result.phase_seconds else ""
     witness += f"\n      disturbed: {result.disturbed}" if result.disturbed else ""
     return (
         f"run {attempt.number}{tries}  seed {attempt.seed}  {result.outcome.value}{score}{reason}\n"
@@ -214,8 +214,10 @@ def attempt_line(attempt: Attempt, metric: str) -> str:
     )
 
 
-def witness_line(witness: Witness) -> str:
+def witness_line(witness: Witness | None) -> str:
     """The machine's share in a training: waits, pauses, stolen time; what it does not tell is left out."""
+    if witness is None:
+        return "while it trained: nobody measured the machine"
     told = (
         ("waited for a CPU", witness.waited),
         ("paused by its quota", witness.throttled),

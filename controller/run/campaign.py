@@ -15,6 +15,7 @@ from controller.campaign.activity_writer import ActivityWriter
 from controller.campaign.preflight import check_start
 from controller.costs.forecast import unfit_settings
 from controller.costs.slots import SlotPrices
+from controller.errors import LabError
 from controller.folder import CampaignFolder, read_brief, task_files
 from controller.judge import make_judge
 from controller.lab.booked_calls import BookedCalls
@@ -22,10 +23,10 @@ from controller.lab.mirror import Mirror
 from controller.lab.writer import LabWriter
 from controller.monitoring.metrics import Metrics
 from controller.monitoring.server import Server, Sources
-from controller.notices import Activity, Cause, Concluded, End, Notice, activity_from_json
+from controller.notices import Activity, Cause, Concluded, End, Notice, activity_from_json, current_activity
 from controller.planning.actions import Stop
 from controller.reports import text
-from controller.reports.snapshot import Tally, take_snapshot
+from controller.reports.snapshot import Snapshot, Tally, take_snapshot
 from controller.reports.terminal import Screen
 from controller.run.checks import check_data
 from controller.run.closing import print_results, write_and_name_report
@@ -46,6 +47,7 @@ from controller.run.wiring import (
 )
 from controller.settings import Settings
 from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
+from controller.studies.bill import charge
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
@@ -57,8 +59,8 @@ RETRY_SECONDS = 300.0
 def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, err: Console) -> Stop:
     """Run until the campaign stops; prints rows to `out` and live lines to `err`.
 
-    With a server the process stays to be looked at and scraped until it is told to end, and a campaign
-    that stopped for something an operator can mend is tried again from time to time.
+    With a server the process stays to be looked at and scraped until it is told to end, and lets go of the lab. A
+    campaign that stopped for something an operator can mend is tried again from time to time, and keeps it.
     """
     sealed_here = settings.executor.kind == "local" and settings.task.score == "exam"
     prepared = folder.data.exists()
@@ -86,7 +88,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         if settings.agent.kind == "mcp":
             out.print(f"  clients   connect by: autoresearch mcp {folder.path}", markup=False)
         doubts = [*unfit_settings(settings, device), *changed_training(begun, settings)]
-        doubts += warnings_of_place(folder, settings.executor)
+        doubts += warnings_of_place(folder, settings.executor, score=settings.task.score)
         died = _predecessor_died(lab, settings)
         with ActivityWriter(lab, tag=settings.tag, pid=os.getpid(), since=since) as activity_writer:
             while True:
@@ -96,8 +98,16 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
                 while doubts:
                     print_warning(err, doubts.pop(0))
                 ended = run.to_its_end()
-                if not settings.server.enabled or not run.linger(ended):
+                if not settings.server.enabled:
                     return ended
+                run.tell_end(ended)
+                if not ended.failed:
+                    break
+                if not run.wait_for_retry():
+                    return ended
+    # Nothing is written from here on: the lab is free for studies, and for whoever asks in a pod beside this process.
+    run.serve_on()
+    return ended
 
 
 class _Run:
@@ -182,29 +192,66 @@ class _Run:
         self._say(ended)
         return ended
 
-    def linger(self, ended: Stop) -> bool:
-        """Keep serving what was found; True when it is time to try again, False when told to end."""
+    def tell_end(self, ended: Stop) -> None:
+        """Publish the end of the loop: no slot is wanted, no watch grows old, and the campaign's clock stands."""
         self._retry_at = time.time() + RETRY_SECONDS if ended.failed else None
-        self._over()
+        self._publish()
+        self._metrics.publish(replace(self._metrics.snapshot, wanted=0, oldest_launch=None))
+        self._metrics.unwatched()
+
+    def wait_for_retry(self) -> bool:
+        """Keep serving what was found; True when it is time to try again, False when told to end."""
         with on_signals(self._stop):
             while not self._is_told_within(1.0) and (self._retry_at is None or time.time() < self._retry_at):
                 activity = self._activity_writer.write(self._activity())
                 self._metrics.publish(replace(self._metrics.snapshot, activity=activity, turned_at=time.time()))
+        self._close_server()
+        return not self._told_to_stop
+
+    def serve_on(self) -> None:
+        """Keep serving until told to end: what was found, and what studies find meanwhile."""
+        served, outdated = self._metrics.snapshot, False
+        with on_signals(self._stop):
+            while not self._is_told_within(1.0):
+                holder = self._lab.find_holder()
+                activity = served.activity
+                if holder is not None:
+                    outdated = True
+                    told = current_activity(self._settings.tag, self._lab.read_activity(), holder=holder)
+                    # Between its lock and its first words it would read as a campaign that starts.
+                    activity = told if told.turned else activity
+                # Whoever holds the lab may pack it just now; the next look comes in a second.
+                with suppress(LabError):
+                    served = self._with_studies(served) if outdated else served
+                    outdated = holder is not None
+                now = time.time()
+                self._metrics.publish(replace(served, activity=replace(activity, heard_at=now), turned_at=now))
+        self._close_server()
+
+    def _with_studies(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the lab's studies as they are now, and what they have cost."""
+        prices, studies = SlotPrices.of(self._settings), tuple(self._lab.studies(self._settings.tag))
+        state, now, known = (
+            self._campaign.campaign_state,
+            charge(studies, prices),
+            charge(self._campaign.studies, prices),
+        )
+        return replace(
+            snapshot,
+            studies=studies,
+            slot_seconds=state.slot_seconds + now.seconds - known.seconds,
+            slot_dollars=state.slot_dollars + now.dollars - known.dollars,
+        )
+
+    def _close_server(self) -> None:
         if self._server:
             self._server.close()
-        return not self._told_to_stop
 
     def _is_told_within(self, seconds: float) -> bool:
         """Wait for a signal that ends the process; True as soon as there was one."""
         with suppress(queue.Empty):
             self._stops.get(timeout=0 if self._told_to_stop else seconds)
         return self._told_to_stop
-
-    def _over(self) -> None:
-        """Publish the end of the loop: no slot is wanted, no watch grows old, and the campaign's clock stands."""
-        self._publish()
-        self._metrics.publish(replace(self._metrics.snapshot, wanted=0, oldest_launch=None))
-        self._metrics.unwatched()
 
     def _cause_of(self, ended: Stop) -> Cause:
         if ended.failed:

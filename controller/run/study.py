@@ -15,7 +15,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from controller.campaign.preflight import check_start
+from controller.campaign.preflight import check_start, require_disk
 from controller.campaign.study import StudyLoop, StudyRecorder
 from controller.costs.model_calls import sum_calls
 from controller.costs.slots import SlotPrices
@@ -25,10 +25,19 @@ from controller.folder import CampaignFolder
 from controller.lab import Lab
 from controller.lab.booked_calls import read_calls
 from controller.lab.writer import LabWriter
-from controller.notices import Activity, AttemptEnded, Notice, Troubled, TryLost, activity_to_json, current_activity
+from controller.notices import (
+    Activity,
+    AttemptEnded,
+    Notice,
+    Troubled,
+    TryLost,
+    Waits,
+    activity_to_json,
+    current_activity,
+)
 from controller.reports.report import write_closing_report
 from controller.run.signals import on_signals
-from controller.run.study_checks import charge_campaign, check_place, require_campaign
+from controller.run.study_checks import charge_campaign, check_place, refuse_busy_lab, require_campaign
 from controller.run.warnings import print_warning
 from controller.run.wiring import build_executor
 from controller.settings import Settings, TaskSettings
@@ -86,9 +95,14 @@ def run_study(
 
     again: ask anew what was answered before. at_place: folder and settings of each place; by default the campaign's.
     """
-    check_start(folder, settings)
+    if settings.executor.kind == "local":
+        check_start(folder, settings)
+    else:
+        # On a cluster no file of the task is read here: the programs are in the lab, the rest in the image.
+        require_disk(folder.path, settings.executor)
     lab = LabWriter.open(folder.lab)
     since = float(round(time.time()))
+    refuse_busy_lab(lab, settings.tag, now=since)
     with lab.lock(now=since):
         experiments = require_campaign(lab, settings, err)
         records = lab.studies(settings.tag)
@@ -109,7 +123,7 @@ def run_study(
             return known
         places = {arm.place: at_place(arm.place) if at_place else (folder, settings) for arm in study.arms}
         for there, settings_there in places.values():
-            check_place(there, settings_there, study, err)
+            check_place(there, settings_there, study, err, is_new=known is None)
         record = known or begin_record(study)
         return _StudyRun(folder, settings, lab, record, experiments, places, since=since, err=err).to_its_end(
             tell_plan, is_new=known is None
@@ -135,6 +149,7 @@ class _StudyRun:
         self._folder, self._settings, self._lab, self._err = folder, settings, lab, err
         self._record, self._experiments = record, experiments
         others = [each for each in lab.studies(settings.tag) if each.study.number != record.study.number]
+        self._unfinished = [each.study.name for each in others if each.study.ended_at is None]
         self._model_dollars = sum_calls(read_calls(lab, settings.tag)).dollars
         self._prices = SlotPrices.of(settings)
         self._campaign = charge_campaign(experiments, self._prices)
@@ -155,8 +170,11 @@ class _StudyRun:
         if is_new:
             self._lab.begin_study(self._settings.tag, self._record, at=self._record.study.began_at)
         self._tell_activity()
-        for place in dict.fromkeys(arm.place for arm in self._record.study.arms):
-            if not is_finished(self._record, place=place) and (why := self._run_place(place)):
+        places = list(dict.fromkeys(arm.place for arm in self._record.study.arms))
+        left = [place for place in places if not is_finished(self._record, place=place)]
+        # A kill right after the last run has left its tries as they were: only an executor can put them away.
+        for place in left or places[-1:]:
+            if why := self._run_place(place):
                 self._err.print(f"stopped: {why}; the same command goes on from here", markup=False)
                 return self._record
         ended_study = replace(self._record.study, ended_at=time.time())
@@ -185,6 +203,7 @@ class _StudyRun:
             warn=partial(print_warning, self._err),
             work=folder.work / "studies",
             studies=True,
+            unfinished=self._unfinished,
         )
         loop = StudyLoop(
             recorder,
@@ -217,6 +236,9 @@ class _StudyRun:
                 self._err.print(f"  {experiment.title}  run {id.attempt} again: {reason}", markup=False)
             case Troubled(reason):
                 said = f"waits for you because {reason}" if reason else "waits for you no more"
+                self._err.print(f"  {said}", markup=False)
+            case Waits(reason):
+                said = f"waits for a place in the cluster ({reason})" if reason else "waits for a place no more"
                 self._err.print(f"  {said}", markup=False)
             case _:
                 pass

@@ -8,9 +8,11 @@ from rich.console import Console
 
 from controller.costs.slots import SlotPrices, slot_dollars
 from controller.domain import BASELINE, Experiment, Outcome
-from controller.errors import DataError, LabError
+from controller.errors import DataError, LabError, LabInUse
 from controller.folder import CampaignFolder
 from controller.lab import Lab
+from controller.notices import current_activity
+from controller.reports.activity import activity_sentence
 from controller.run.checks import check_data
 from controller.run.warnings import print_warning
 from controller.run.wiring import check_executor
@@ -18,6 +20,7 @@ from controller.settings import Settings
 from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
 from controller.studies.bill import Charged
 from controller.studies.study import Study
+from controller.text.figures import clock_text
 
 
 def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experiment]:
@@ -33,9 +36,29 @@ def require_campaign(lab: Lab, settings: Settings, err: Console) -> list[Experim
     return experiments
 
 
-def check_place(folder: CampaignFolder, settings: Settings, study: Study, err: Console) -> None:
-    """Look at data and executor of a place before anything is spent."""
-    check_executor(settings.executor, serves=settings.server.enabled)
+def refuse_busy_lab(lab: Lab, tag: str, *, now: float) -> None:
+    """Raise LabInUse where the campaign or another study has the lab, and say what that is. now: Unix time."""
+    holder = lab.find_holder()
+    if holder is None:
+        return
+    activity, (pid, since) = current_activity(tag, lab.read_activity(), holder=holder), holder
+    raise LabInUse(
+        f"{activity_sentence(activity, now=now)}, and a study needs the lab to itself: ask again when that has ended, "
+        f"or stop it first (the lab {lab.path} is in use by pid {pid or '?'} since {clock_text(since)})"
+    )
+
+
+def check_place(folder: CampaignFolder, settings: Settings, study: Study, err: Console, *, is_new: bool) -> None:
+    """Look at data and executor of a place before anything is spent.
+
+    is_new: nothing of the study has run yet, so that none of its own Jobs or leases can be there.
+    """
+    # Whatever the campaign does with its port, a study serves none: what is missing is told at once.
+    check_executor(settings.executor, serves=False)
+    if settings.executor.kind == "kubernetes" and is_new:
+        from controller.executor.kubernetes.rights import check_free
+
+        check_free(settings)
     if settings.executor.kind == "local" and settings.task.score == "exam":
         check_data(folder, settings, err)
     if settings.executor.kind == "local" and study.holdout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,18 +36,20 @@ def build_executor(
     warn: Callable[[str], None] = lambda _: None,
     work: Path | None = None,
     studies: bool = False,
+    unfinished: Collection[str] = (),
 ) -> Executor:
     """The executor that the settings name.
 
     work: folder in which it runs tries on this machine; None for that of the campaign, which one executor may use.
-    studies: it runs studies, and leaves alone what a cluster holds of the campaign's own tries.
+    studies: it runs studies, and leaves alone what a cluster holds of the campaign's own tries. unfinished: names of
+    other studies, whose tries it leaves alone as well.
     observe: gets verb, resource, code and seconds of each cluster request. warn: gets sentences for the operator, from
     any thread.
     """
     if settings.executor.kind == "kubernetes":
         from controller.executor.kubernetes import KubernetesExecutor
 
-        return KubernetesExecutor(settings, observe=observe, studies=studies)
+        return KubernetesExecutor(settings, observe=observe, studies=studies, unfinished=unfinished)
     from controller.executor.local import LocalExecutor
 
     return LocalExecutor(
@@ -265,8 +267,8 @@ def _find_version(package: str) -> str:
         return ""
 
 
-def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings) -> list[str]:
-    """Warnings about the machine and the folder, before anything is spent."""
+def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings, *, score: str = "exam") -> list[str]:
+    """Warnings about the machine or the cluster and the folder, before anything is spent. score: see TaskSettings."""
     from controller.executor.local import diagnoses
     from controller.executor.local.gpus import find_gpus, see_gpus
     from controller.executor.local.shares import cpus_of_slot
@@ -274,6 +276,11 @@ def warnings_of_place(folder: CampaignFolder, settings: ExecutorSettings) -> lis
 
     place = short_lived_place(folder.lab.resolve())
     told = [diagnoses.short_lived(place, str(folder.path))] if place else []
+    if settings.kind == "kubernetes" and score == "log":
+        told.append(
+            "nobody measures what other programs do to a training in a pod with task.score log: a run that they slow "
+            "down counts like any other (docs/operations.md, What the node did)"
+        )
     if settings.kind == "local":
         told += diagnoses.tight_disk(
             folder=str(folder.path),

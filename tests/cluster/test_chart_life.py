@@ -81,6 +81,11 @@ def test_upgrade_pod_loss_and_reinstall_lose_nothing(built_cluster: BuiltCluster
 
         # The pod dies in the middle of an attempt: the next one adopts it.
         running = running_job(release)["metadata"]
+        # A study in its pod is told to come later.
+        command = ("exec", f"--namespace={release.own}", "deploy/autoresearch", "--", "autoresearch", "rerun", "0")
+        refused = release.cluster.try_kubectl(*command)
+        assert refused.returncode == 2, refused.stderr
+        assert "and a study needs the lab to itself: ask again when that has ended" in refused.stderr
         before = kill_controller(release)
         wait_until(lambda: release.controller()["metadata"]["name"] != before, what="the next controller")
         release.wait_ready()

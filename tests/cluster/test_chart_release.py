@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +21,7 @@ from tests.chart.rendering import CI, pods, render
 from tests.cluster.harness import BUSYBOX_IMAGE, Cluster, Manifest
 from tests.cluster.harness.policies import policies_ignored
 from tests.support.http import get
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_S, wait_until
 
 __all__ = ["PREPARATIONS"]
 
@@ -88,6 +91,101 @@ def test_lab_can_be_cloned_from_the_service(installed: Release, tmp_path: Any) -
         ["git", "-C", str(tmp_path / "lab.git"), "for-each-ref"], check=True, capture_output=True, text=True
     ).stdout
     assert f"autoresearch/{installed.values['campaign']['tag']}" in refs
+
+
+ASKED_AGAIN = ("rerun", "0", "--seeds", "1", "--json")
+
+
+def wait_ended(release: Release) -> None:
+    release.wait_judged(2)
+    wait_until(lambda: " has ended: " in release.ask("status"), what="the end of the campaign", interval=1.0)
+
+
+def jobs_of(release: Release, study: str) -> list[Manifest]:
+    """Jobs of a study, which are all of its tries: it has none that was lost."""
+    tag = release.values["campaign"]["tag"]
+    found: list[Manifest] = release.get("jobs", f"-lcampaign={tag},study={study}", namespace=release.runs)["items"]
+    return found
+
+
+def assert_scored(jobs: list[Manifest], *, count: int) -> None:
+    assert [job["metadata"]["labels"].get("outcome") for job in jobs] == ["scored"] * count
+    assert all(job["spec"]["ttlSecondsAfterFinished"] > 0 for job in jobs)
+
+
+@pytest.mark.timeout(900)
+def test_claim_is_asked_in_the_controllers_pod_when_the_campaign_has_ended(installed: Release) -> None:
+    wait_ended(installed)
+
+    answer = json.loads(installed.ask("claim", "1", "baseline", "--seeds", "1", "--json"))
+
+    assert answer["holdout"] is True
+    jobs = jobs_of(installed, answer["study"])
+    assert_scored(jobs, count=2)
+    for job in jobs:
+        [examine] = job["spec"]["template"]["spec"]["containers"]
+        assert "data/holdout" in [mount.get("subPath") for mount in examine["volumeMounts"]]
+    counted = r'^autoresearch_study_attempts_total\{.*kind="claim".*outcome="scored".*\} 2\.0$'
+    with installed.page() as page:
+        wait_until(lambda: re.search(counted, get(f"{page}/metrics"), re.MULTILINE), what="the claim among the metrics")
+
+
+@pytest.mark.timeout(900)
+def test_study_whose_kubectl_was_killed_goes_on_by_asking_again(installed: Release) -> None:
+    wait_ended(installed)
+    tag = installed.values["campaign"]["tag"]
+    asking = [installed.cluster.kubectl_program, f"--kubeconfig={installed.cluster.harness_kubeconfig}"]
+    asking += [f"--namespace={installed.own}", "exec", "deploy/autoresearch", "--", "autoresearch", *ASKED_AGAIN]
+    with subprocess.Popen(asking, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as kubectl:
+        wait_until(
+            lambda: any(
+                job["metadata"]["labels"]["study"].startswith("rerun-")
+                for job in installed.get("jobs", f"-lcampaign={tag},study", namespace=installed.runs)["items"]
+            ),
+            what="the first Job",
+        )
+        kubectl.kill()
+
+    def ask() -> str:
+        """Until then the first process may go on by itself, and the second is told so."""
+        done = installed.cluster.try_kubectl(*asking[2:])
+        if done.returncode:
+            assert " of " in done.stderr, done.stderr
+            assert "a study needs the lab to itself" in done.stderr
+        return done.stdout
+
+    answer = json.loads(wait_until(ask, what="the answer", interval=2.0))
+
+    assert_scored(jobs_of(installed, answer["study"]), count=1)
+
+
+@pytest.mark.timeout(900)
+def test_study_is_asked_of_a_clone_from_outside(installed: Release, tmp_path: Path) -> None:
+    """By the lines of docs/statistics.md, with a kubeconfig of this machine and none of the task's files."""
+    wait_ended(installed)
+    folder, tag = tmp_path / "demo", installed.values["campaign"]["tag"]
+    lab = folder / "lab.git"
+    folder.mkdir()
+    with installed.page() as page:
+        subprocess.run(["git", "clone", "--quiet", "--mirror", f"{page}/lab.git", str(lab)], check=True)
+    settings = subprocess.run(
+        ["git", "-C", str(lab), "show", f"refs/attachments/{tag}:campaign.yaml"], check=True, capture_output=True
+    ).stdout
+    (folder / "campaign.yaml").write_bytes(settings)
+    asked = [sys.executable, "-m", "controller.cli", "rerun", str(folder), "1", "--seeds", "1", "--json"]
+
+    done = subprocess.run(
+        asked,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"KUBECONFIG": str(installed.cluster.harness_kubeconfig)},
+        timeout=PATIENCE_S,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert_scored(jobs_of(installed, json.loads(done.stdout)["study"]), count=1)
 
 
 def test_controller_needs_little(installed: Release) -> None:

@@ -315,6 +315,45 @@ def test_served_campaign_that_cannot_go_on_stays_and_says_why(folder: Path) -> N
     assert f"paused: waits for you because {reason}" in page
 
 
+def test_study_is_asked_beside_a_served_campaign_that_has_ended_and_is_counted_there(folder: Path) -> None:
+    port = free_port()
+    with (folder / "campaign.yaml").open("a") as settings:
+        settings.write(f"server: {{enabled: true, port: {port}}}\n")
+    command = [sys.executable, "-m", "controller.cli", "run", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until(
+            lambda: 'autoresearch_ended{campaign="c",reason="budget"} 1.0' in page_of(port, "/metrics"),
+            what="the end",
+        )
+        hours = hours_of_slots(port)
+        asked = autoresearch("rerun", folder, "0", "--seeds", "1")
+        wait_until(
+            lambda: re.search(
+                r"^autoresearch_study_attempts_total\{.*rerun.*scored.*\} 1\.0$",
+                page_of(port, "/metrics"),
+                re.MULTILINE,
+            ),
+            what="the study among the metrics",
+        )
+        charged, said = hours_of_slots(port) > hours, autoresearch("status", folder).stdout
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE_S)
+
+    assert asked.returncode == 0, asked.stderr
+    assert "rerun-1" in asked.stderr
+    assert charged, "what a study costs is on the same bill"
+    assert "c has ended: 3 experiments (budget)" in said
+    assert said.rstrip().endswith("a larger budget goes on from here")
+    assert process.returncode == 0, err.decode()
+
+
+def hours_of_slots(port: int) -> float:
+    """What all attempts have used so far."""
+    return float(json.loads(page_of(port, "/status.json"))["slot_hours"])
+
+
 def environment_with(key: str) -> dict[str, str]:
     """This process' own, with a key."""
     return os.environ | {"ANTHROPIC_API_KEY": key}

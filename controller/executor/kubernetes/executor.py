@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from controller.domain import Progress, TryEnded, TryId, TryRequest
 from controller.errors import ClusterError
 from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import Client, Object, Observe, unobserved
 from controller.executor.kubernetes.connection import connect
-from controller.executor.kubernetes.lease import Lease
+from controller.executor.kubernetes.lease import TO_A_CAMPAIGN, TO_A_STUDY, Lease
 from controller.executor.kubernetes.naming import campaign_selector, job_name
 from controller.executor.kubernetes.orphans import delete_proposals, put_away_orphans
 from controller.executor.kubernetes.rights import require_image, require_version
@@ -39,7 +40,7 @@ WORKERS = 4
 """Threads that take steps. A step is a few short requests, so four threads keep up with some hundred tries."""
 
 STOP_SECONDS = 5.0
-"""Seconds that a stop waits for steps and for connections that are being closed."""
+"""Seconds that a stop waits for steps, for the first search for orphans, and for connections that are being closed."""
 
 RECORD_SECONDS = 10.0
 """Seconds that a stop waits for Jobs to be marked as recorded. A Job that is not is an orphan at the next start."""
@@ -54,7 +55,8 @@ SWEEP_SECONDS = 5.0
 class KubernetesExecutor:
     """Runs tries as Jobs in the namespace that the settings name. See `controller.ports.Executor`.
 
-    studies: it runs studies of the campaign, and sees no Job of its experiments.
+    studies: it runs studies of the campaign, and sees no Job of its experiments. unfinished: names of other studies
+    that will go on later, whose Jobs it does not see either.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class KubernetesExecutor:
         settings: Settings,
         *,
         studies: bool = False,
+        unfinished: Collection[str] = (),
         client: Client | None = None,
         observe: Observe = unobserved,
         clock: Callable[[], float] = time.time,
@@ -69,7 +72,7 @@ class KubernetesExecutor:
     ) -> None:
         self._settings = settings
         self._cluster = settings.executor.kubernetes
-        self._studies = studies
+        self._studies, self._unfinished = studies, unfinished
         self._given_client = client
         self._observe = observe
         self._clock = clock
@@ -77,6 +80,8 @@ class KubernetesExecutor:
         self._tries = RunningTries(clock=monotonic)
         self._lease: Lease | None = None
         self._stopped = False
+        self._swept: threading.Event | None = None
+        """Set when orphans were looked for once; None before `adopt`, which asks for that."""
         self._queue = WorkQueue(self._work, threads=WORKERS, name="kubernetes")
 
     # -- the protocol ---------------------------------------------------------
@@ -87,11 +92,16 @@ class KubernetesExecutor:
         client = self._given_client or connect(self._cluster, observe=self._observe)
         holder = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._lease = Lease(
-            client, self._settings.tag, holder=holder, duration=self._cluster.lease_seconds, clock=self._monotonic
+            client,
+            self._settings.tag,
+            holder=holder,
+            duration=self._cluster.lease_seconds,
+            advice=TO_A_STUDY if self._studies else TO_A_CAMPAIGN,
+            clock=self._monotonic,
         )
         self._client = client.guarded(self._lease.guard)
         handlers = Handlers(job=self._job_changed, pod=self._pod_changed, event=self._warning_changed)
-        selector = campaign_selector(self._settings.tag, studies=self._studies)
+        selector = campaign_selector(self._settings.tag, studies=self._studies, unfinished=self._unfinished)
         self._caches = Caches(self._client, selector, handlers)
         self._worker = Worker(
             settings=self._settings,
@@ -120,6 +130,7 @@ class KubernetesExecutor:
         """Take over tries of an earlier controller, and put away what else it left of this campaign."""
         for request in requests:
             self._queue.add(self._tries.take_on(request, adopted=True))
+        self._swept = threading.Event()
         self._queue.add(SWEEP)
         if self._studies:
             return
@@ -161,6 +172,9 @@ class KubernetesExecutor:
         if self._lease is None:
             return
         self._tries.wait_recorded(RECORD_SECONDS)
+        # Whoever finds nothing left to run stops at once, and orphans of its last tries would stay for ever.
+        if self._swept is not None:
+            self._swept.wait(STOP_SECONDS)
         self._queue.stop(STOP_SECONDS)
         followers = self._tries.followers()
         for follower in followers:
@@ -236,6 +250,8 @@ class KubernetesExecutor:
         keep = self._cluster.keep_failed_seconds
         if put_away_orphans(self._client, self._caches, ours=self._tries.names_ever, keep_seconds=keep):
             self._queue.add_after(SWEEP, SWEEP_SECONDS)
+        if self._swept is not None:
+            self._swept.set()
 
     # -- for people -----------------------------------------------------------
 

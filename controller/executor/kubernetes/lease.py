@@ -30,6 +30,10 @@ MARGIN = 0.2
 POLL_SECONDS = 0.5
 """Seconds between two looks at another controller's lease; it changes every few seconds if the holder is alive."""
 
+TO_A_CAMPAIGN = "stop it, or choose another tag"
+TO_A_STUDY = "a study needs the campaign to itself: ask again when that has ended, or stop it first"
+"""What to do where another controller holds the campaign."""
+
 
 class LeaseLost(ClusterError):
     """Another controller may hold this campaign now, so this process may no longer write."""
@@ -45,9 +49,11 @@ class Lease:
         *,
         holder: str,
         duration: float,
+        advice: str = TO_A_CAMPAIGN,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._advice = advice
         self._name = f"autoresearch-{tag}"
         self._tag = tag
         self._holder = holder
@@ -62,11 +68,17 @@ class Lease:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
 
+    def wait_until_free(self) -> Object | None:
+        """Wait for the lease of a dead holder to expire; returns the lease if there is one.
+
+        Raises ClusterError if its holder is alive.
+        """
+        found = self._client.find(LEASES, self._name)
+        return self._wait_for_expiry(found) if found is not None and self._is_anothers(found) else found
+
     def acquire(self) -> None:
         """Take the lease, or wait for that of a dead holder to expire. Raises ClusterError if its holder is alive."""
-        found = self._client.find(LEASES, self._name)
-        if found is not None and self._is_anothers(found):
-            found = self._wait_for_expiry(found)
+        found = self.wait_until_free()
         asked = self._clock()
         try:
             self._held = self._write(found)
@@ -122,8 +134,7 @@ class Lease:
             # Every write changes the resourceVersion, so a change means that the holder is alive.
             if found["metadata"]["resourceVersion"] != seen["metadata"]["resourceVersion"]:
                 raise ClusterError(
-                    f"campaign {self._tag} is run by {holder} in namespace {self._client.namespace}; "
-                    "stop it, or choose another tag"
+                    f"campaign {self._tag} is run by {holder} in namespace {self._client.namespace}; {self._advice}"
                 )
         return seen
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 
 from controller.domain import TryId, TryRequest
 
@@ -60,13 +61,15 @@ def config_map_name(request: TryRequest) -> str:
     return f"{job_name(request.id)}-{request_hash(request)[:10]}"
 
 
-def campaign_selector(tag: str, *, studies: bool = False) -> str:
+def campaign_selector(tag: str, *, studies: bool = False, unfinished: Collection[str] = ()) -> str:
     """Label selector of all objects of a campaign's experiments, or of its studies.
 
     A controller that runs a study leaves the campaign's Jobs alone, and a campaign's those of studies: the Jobs that
-    one of them does not know are still to be adopted by the other.
+    one of them does not know are still to be adopted by the other. unfinished: names of studies that are left alone
+    for the same reason.
     """
-    return f"{MANAGED_BY}={MANAGER},campaign={tag},{'study' if studies else '!study'},!{PROPOSAL}"
+    spared = f",study notin ({','.join(sorted(unfinished))})" if studies and unfinished else ""
+    return f"{MANAGED_BY}={MANAGER},campaign={tag},{'study' if studies else '!study'},!{PROPOSAL}{spared}"
 
 
 def proposals_selector(tag: str) -> str:

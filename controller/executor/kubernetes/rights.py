@@ -1,4 +1,4 @@
-"""Tells before anything is launched what a cluster lacks: an answer, a version that is new enough, rights."""
+"""Tells before anything is launched what a cluster lacks: an answer, a version that is new enough, rights, a lease."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from controller.errors import ClusterError, SettingsError
 from controller.executor.kubernetes.client import CONFIG_MAPS, EVENTS, JOBS, LEASES, PODS, Client
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.errors import Refused
-from controller.settings import KubernetesSettings
+from controller.executor.kubernetes.lease import TO_A_STUDY, Lease
+from controller.settings import KubernetesSettings, Settings
 
 NEEDED = (
     (JOBS, "", ("create", "get", "list", "watch", "patch", "delete")),
@@ -32,6 +33,22 @@ def check_cluster(settings: KubernetesSettings, *, client: Client | None = None)
         require_rights(asked)
     except ClusterError as error:
         raise SettingsError(f"{error}; check executor.kubernetes: kubeconfig, context and namespace") from error
+    finally:
+        if client is None:
+            asked.close()
+
+
+def check_free(settings: Settings, *, client: Client | None = None) -> None:
+    """Raise SettingsError where another controller works on this campaign, before a study of it is begun.
+
+    It waits until the lease of a dead one has expired.
+    """
+    cluster = settings.executor.kubernetes
+    asked = client or connect(cluster)
+    try:
+        Lease(asked, settings.tag, holder="", duration=cluster.lease_seconds, advice=TO_A_STUDY).wait_until_free()
+    except ClusterError as error:
+        raise SettingsError(str(error)) from error
     finally:
         if client is None:
             asked.close()

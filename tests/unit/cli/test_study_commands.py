@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ from typer.testing import CliRunner
 
 from controller.cli.commands import app
 from controller.domain import BASELINE
-from controller.errors import AutoresearchError, LabError, SettingsError
+from controller.errors import AutoresearchError, LabError, LabInUse, SettingsError
+from controller.lab.writer import LabWriter
+from controller.notices import Activity, activity_to_json
 from controller.studies import ablation, rerun
 from controller.studies.claim import default_seeds
 from tests.support.ended_campaign import make_ended_campaign
@@ -80,6 +84,39 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_written(
     assert isinstance(error, kind)
     assert said in str(error)
     assert sorted(campaign.rglob("*.json")) == before
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        pytest.param(
+            "", "t is idle, and a study needs the lab to itself: ask again when that has ended", id="campaign"
+        ),
+        pytest.param("claim-1", "claim-1 of t runs, and a study needs the lab to itself", id="another study"),
+    ],
+)
+def test_beside_whoever_has_the_lab_a_study_is_refused_and_told_what_that_is(
+    campaign: Path, study: str, said: str
+) -> None:
+    lab = LabWriter.open(campaign / "lab.git")
+    with lab.lock(now=1e9):
+        lab.write_activity(activity_to_json(Activity(tag="t", turned=True, pid=os.getpid(), since=1e9, study=study)))
+
+        error = refusal("rerun", str(campaign), "0")
+
+    assert isinstance(error, LabInUse)
+    assert str(error).startswith(said)
+    assert f"is in use by pid {os.getpid()} since " in str(error)
+
+
+def test_on_a_cluster_a_study_needs_no_file_of_the_task_here(campaign: Path) -> None:
+    shutil.rmtree(campaign.parent / "task")
+    outside = ["--executor", "kubernetes", "--set", "executor.kubernetes.kubeconfig=/nowhere"]
+
+    assert "task folder" in str(refusal("rerun", str(campaign), "0"))
+    assert "kubeconfig /nowhere" in str(
+        refusal("rerun", str(campaign), "0", *outside, "--set", "executor.kubernetes.image=i")
+    )
 
 
 def test_a_campaign_that_kept_nothing_has_nothing_to_claim(campaign: Path) -> None:

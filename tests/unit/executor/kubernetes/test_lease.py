@@ -6,9 +6,11 @@ import threading
 
 import pytest
 
-from controller.errors import ClusterError
+from controller.errors import ClusterError, SettingsError
 from controller.executor.kubernetes.client import LEASES, Client
 from controller.executor.kubernetes.lease import Lease, LeaseLost
+from controller.executor.kubernetes.rights import check_free
+from controller.settings.file import load_settings
 from tests.support.kubernetes_api import ScriptedApi, client_of
 from tests.support.waiting import wait_until
 
@@ -33,6 +35,20 @@ def test_second_holder_is_refused_while_the_first_renews() -> None:
             first.guard()
         finally:
             first.release()
+
+
+def test_a_study_is_refused_before_it_begins_while_the_campaign_runs_and_told_when_to_ask() -> None:
+    settings = load_settings(None, ["tag=demo", "executor.kubernetes.lease_seconds=4"])
+    with client_of(stored()) as client:
+        campaign = make_lease(client, "campaign")
+        campaign.acquire()
+        try:
+            with pytest.raises(SettingsError, match="is run by campaign in namespace runs; a study needs the campaign"):
+                check_free(settings, client=client)
+        finally:
+            campaign.release()
+
+        check_free(settings, client=client)
 
 
 def test_released_lease_is_taken_at_once() -> None:
