@@ -8,6 +8,7 @@ workqueue     hands the names of tries to the worker threads
 launching     creates the Job of a try exactly once, or adopts it
 recorded_job  marks the Job of a recorded try: labels, annotation, Event, TTL
 orphans       puts away Jobs that an earlier controller left behind
+leftovers     deletes Jobs that are no tries, those of dead controllers included
 lease         lets only one controller per campaign write
 prepare       runs the task's prepare.py as a Job
 workshop      runs programs that propose edits, each as a Job of its own
@@ -27,6 +28,7 @@ pod           builds the pod: phases as containers, and the walls between them; 
 pod_witness   has the training's supervisor measure what the node did, and reads what it tells; pure
 
 proposal_job  builds the Job in which a program proposes; pure
+job_state     what the watches showed of a Job that is no try; pure but for what it remembers
 session_state  the state of such a program in the cluster, and how it ended; pure but for what it remembers
 request_head  reads whose a connection to the door is
 delivery      reads what came back of a program's folder; pure

@@ -22,8 +22,9 @@ from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import Client, Object, Observe, unobserved
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.lease import Lease
-from controller.executor.kubernetes.naming import campaign_selector, job_name
-from controller.executor.kubernetes.orphans import delete_proposals, put_away_orphans
+from controller.executor.kubernetes.leftovers import delete_jobs
+from controller.executor.kubernetes.naming import campaign_selector, job_name, proposals_selector
+from controller.executor.kubernetes.orphans import put_away_orphans
 from controller.executor.kubernetes.rights import require_image, require_version
 from controller.executor.kubernetes.running_try import RunningTry, Step
 from controller.executor.kubernetes.tries import RunningTries
@@ -125,7 +126,7 @@ class KubernetesExecutor:
             return
         # At once: from here on the Jobs of new proposals are created, which no sweep may find.
         try:
-            delete_proposals(self._client, self._settings.tag)
+            delete_jobs(self._client, proposals_selector(self._settings.tag))
         except ClusterError as error:
             LOG.warning("proposals left behind stay until their deadline", extra={"error": str(error)})
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from controller.errors import ClusterError
 from controller.executor.kubernetes.caches import Caches
 from controller.executor.kubernetes.client import JOBS, Client, Object
-from controller.executor.kubernetes.naming import RECORDED, proposals_selector
+from controller.executor.kubernetes.naming import RECORDED
 from controller.executor.kubernetes.observation import Observation, TryEnd
 from controller.executor.kubernetes.outcome import assess
 
@@ -36,16 +36,6 @@ def put_away_orphans(client: Client, caches: Caches, *, ours: Collection[str], k
     except ClusterError as error:
         LOG.warning("sweep stopped", extra={"error": str(error)})
     return bool(orphans)
-
-
-def delete_proposals(client: Client, tag: str) -> None:
-    """Delete every Job of a program that proposes, whoever made it. Raises ClusterError.
-
-    Nobody takes such a Job over: its folder, its bearers and its gateway ended with the controller that made it.
-    """
-    for job in client.list(JOBS, labelSelector=proposals_selector(tag))["items"]:
-        if "deletionTimestamp" not in job["metadata"]:
-            client.delete(JOBS, job["metadata"]["name"], uid=job["metadata"]["uid"])
 
 
 def find_orphans(jobs: Iterable[Object], *, ours: Collection[str]) -> list[Object]:
