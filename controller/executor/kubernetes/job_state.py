@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from controller.executor.kubernetes.observation import Observation
 from controller.executor.kubernetes.pod_status import Object, has_failed, is_disturbed
 
+UNSEEN_SECONDS = 60.0
+"""Seconds after its creation in which a watch shows a Job that is there; as a rule it takes none."""
+
 
 @dataclass(slots=True, kw_only=True)
 class JobState:
@@ -21,6 +24,9 @@ class JobState:
 
     pod: Object = field(default_factory=dict)
     """As last seen; empty until there is one."""
+
+    _looked: float | None = None
+    """Clock of the first look at it."""
 
     _job_shown: bool = False
     _job_gone: bool = False
@@ -45,8 +51,10 @@ class JobState:
         """Take in what the watches hold now of its Job and pods."""
         uid = self.job["metadata"]["uid"]
         same = [job for job in jobs if job["metadata"]["uid"] == uid]
-        # A watch may show a Job a moment after its creation: it is gone only if it was there.
-        self._job_shown, self._job_gone = self._job_shown or bool(same), self._job_shown and not same
+        self._looked = now if self._looked is None else self._looked
+        # A watch may show a Job a moment after its creation. One that is deleted at once may never be shown.
+        expected = self._job_shown or now - self._looked >= UNSEEN_SECONDS
+        self._job_shown, self._job_gone = self._job_shown or bool(same), expected and not same
         self.job = same[0] if same else self.job
         if pods:
             self._see_pod(pods[-1], now=now)

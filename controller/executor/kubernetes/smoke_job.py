@@ -1,7 +1,7 @@
 """Builds the manifests of one smoke test: a Job around its pod, and a ConfigMap with the edited files. Pure.
 
-The pod has the image, the walls and the mounts of an attempt's training. It asks for no accelerator, requests what an
-examiner does, and may use as much processor and memory as a training. Its container `train` takes the step, and
+The pod has the image, the walls and the mounts of an attempt's training. It asks for no accelerator, requests little,
+and may use as much processor and memory as a training. Its container `train` takes the step, and
 `candidate` loads the artifact.
 
 What it prints is told to the agent. So where there is an exam, no such pod is placed on a node on which a pod of an
@@ -37,6 +37,9 @@ START_SECONDS = 300.0
 
 WALLS_SECONDS = 60.0
 """Most seconds that an examined training's supervisor needs until the network is closed and all files were read."""
+
+MOST_CPU_ASKED = "1"
+"""Most CPUs that are set aside for it: small nodes without accelerators have hardly two to give."""
 
 ACCELERATOR = re.compile(r"gpu|accelerator|nvidia", re.IGNORECASE)
 """Found in labels of nodes, and in names of resources, that tell of an accelerator."""
@@ -145,7 +148,7 @@ def _resources(settings: Settings, container: Manifest) -> Manifest:
     cluster = settings.executor.kubernetes
     disk = {"ephemeral-storage": container["resources"]["limits"]["ephemeral-storage"]}
     least = {
-        "cpu": smaller(cluster.examine_cpu, cluster.cpu),
+        "cpu": smaller(MOST_CPU_ASKED, smaller(cluster.examine_cpu, cluster.cpu)),
         "memory": smaller(cluster.examine_memory, cluster.memory),
     }
     return {"requests": least | disk, "limits": {"cpu": cluster.cpu, "memory": cluster.memory} | disk}
