@@ -45,7 +45,6 @@ PASSES = """
 test "$AUTORESEARCH_SMOKE" = 1 || exit 11
 test "$NVIDIA_VISIBLE_DEVICES" = void || exit 12
 test -z "$AUTORESEARCH_WITNESS_KEY" || exit 13
-test -e /data/probes && exit 14
 echo weights > "$AUTORESEARCH_ARTIFACT/weights"
 """
 NOWHERE = {"smoke_node_selector": {"pool": "nonesuch"}}
@@ -116,7 +115,9 @@ def test_program_that_crashes_comes_back_with_its_error_and_its_log(namespace: T
 @pytest.mark.parametrize("score", ["log", "exam"])
 def test_program_that_works_passes_in_a_pod_without_an_accelerator(namespace: TaskNamespace, score: str) -> None:
     with executor_of(namespace, score=score) as (one, told):
-        assert one.executor.smoke({"train.py": PASSES}) is None
+        blind = "test -e /data/probes -o -e /data/validation && exit 14" if score == "exam" else ""
+
+        assert one.executor.smoke({"train.py": f"{blind}{PASSES}"}) is None
         assert told == []
         wait_for_nothing_left(namespace, one.settings.tag)
 
@@ -283,13 +284,13 @@ def test_stop_ends_a_smoke_test_and_deletes_it_before_it_returns(namespace: Task
         assert one.executor.smoke({"train.py": CRASHES}) is Untested.UNTESTED
 
 
-TRAIN = """\\
+TRAIN = """\
 import os
 
 WIDTH = 4
 print("val_bpb:", 2.0 + int(os.environ["AUTORESEARCH_SEED"]) % 1000 / 1e5)
 """
-LARGE = "".join(f"N{n} = {n}\\n" for n in range(12))
+LARGE = "".join(f"N{n} = {n}\n" for n in range(12))
 
 
 class Rewriter(NumberAgent):
@@ -300,8 +301,8 @@ class Rewriter(NumberAgent):
         answer = super().propose(request)
         if isinstance(answer, Abandoned):
             return answer
-        broken = "" if len(self.asked) == 1 else "print(widht)\\n"
-        return replace(answer, files={"train.py": f"WIDTH = {len(self.asked)}\\n{LARGE}{broken}{TRAIN}"})
+        broken = "" if len(self.asked) == 1 else "print(widht)\n"
+        return replace(answer, files={"train.py": f"WIDTH = {len(self.asked)}\n{LARGE}{broken}{TRAIN}"})
 
 
 def test_campaign_holds_them_and_a_crash_there_costs_no_attempt(own_namespace: TaskNamespace, tmp_path: Path) -> None:
@@ -313,26 +314,27 @@ def test_campaign_holds_them_and_a_crash_there_costs_no_attempt(own_namespace: T
         kubernetes={"memory": "128Mi", "examine_memory": "128Mi", "cpu": "500m", "examine_cpu": "100m"},
         budget={"train_seconds": 120, "experiments": 2},
         judge={"policy": "greedy", "baseline_runs": 2, "max_runs": 1},
+        agent={"max_in_flight": 1},
     )
     folder = CampaignFolder(tmp_path / "c")
     executor = build_executor(folder, settings)
     smoke = build_smoke_test(executor, wanted=settings.smoke_tests)
     assert smoke is not None, "on by itself, as a training takes two minutes"
-    agent = Rewriter(proposals=2)
-    Campaign(
+    ended = Campaign(
         settings=settings,
         lab=LabWriter.open(tmp_path / "lab.git", create=True),
         executor=executor,
-        agent=agent,
+        agent=Rewriter(),
         judge=make_judge(settings.judge, minimize=True),
-        task_files={"train.py": TRAIN, "program.md": "Lower it.\\n"},
-        brief="Lower it.\\n",
+        task_files={"train.py": TRAIN, "program.md": "Lower it.\n"},
+        brief="Lower it.\n",
         clock=time.time,
         observe=lambda _: None,
         smoke=smoke,
     ).run()
 
     lab = Lab.open(tmp_path / "lab.git")
+    assert len(lab.experiments(settings.tag)) == 3, ended.reason
     baseline, good, broken = lab.experiments(settings.tag)
     assert len(baseline.attempts) == 2
     assert len(good.attempts) == 1
