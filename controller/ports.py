@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from math import inf
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from controller.domain import Cost, Experiment, Progress, Proposal, Remark, TryEnded, TryId, TryRequest
 
@@ -58,6 +58,14 @@ SmokeTest = Callable[[Mapping[str, str]], SmokeCrash | Untested | None]
 
 FindCrash = Callable[[Mapping[str, str]], SmokeCrash | None]
 """Says how the editable files, by path, crash in their smoke test; None if they do not, or were not tested."""
+
+
+@runtime_checkable
+class SmokeTester(Protocol):
+    """An executor that can run smoke tests."""
+
+    def smoke(self, files: Mapping[str, str]) -> SmokeCrash | Untested | None:
+        """Run the smoke test of the editable files, by path, and wait for it, in any thread; None if none crashed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

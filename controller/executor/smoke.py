@@ -16,6 +16,7 @@ from controller.executor.attempt_end import KILLED
 from controller.executor.last_words import evidence, last_words
 from controller.executor.phases import Phase, Volume, phases
 from controller.executor.walls import Wall, find_wall
+from controller.ports import SmokeCrash
 from controller.settings import Settings
 
 SMOKE_SECONDS = 60.0
@@ -73,6 +74,13 @@ def is_smoke_crash(result: Result | None, *, code: int, text: str, metric: str) 
     hit = find_wall(evidence(text, metric), code)
     short_of_memory = hit is not None and hit.wall is Wall.MEMORY
     return not short_of_memory and not _ACCELERATOR.search(last_words(text, metric))
+
+
+def find_smoke_crash(result: Result | None, *, code: int, text: str, metric: str) -> SmokeCrash | None:
+    """The crash of a smoke test that ended so; None if the program is not to blame, or did not fail."""
+    if result is None or not is_smoke_crash(result, code=code, text=text, metric=metric):
+        return None
+    return SmokeCrash(reason=result.reason, log=text)
 
 
 def _load_program(settings: Settings, files: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from controller.executor.training_facts import SHOWN_PACKAGES, Machine, tell_tra
 from controller.folder import CampaignFolder, short_lived_place, task_files, task_folder
 from controller.folder.ballast import room_on
 from controller.lab.booked_calls import BookedCalls
-from controller.ports import Agent, Executor, SmokeTest
+from controller.ports import Agent, Executor, SmokeTest, SmokeTester
 from controller.settings import AgentSettings, ClaudeSettings, Device, ExecutorSettings, Settings, read_secrets
 from controller.settings.defaults import cluster_device
 
@@ -49,7 +49,7 @@ def build_executor(
     if settings.executor.kind == "kubernetes":
         from controller.executor.kubernetes import KubernetesExecutor
 
-        return KubernetesExecutor(settings, observe=observe, studies=studies, unfinished=unfinished)
+        return KubernetesExecutor(settings, observe=observe, warn=warn, studies=studies, unfinished=unfinished)
     from controller.executor.local import LocalExecutor
 
     return LocalExecutor(
@@ -64,9 +64,7 @@ def build_executor(
 
 def build_smoke_test(executor: Executor, *, wanted: bool) -> SmokeTest | None:
     """The smoke test that runs one step of a larger edit before its first attempt; None where there is none."""
-    from controller.executor.local import LocalExecutor
-
-    return executor.smoke if wanted and isinstance(executor, LocalExecutor) else None
+    return executor.smoke if wanted and isinstance(executor, SmokeTester) else None
 
 
 def build_agent(

@@ -106,6 +106,10 @@ class KubernetesSettings(Section):
     affinity: Mapping[str, Any] = Field(default_factory=dict)
     """Preferred or required nodes, as in a pod's `affinity`."""
 
+    smoke_node_selector: Mapping[str, str] = Field(default_factory=dict)
+    """Labels of the nodes for smoke tests, best of some on which no attempt runs. Empty: the nodes of attempts, but for
+    what names an accelerator in `node_selector` and `affinity`."""
+
     resource_claims: tuple[Mapping[str, Any], ...] = ()
     """Claims of dynamic resource allocation, as in a pod's `resourceClaims`; the phases that train or answer use them.
     """
@@ -151,8 +155,8 @@ class ExecutorSettings(Section):
     """Tries of one attempt, which a lost node or an eviction uses up; after the last one the attempt is `lost`."""
 
     smoke: bool | None = None
-    """Run one step of every larger edit on the CPU before its first attempt, for up to a minute and at low priority
-    (one machine only). Empty: where a training takes 120 s or longer."""
+    """Run one step of every larger edit on the CPU before its first attempt, for up to a minute: at low
+    priority on one machine, in a pod of its own on a cluster. Empty: where a training takes 120 s or longer."""
 
     limits: LimitSettings = LimitSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()

@@ -236,8 +236,6 @@ class Settings(Section):
     @property
     def smoke_tests(self) -> bool:
         """True if larger edits are run for one step before their first attempt."""
-        if self.executor.kind == "kubernetes":
-            return False
         long_enough = self.budget.train_seconds >= SMOKE_FROM_SECONDS
         return long_enough if self.executor.smoke is None else self.executor.smoke
 
@@ -257,10 +255,6 @@ class Settings(Section):
             raise ValueError(
                 f"task.{which} names folders of this machine, and a cluster has none of them: "
                 "build them into the image (executor.kubernetes.image), whose python is used there"
-            )
-        if self.executor.kind == "kubernetes" and self.executor.smoke:
-            raise ValueError(
-                "executor.smoke runs on the machine of the controller, and a cluster's trainings do not: leave it out"
             )
         if self.agent.kind == "command" and self.executor.kind == "local" and self.executor.sandbox != "bubblewrap":
             raise ValueError(

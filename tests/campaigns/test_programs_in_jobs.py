@@ -9,7 +9,8 @@ import pytest
 
 from controller.errors import AgentError, SandboxError, SettingsError
 from controller.executor.kubernetes import ClusterWorkshop
-from controller.executor.kubernetes.orphans import delete_proposals
+from controller.executor.kubernetes.leftovers import delete_jobs
+from controller.executor.kubernetes.naming import proposals_selector
 from controller.executor.kubernetes.workshop import find_own_address
 from controller.executor.workshop import Session, SessionCause
 from tests.support.kubernetes_api import Reply, ScriptedApi, client_of
@@ -118,7 +119,7 @@ def test_jobs_of_an_earlier_controller_are_deleted_when_the_next_takes_over() ->
         workshop = ClusterWorkshop(cluster_settings(), client=client, warn=lambda _: None)
         run = threads.submit(workshop.run, session_of(FOREVER), serve=None)
         wait_until(lambda: cluster.names("pods"), what="a pod")
-        delete_proposals(client, "demo")
+        delete_jobs(client, proposals_selector("demo"))
 
         assert cluster.names("jobs") == []
         assert run.result(PATIENCE_S).cause is SessionCause.LOST

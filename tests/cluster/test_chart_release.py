@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from controller.executor.kubernetes.smoke_job import build_smoke_files, build_smoke_job, smoke_request
+from controller.settings.file import load_settings
 from tests.chart.live import PREPARATIONS, Release, pod_like_an_attempt
 from tests.chart.rendering import CI, pods, render
 from tests.cluster.harness import BUSYBOX_IMAGE, Cluster, Manifest
@@ -394,6 +397,32 @@ def test_attempts_may_do_nothing(installed: Release) -> None:
     for verb, resource in (("get", "pods"), ("create", "pods"), ("get", "secrets"), ("get", "configmaps")):
         done = installed.cluster.try_kubectl("auth", "can-i", verb, resource, account, f"--namespace={installed.runs}")
         assert done.stdout.strip() == "no"
+
+
+def test_smoke_test_is_admitted_as_the_controller_makes_it(installed: Release, tmp_path: Path) -> None:
+    """Its Job, its ConfigMap and, by the Job controller, its pod: past rights, policy, Pod Security and quota."""
+    own = installed.cluster.get("configmap", "autoresearch-campaign", f"--namespace={installed.own}")
+    file = tmp_path / "campaign.yaml"
+    file.write_text(own["data"]["campaign.yaml"])
+    settings = load_settings(file)
+    request = smoke_request(settings, {"train.py": "print(1)\n"})
+    flags = (f"--as=system:serviceaccount:{installed.own}:autoresearch", f"--namespace={installed.runs}")
+
+    def create(manifest: Manifest) -> Manifest:
+        told = installed.cluster.kubectl("create", "-f", "-", "--output=json", *flags, stdin=json.dumps(manifest))
+        created: Manifest = json.loads(told)
+        return created
+
+    job = create(build_smoke_job(settings, request, secrets.token_hex(4)))
+    name = job["metadata"]["name"]
+    try:
+        assert create(build_smoke_files(settings, request, job))["metadata"]["name"] == name
+        of_job = (f"--namespace={installed.runs}", f"-lbatch.kubernetes.io/job-name={name}")
+        wait_until(lambda: installed.cluster.get("pods", *of_job)["items"], what="the pod of the smoke test")
+    finally:
+        installed.cluster.kubectl("delete", "job", name, *flags)
+    of_files = ("configmap", name, f"--namespace={installed.runs}")
+    wait_until(lambda: installed.cluster.try_kubectl("get", *of_files).returncode != 0, what="the end of its ConfigMap")
 
 
 def test_more_than_the_quota_is_refused(installed: Release) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from controller.executor.kubernetes.naming import MANAGED_BY, MANAGER, SMOKE
 from tests.chart.live import OUTSIDE_PORT, PREPARATIONS, Release
 from tests.cluster.harness import Manifest
 from tests.cluster.harness.policies import policies_ignored
@@ -109,6 +110,12 @@ def test_controller_reaches_the_api_server_and_a_resolver_and_nothing_else(
 
 def test_attempt_reaches_nothing(installed: Release, neighbours: Mapping[str, str], world: Addresses) -> None:
     assert reached_once(installed, inside(installed, neighbours) | world) == set()
+
+
+def test_smoke_test_reaches_nothing(installed: Release, neighbours: Mapping[str, str], world: Addresses) -> None:
+    labels = {MANAGED_BY: MANAGER, "campaign": installed.values["campaign"]["tag"], SMOKE: "0badcafe"}
+
+    assert reached_once(installed, inside(installed, neighbours) | world, **labels) == set()
 
 
 def test_preparation_reaches_its_source_and_a_resolver_only(

@@ -13,6 +13,7 @@ from controller.domain import Outcome, Provenance
 from controller.executor.kubernetes.prepare import prepare_on_cluster
 from controller.folder import CampaignFolder
 from controller.folder.new_task import TEMPLATES, TaskKind, write_task
+from controller.ports import SmokeCrash
 from tests.cluster.examined_task import PREPARATIONS, TASK, examined_image
 from tests.cluster.executor_task import TaskNamespace, running
 
@@ -46,6 +47,31 @@ def test_an_examiner_scores_in_pods_and_is_hidden_from_the_agents_code(own_names
     assert looked.score.value == honest.score.value
     assert cheats["keeps answers between questions"].outcome is Outcome.REJECTED
     assert "a fresh process answered" in cheats["keeps answers between questions"].reason
+
+
+def test_a_smoke_test_steps_behind_the_real_supervisor_and_loads_as_the_candidate_does(
+    own_namespace: TaskNamespace,
+) -> None:
+    own_namespace.image = own_namespace.cluster.import_image(examined_image())
+    prepare_on_cluster(own_namespace.settings("smoke", **TASK), say=print)
+    source = (TEMPLATES / "search/train.py").read_text()
+    tells = (
+        'assert os.environ["AUTORESEARCH_TRAIN_SECONDS"] == "1" and os.environ["AUTORESEARCH_SMOKE"] == "1"\n'
+        'print(sorted(os.listdir(os.environ["AUTORESEARCH_DATA"])))\n'
+    )
+    with running(own_namespace, tag="smoke", **TASK) as one:
+        works = one.executor.smoke({"train.py": source.replace("def main():\n", f"{tells}\n\ndef main():\n")})
+        steps = one.executor.smoke({"train.py": source.replace("Counter(words)", "Counter(wrods)")})
+        loads = one.executor.smoke({"train.py": source.replace('/ "index.json").read', '/ "idnex.json").read')})
+        saves = one.executor.smoke({"train.py": source.replace("(artifact / ", "(Path('/tmp') / ", 1)})
+
+    assert works is None
+    assert isinstance(steps, SmokeCrash)
+    assert "name 'wrods' is not defined" in steps.reason
+    assert isinstance(loads, SmokeCrash)
+    assert "idnex.json" in loads.reason
+    assert isinstance(saves, SmokeCrash)
+    assert "artifact" in saves.reason
 
 
 def test_a_check_up_runs_its_short_attempts_in_pods(own_namespace: TaskNamespace, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A stand-in for a cluster that runs the Jobs of proposals as plain processes, one container after the other.
 
-It knows the few requests that a workshop makes, and tells Jobs and pods by real watches over real HTTP. It has no
-walls: what holds a hostile program is tried on a real cluster (tests/cluster/test_proposals.py).
+It knows the few requests that a workshop and smoke tests make, and tells Jobs and pods by real watches over real HTTP.
+It has no walls: what holds a hostile program is tried on a real cluster (tests/cluster/test_proposals.py).
 """
 
 from __future__ import annotations
@@ -52,8 +52,12 @@ class ProposalCluster:
         self.refusal: tuple[int, str] | None = None
         self.held: Thing = {}
         """If set, the status of each new pod, which never begins."""
+        self.said = b""
+        """What containers have printed of which no process runs."""
         self.created: list[Thing] = []
         """The manifest of every Job that was created."""
+        self.files: list[Thing] = []
+        """The manifest of every ConfigMap that was created."""
         self.changed = threading.Condition()
         self.over = False
         self._version = 0
@@ -112,7 +116,7 @@ class ProposalCluster:
     def log(self, pod: str, container: str) -> bytes:
         """What a container has printed."""
         path = self.folder / pod / f"{container}.log"
-        return path.read_bytes() if path.exists() else b""
+        return path.read_bytes() if path.exists() else self.said
 
     def end(self) -> None:
         """End every process and every watch."""
@@ -126,7 +130,7 @@ class ProposalCluster:
         """Run the containers of the Job's pod until one fails."""
         name, spec = job["metadata"]["name"], job["spec"]["template"]["spec"]
         labels = {"batch.kubernetes.io/job-name": name, "batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
-        containers = [*spec["initContainers"], *spec["containers"]]
+        containers = [*spec.get("initContainers", ()), *spec["containers"]]
         pod: Thing = {"metadata": {"name": f"{name}-pod", "labels": labels}, "spec": spec}
         states: dict[str, Thing] = {one["name"]: {"waiting": {"reason": "PodInitializing"}} for one in containers}
         if self.held:
@@ -234,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.cluster.refusal:
             status, message = self.cluster.refusal
             return self._send(status, {"reason": "Forbidden", "message": message})
+        if body["kind"] == "ConfigMap":
+            self.cluster.files.append(body)
+            return self._send(201, body)
         return self._send(201, self.cluster.create(body))
 
     def do_DELETE(self) -> None:

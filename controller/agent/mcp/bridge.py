@@ -25,8 +25,9 @@ from controller.agent.mcp.address import Address
 from controller.agent.mcp.client_tools import LONGEST_WAIT_SECONDS
 from controller.errors import AgentError, AutoresearchError
 
-REPLY_SECONDS = LONGEST_WAIT_SECONDS + 90.0
-"""Longest wait for a reply: a `submit` may hold a smoke test of a minute, behind another."""
+REPLY_SECONDS = LONGEST_WAIT_SECONDS + 600.0
+"""Longest wait for a reply: a `submit` may hold a smoke test of a minute, behind another. On one machine that waits for
+an hour without an exam, and on a cluster its node may have to pull the image first."""
 
 T = TypeVar("T")
 

@@ -8,9 +8,11 @@ workqueue     hands the names of tries to the worker threads
 launching     creates the Job of a try exactly once, or adopts it
 recorded_job  marks the Job of a recorded try: labels, annotation, Event, TTL
 orphans       puts away Jobs that an earlier controller left behind
+leftovers     deletes Jobs that are no tries, those of dead controllers included
 lease         lets only one controller per campaign write
 prepare       runs the task's prepare.py as a Job
 workshop      runs programs that propose edits, each as a Job of its own
+smoke         runs smoke tests of edits, each as a Job of its own
 door          the one port that pods of proposals reach: their folders, their results, their gateways
 rights        tells before anything is launched what a cluster lacks: an answer, a version, rights
 
@@ -26,7 +28,12 @@ job           builds the manifests of Job and ConfigMap; pure
 pod           builds the pod: phases as containers, and the walls between them; pure
 pod_witness   has the training's supervisor measure what the node did, and reads what it tells; pure
 
+short_job     builds a Job that is no try, around its pod; pure
+smoke_job     builds the Job and the ConfigMap of a smoke test; pure
+smoke_state   the state of a smoke test in the cluster, and how it ended; pure but for what it remembers
+quantities    reads amounts such as 500m or 32Gi; pure
 proposal_job  builds the Job in which a program proposes; pure
+job_state     what the watches showed of a Job that is no try; pure but for what it remembers
 session_state  the state of such a program in the cluster, and how it ended; pure but for what it remembers
 request_head  reads whose a connection to the door is
 delivery      reads what came back of a program's folder; pure

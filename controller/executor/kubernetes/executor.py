@@ -23,14 +23,18 @@ from controller.executor.kubernetes.caches import Caches, Handlers, job_of_pod
 from controller.executor.kubernetes.client import Client, Object, Observe, unobserved
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.lease import TO_A_CAMPAIGN, TO_A_STUDY, Lease
-from controller.executor.kubernetes.naming import campaign_selector, job_name
-from controller.executor.kubernetes.orphans import delete_proposals, put_away_orphans
+from controller.executor.kubernetes.leftovers import delete_jobs
+from controller.executor.kubernetes.naming import campaign_selector, job_name, proposals_selector, smoke_selector
+from controller.executor.kubernetes.orphans import put_away_orphans
 from controller.executor.kubernetes.rights import require_image, require_version
 from controller.executor.kubernetes.running_try import RunningTry, Step
+from controller.executor.kubernetes.smoke import SmokeRuns
+from controller.executor.kubernetes.smoke_state import keeps_waiting
 from controller.executor.kubernetes.tries import RunningTries
 from controller.executor.kubernetes.worker import Worker
 from controller.executor.kubernetes.workqueue import WorkQueue
 from controller.executor.phases import PhaseName, phases
+from controller.ports import SmokeCrash, Untested
 from controller.settings import Settings
 from controller.text.safe_text import one_line
 
@@ -56,7 +60,7 @@ class KubernetesExecutor:
     """Runs tries as Jobs in the namespace that the settings name. See `controller.ports.Executor`.
 
     studies: it runs studies of the campaign, and sees no Job of its experiments. unfinished: names of other studies
-    that will go on later, whose Jobs it does not see either.
+    that will go on later, whose Jobs it does not see either. warn: takes a sentence for the operator, from any thread.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class KubernetesExecutor:
         unfinished: Collection[str] = (),
         client: Client | None = None,
         observe: Observe = unobserved,
+        warn: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,10 +80,12 @@ class KubernetesExecutor:
         self._studies, self._unfinished = studies, unfinished
         self._given_client = client
         self._observe = observe
+        self._warn = warn
         self._clock = clock
         self._monotonic = monotonic
         self._tries = RunningTries(clock=monotonic)
         self._lease: Lease | None = None
+        self._smoke_runs: SmokeRuns | None = None
         self._stopped = False
         self._swept: threading.Event | None = None
         """Set when orphans were looked for once; None before `adopt`, which asks for that."""
@@ -113,6 +120,14 @@ class KubernetesExecutor:
             clock=self._clock,
             monotonic=self._monotonic,
         )
+        self._smoke_runs = SmokeRuns(
+            self._settings,
+            client=self._client,
+            caches=self._caches,
+            crowded=self._has_try_that_waits_for_smoke,
+            warn=self._warn,
+            monotonic=self._monotonic,
+        )
         try:
             require_version(client)
             self._lease.acquire()
@@ -134,11 +149,16 @@ class KubernetesExecutor:
         self._queue.add(SWEEP)
         if self._studies:
             return
-        # At once: from here on the Jobs of new proposals are created, which no sweep may find.
-        try:
-            delete_proposals(self._client, self._settings.tag)
-        except ClusterError as error:
-            LOG.warning("proposals left behind stay until their deadline", extra={"error": str(error)})
+        # At once: from here on the Jobs of new proposals and their smoke tests are created, which no sweep may find.
+        for selector in (proposals_selector(self._settings.tag), smoke_selector(self._settings.tag)):
+            try:
+                delete_jobs(self._client, selector)
+            except ClusterError as error:
+                LOG.warning("Jobs left behind stay until their deadline", extra={"error": str(error)})
+
+    def smoke(self, files: Mapping[str, str]) -> SmokeCrash | Untested | None:
+        """Run the smoke test of a program in a pod of its own; None if it did not crash. Blocks, in any thread."""
+        return Untested.UNTESTED if self._smoke_runs is None else self._smoke_runs.run(files)
 
     def progress(self) -> Sequence[Progress]:
         """The place of each try, and what it waits for."""
@@ -171,6 +191,8 @@ class KubernetesExecutor:
         """End all threads and give back the lease. Jobs go on: the next start finds them by their names."""
         if self._lease is None:
             return
+        if self._smoke_runs is not None:
+            self._smoke_runs.stop(STOP_SECONDS)
         self._tries.wait_recorded(RECORD_SECONDS)
         # Whoever finds nothing left to run stops at once, and orphans of its last tries would stay for ever.
         if self._swept is not None:
@@ -201,19 +223,24 @@ class KubernetesExecutor:
         name = job["metadata"]["name"]
         with self._tries.lock:
             running = self._tries.find(name)
-            if running is None:
-                return
-            running.see_job(job, gone=gone)
-        self._enqueue(running)
+            if running is not None:
+                running.see_job(job, gone=gone)
+        self._pass_on(running)
 
     def _pod_changed(self, pod: Object, gone: bool) -> None:
         name = job_of_pod(pod)
         with self._tries.lock:
             running = self._tries.find(name)
-            if running is None:
-                return
-            running.see_pod(pod, gone=gone, now=self._monotonic())
-        self._enqueue(running)
+            if running is not None:
+                running.see_pod(pod, gone=gone, now=self._monotonic())
+        self._pass_on(running)
+
+    def _pass_on(self, running: RunningTry | None) -> None:
+        """Have the news looked at by whom they concern. What is no try of ours may be a smoke test."""
+        if running is not None:
+            self._enqueue(running)
+        elif self._smoke_runs is not None:
+            self._smoke_runs.tell_news()
 
     def _enqueue(self, running: RunningTry) -> None:
         """Queue this try for a worker.
@@ -252,6 +279,11 @@ class KubernetesExecutor:
             self._queue.add_after(SWEEP, SWEEP_SECONDS)
         if self._swept is not None:
             self._swept.set()
+
+    # -- called on the threads of proposals -----------------------------------
+
+    def _has_try_that_waits_for_smoke(self) -> bool:
+        return any(keeps_waiting(running.progress) for running in self._tries.without_result())
 
     # -- for people -----------------------------------------------------------
 

@@ -28,11 +28,14 @@ RECORDED = f"{PREFIX}recorded"
 PROPOSAL = "proposal"
 """Label of what belongs to a program that proposes, with the number of its proposal. No try has it."""
 
+SMOKE = "smoke"
+"""Label of what belongs to a smoke test, with its id. No try has it."""
+
 NAME_LIMIT = 57
 """Longest name of a Job, in characters. Its pod's name has six more, and must fit into the 63 of a label's value."""
 
 
-OWN_LABELS = ("campaign", "experiment", "study", "arm", "attempt", "try", PROPOSAL)
+OWN_LABELS = ("campaign", "experiment", "study", "arm", "attempt", "try", PROPOSAL, SMOKE)
 """Keys of the labels by which a try is found again. No metric may take one of them."""
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -82,6 +85,16 @@ def proposal_name(tag: str, number: int, id: str) -> str:
     return f"ar-{tag}-p{number}-{id}"
 
 
+def smoke_selector(tag: str) -> str:
+    """Label selector of all objects of a campaign's smoke tests. Its executor's watches show them too."""
+    return f"{MANAGED_BY}={MANAGER},campaign={tag},{SMOKE}"
+
+
+def smoke_name(tag: str, id: str) -> str:
+    """Name of the Job of a smoke test, and of its ConfigMap. id: drawn at random, so that none comes twice."""
+    return f"ar-{tag}-smoke-{id}"
+
+
 def request_hash(request: TryRequest) -> str:
     """Hash of a request. A Job with the name of a try is that try if this hash agrees.
 
@@ -95,6 +108,9 @@ def request_hash(request: TryRequest) -> str:
         identity += [request.reserve, request.holdout]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
+
+ATTEMPT = "attempt"
+"""Component of the pods that run attempts, those of studies included."""
 
 HIDDEN = "hidden"
 """Key of an empty file in the ConfigMap, which covers files that a container must not see."""
@@ -111,7 +127,7 @@ def labels(id: TryId) -> dict[str, str]:
     what = {"study": id.study, "arm": str(id.experiment)} if id.study else {"experiment": str(id.experiment)}
     return {
         MANAGED_BY: MANAGER,
-        COMPONENT: "attempt",
+        COMPONENT: ATTEMPT,
         "campaign": id.tag,
         **what,
         "attempt": str(id.attempt),

@@ -59,14 +59,19 @@ NODE_LOST_SECONDS = 30
 """Seconds that a pod stays on a node that does not answer. The default of Kubernetes is 300, of lost GPU time."""
 
 
-def build_pod(settings: Settings, request: TryRequest, phases: Sequence[Phase]) -> Manifest:
-    """The spec of a try's pod. The last phase is the main container; the others run before or beside it."""
+def build_pod(
+    settings: Settings, request: TryRequest, phases: Sequence[Phase], *, config_map: str | None = None
+) -> Manifest:
+    """The spec of a try's pod. The last phase is the main container; the others run before or beside it.
+
+    config_map: name of the one with the edited files; None for the try's own.
+    """
     containers = [_build_container(settings.executor, request, phase) for phase in phases]
     if any(map(_writes_to_task, phases)):
         containers.insert(0, _build_copy(settings.executor.kubernetes, request))
     pod: Manifest = pod_baseline(settings.executor.kubernetes) | {
         "containers": containers[-1:],
-        "volumes": _volumes(settings.executor, request, phases),
+        "volumes": _volumes(settings.executor, phases, config_map=config_map or config_map_name(request)),
         "activeDeadlineSeconds": pod_deadline(settings.deadlines.image_pull, phases),
     }
     if len(containers) > 1:
@@ -264,7 +269,7 @@ def _edited_mounts(request: TryRequest) -> list[Manifest]:
     ]
 
 
-def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[Phase]) -> list[Manifest]:
+def _volumes(executor: ExecutorSettings, phases: Sequence[Phase], *, config_map: str) -> list[Manifest]:
     cluster, limits = executor.kubernetes, executor.limits
     sizes = {
         Volume.TASK: mebibytes(limits.task_gb),
@@ -275,7 +280,7 @@ def _volumes(executor: ExecutorSettings, request: TryRequest, phases: Sequence[P
     volumes: list[Manifest] = [
         {"name": "data", "persistentVolumeClaim": {"claimName": cluster.data_claim, "readOnly": True}},
         # task.command may name an edited file as a program.
-        {"name": "edited", "configMap": {"name": config_map_name(request), "defaultMode": 0o555}},
+        {"name": "edited", "configMap": {"name": config_map, "defaultMode": 0o555}},
     ]
     for volume, size in sizes.items():
         if volume in used:

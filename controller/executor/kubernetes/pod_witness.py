@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, fields
 
 from controller.domain import Calm, TryRequest, Witness
@@ -21,6 +20,7 @@ from controller.executor.attempt_end import OVERRAN
 from controller.executor.disturbance import may_be_lost, most_allowed, tell_shares
 from controller.executor.kubernetes.naming import request_hash
 from controller.executor.kubernetes.observation import TryEnd
+from controller.executor.kubernetes.quantities import amount
 from controller.executor.phases import Phase, PhaseName
 from controller.settings import ExecutorSettings
 
@@ -33,7 +33,6 @@ NODE_CPUS = 0.5
 volumes: one thread, half of whose time is the kernel's."""
 
 _GONE = "other programs disturbed it; how much stood in a log that is gone"
-_SUFFIXES = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +113,6 @@ def _key_of(request: TryRequest) -> str:
 def _own_cpus(executor: ExecutorSettings) -> float:
     """CPUs that the campaign's other tries and the node on their behalf may use, if all of them run on one node."""
     cluster = executor.kubernetes
-    # Candidate and examiner run side by side.
-    most = _cpus(cluster.cpu) + _cpus(cluster.examine_cpu)
+    # Candidate and examiner run side by side. What cannot be read is infinite: then nothing counts as taken.
+    most = amount(cluster.cpu) + amount(cluster.examine_cpu)
     return (executor.slots - 1) * most + NODE_CPUS
-
-
-def _cpus(quantity: str) -> float:
-    """CPUs of a Kubernetes quantity such as `500m`. Infinite if it cannot be read: then nothing counts as taken."""
-    try:
-        if quantity[-1:] in _SUFFIXES:
-            return float(quantity[:-1]) * _SUFFIXES[quantity[-1]]
-        return float(quantity)
-    except ValueError:
-        return math.inf

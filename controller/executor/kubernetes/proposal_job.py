@@ -25,6 +25,7 @@ from controller.executor.kubernetes.pod import (
     mebibytes,
     pod_baseline,
 )
+from controller.executor.kubernetes.short_job import build_short_job
 from controller.executor.phases import TASK
 from controller.executor.workshop import FOLDER_GB, Session
 from controller.settings import Settings
@@ -34,9 +35,6 @@ FETCH, PROGRAM, DELIVER = "fetch", "program", "deliver"
 
 PORTER_SECONDS = 120
 """Seconds that fetching and delivering may take together, on top of the program's own."""
-
-KEPT_SECONDS = 600
-"""Seconds after which an ended Job goes that no controller has deleted, as after the last one's end."""
 
 SHARED_MEMORY = "64Mi"
 """/dev/shm of the program, which counts as its memory."""
@@ -67,29 +65,16 @@ def build_proposal_job(settings: Settings, session: Session, place: Place) -> Ma
         "campaign": settings.tag,
         PROPOSAL: str(session.number),
     }
-    deadline = math.ceil(settings.deadlines.image_pull + session.seconds + PORTER_SECONDS + 3 * GRACE)
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": proposal_name(settings.tag, session.number, place.id),
-            "namespace": settings.executor.kubernetes.namespace,
-            "labels": labels,
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
-            # The pod's own deadline begins when a kubelet takes it; this one ends a pod that never gets a node.
-            "activeDeadlineSeconds": deadline + math.ceil(settings.deadlines.pending),
-            # Set from the start: what a session left is in the lab, and nothing of it in the Job.
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _build_pod(settings, session, place, deadline)},
-        },
-    }
+    return build_short_job(
+        settings.executor.kubernetes.namespace,
+        proposal_name(settings.tag, session.number, place.id),
+        _build_pod(settings, session, place),
+        labels=labels,
+        place_seconds=settings.deadlines.pending,
+    )
 
 
-def _build_pod(settings: Settings, session: Session, place: Place, deadline: int) -> Manifest:
+def _build_pod(settings: Settings, session: Session, place: Place) -> Manifest:
     cluster, command = settings.executor.kubernetes, settings.agent.command
     pod = pod_baseline(cluster)
     # A claim would take a GPU, and the preferred nodes are those that have one.
@@ -98,7 +83,9 @@ def _build_pod(settings: Settings, session: Session, place: Place, deadline: int
     if command.node_selector:
         pod["nodeSelector"] = dict(command.node_selector)
     return pod | {
-        "activeDeadlineSeconds": deadline,
+        "activeDeadlineSeconds": math.ceil(
+            settings.deadlines.image_pull + session.seconds + PORTER_SECONDS + 3 * GRACE
+        ),
         # A program is asked for nothing more once it has to end.
         "terminationGracePeriodSeconds": 1,
         "initContainers": [

@@ -37,6 +37,7 @@ from controller.executor.kubernetes.client import JOBS, Client, Object
 from controller.executor.kubernetes.connection import connect
 from controller.executor.kubernetes.delivery import most_bytes, read_delivery
 from controller.executor.kubernetes.door import Door, Guest
+from controller.executor.kubernetes.leftovers import Leftovers
 from controller.executor.kubernetes.logs import fetch_log_end
 from controller.executor.kubernetes.naming import proposals_selector
 from controller.executor.kubernetes.proposal_job import PROGRAM, Place, build_proposal_job
@@ -71,13 +72,12 @@ class ClusterWorkshop:
         client: Client | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._warn, self._given_client, self._monotonic = settings, warn, client, monotonic
+        self._settings, self._given_client, self._monotonic = settings, client, monotonic
         self._news = Condition()
         """Guards what follows, and tells waiting sessions that something happened."""
         self._stopping = False
         self._sessions = 0
-        self._left: set[str] = set()
-        """Names of Jobs that could not be deleted."""
+        self._leftovers = Leftovers("a proposal", warn=warn)
         self._opening = Lock()
         """Guards what sessions share. No watch takes it, whose first list is waited for under it."""
         self._site: _Site | None = None
@@ -154,7 +154,7 @@ class ClusterWorkshop:
         asked = False
         try:
             caches = self._watch(site.client)
-            self._delete_left(site.client)
+            self._leftovers.delete_left(site.client)
             asked = True
             job = site.client.create(JOBS, manifest)
             ended, pod = self._wait(job, caches, session, delivered)
@@ -164,7 +164,7 @@ class ClusterWorkshop:
         finally:
             # Also after a creation that was not answered: it may have come about.
             if asked:
-                self._delete(site.client, manifest["metadata"]["name"])
+                self._leftovers.delete(site.client, manifest["metadata"]["name"])
 
     def _wait(self, job: Object, caches: Caches, session: Session, delivered: list[bytes]) -> tuple[Ended, str]:
         """Wait for the end of a session; the end, and the name of its pod if there was one."""
@@ -182,22 +182,6 @@ class ClusterWorkshop:
                 if ended is not None:
                     return ended, state.pod_name
                 self._news.wait(LOOK_SECONDS)
-
-    def _delete_left(self, client: Client) -> None:
-        with self._news:
-            left, self._left = self._left, set()
-        for name in left:
-            self._delete(client, name)
-
-    def _delete(self, client: Client, name: str) -> None:
-        """Delete the Job of this name; one that stays is told, and deleted before the next session."""
-        try:
-            if found := client.find(JOBS, name):
-                client.delete(JOBS, name, uid=found["metadata"]["uid"])
-        except ClusterError as error:
-            with self._news:
-                self._left.add(name)
-            self._warn(f"Job {name} of a proposal is not deleted yet: {error}")
 
     # -- what sessions share --------------------------------------------------
 

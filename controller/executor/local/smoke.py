@@ -21,7 +21,7 @@ from controller.executor.local.process import Cause, Stop
 from controller.executor.local.runner import TryRunner
 from controller.executor.local.try_folder import TryFolder
 from controller.executor.local.witness import OwnUse
-from controller.executor.smoke import SMOKE_SECONDS, is_smoke_crash, smoke_phases
+from controller.executor.smoke import SMOKE_SECONDS, find_smoke_crash, smoke_phases
 from controller.ports import SmokeCrash
 
 _PREFIX = "smoke-"
@@ -90,6 +90,5 @@ def _run_phases(runner: TryRunner, request: TryRequest, *, host: Host, stops: tu
             walls=host.walls,
         )
         if result is not None:
-            crashed = is_smoke_crash(result, code=end.code, text=text, metric=settings.task.metric)
-            return SmokeCrash(reason=result.reason, log=text) if crashed else None
+            return find_smoke_crash(result, code=end.code, text=text, metric=settings.task.metric)
     return None

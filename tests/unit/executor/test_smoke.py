@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from controller.domain import Outcome, Result, TryId
-from controller.errors import SettingsError
 from controller.executor.phases import Volume
 from controller.executor.smoke import is_smoke_crash, smoke_phases
+from controller.folder import CampaignFolder
+from controller.run.wiring import build_executor, build_smoke_test
 from tests.support.requests import try_request
-from tests.support.scripted import settings
+from tests.support.scripted import InstantExecutor, settings
 
 REQUEST = try_request("def load_model(folder):\n    return None\n", id=TryId("t", 0, 0, 1))
 CRASHED = Result(outcome=Outcome.CRASHED, reason="train ended with exit code 1")
@@ -44,22 +47,26 @@ def test_task_with_an_examiner_file_loads_as_its_candidate_does() -> None:
     assert "marks.py" not in " ".join((*step.command, *load.command))
 
 
+@pytest.mark.parametrize("kind", ["local", "kubernetes"])
 @pytest.mark.parametrize(
     ("train_seconds", "smoke", "tested"),
     [(20, "null", False), (119, "null", False), (120, "null", True), (20, "true", True), (300, "false", False)],
 )
 def test_smoke_tests_are_on_by_themselves_where_a_training_is_long(
-    train_seconds: int, smoke: str, tested: bool
+    train_seconds: int, smoke: str, tested: bool, kind: str
 ) -> None:
-    chosen = settings(f"budget.train_seconds={train_seconds}", f"executor.smoke={smoke}")
+    chosen = settings(f"executor.kind={kind}", f"budget.train_seconds={train_seconds}", f"executor.smoke={smoke}")
 
     assert chosen.smoke_tests is tested
 
 
-def test_cluster_refuses_smoke_tests_in_a_sentence_and_leaves_them_out_by_itself() -> None:
-    assert not settings("executor.kind=kubernetes", "budget.train_seconds=300").smoke_tests
-    with pytest.raises(SettingsError, match=r"executor\.smoke .* leave it out"):
-        settings("executor.kind=kubernetes", "executor.smoke=true")
+@pytest.mark.parametrize("kind", ["local", "kubernetes"])
+def test_campaigns_of_either_executor_hold_smoke_tests_where_they_are_wanted(kind: str, tmp_path: Path) -> None:
+    executor = build_executor(CampaignFolder(tmp_path), settings(f"executor.kind={kind}"))
+
+    assert build_smoke_test(executor, wanted=True) is not None
+    assert build_smoke_test(executor, wanted=False) is None
+    assert build_smoke_test(InstantExecutor(lambda _: CRASHED), wanted=True) is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.executor.kubernetes.naming import RECORDED
+from controller.executor.kubernetes.naming import RECORDED, SMOKE
 from controller.executor.kubernetes.orphans import find_orphans
 
 
@@ -17,6 +17,7 @@ def test_orphans_are_what_nobody_claims_and_nobody_recorded_oldest_first() -> No
         a_found_job("claimed"),
         a_found_job("recorded", annotations={RECORDED: "2026-11-24T07:30:00Z"}),
         a_found_job("going", deletionTimestamp="2"),
+        a_found_job("a smoke test of ours", labels={SMOKE: "0badcafe"}),
         a_found_job("younger", created="2"),
         a_found_job("older", created="1"),
     ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.executor.kubernetes.job_state import UNSEEN_SECONDS
 from controller.executor.kubernetes.session_state import Ended, SessionState
 from controller.executor.workshop import SessionCause
 from tests.support.kubernetes_objects import INITIALIZING, RUNNING, ended
@@ -117,6 +118,17 @@ def test_exit_code_and_seconds_are_the_programs() -> None:
 
 def test_job_that_no_watch_has_shown_yet_is_not_gone() -> None:
     assert end_of(jobs=()) is None
+
+
+def test_job_that_no_watch_shows_was_deleted_before_one_could() -> None:
+    state = state_of()
+    for now in (0.0, UNSEEN_SECONDS - 1, UNSEEN_SECONDS):
+        state.see((), (), now=now)
+        end = state.end((), now=now)
+        assert (end is not None) == (now == UNSEEN_SECONDS)
+
+    assert end is not None
+    assert end.cause is SessionCause.LOST
 
 
 def test_job_that_somebody_deleted_is_lost() -> None:
