@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.errors import TaskError
+from controller.executor.local.linked_packages import linked_folders
 from controller.executor.local.machine import Machine
 from controller.settings import TaskSettings
 
@@ -30,7 +31,11 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
     """The machine with the task's environment and mounts in what every sandbox shows. Raises TaskError."""
     mounts = [_mountable(folder, mount, setting="task.mounts") for mount in task.mounts]
     if task.environment_folder is None:
-        return replace(machine, folders=_outermost((*machine.folders, *mounts)))
+        return _with_links(
+            replace(machine, folders=_outermost((*machine.folders, *mounts))),
+            Path(machine.interpreter).parents[1],
+            folder,
+        )
     place = _mountable(folder, task.environment_folder, setting="task.environment_folder")
     programs = place / "bin"
     if not programs.is_dir():
@@ -41,12 +46,25 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
     if fault := _fault_of_python(place):
         raise TaskError(f"task.environment_folder {place} {fault}: make the environment anew, or name another")
     python = next((str(programs / name) for name in PYTHONS if os.access(programs / name, os.X_OK)), "")
-    return replace(
+    found = replace(
         machine,
         interpreter=python or machine.interpreter,
         programs=str(programs),
         folders=_outermost((*machine.folders, *mounts, place, *_interpreters_of(place))),
     )
+    return _with_links(found, place, folder)
+
+
+def _with_links(machine: Machine, environment: Path, task: Path) -> Machine:
+    """The machine with the folders from which the environment imports: those of the task, and those not shown."""
+    root, own, foreign = task.resolve(), [], []
+    for place in linked_folders(environment):
+        if place.is_relative_to(root):
+            name = place.relative_to(root)
+            own += [] if any(part.startswith(".") for part in name.parts) else [str(name)]
+        elif not any(place.is_relative_to(Path(shown).resolve()) for shown in machine.folders):
+            foreign.append(str(place))
+    return replace(machine, task_packages=tuple(own), foreign_packages=tuple(foreign))
 
 
 def with_mounts(machine: Machine, mounts: Sequence[Path], *, folder: Path, setting: str) -> Machine:

@@ -82,10 +82,13 @@ class Host:
         if not closed:
             seen = "programs are looked for in /usr/local/bin, /usr/bin, /bin"
         network = ", and there is no network" if closed else ""
+        install = "install it there beforehand"
+        if foreign := self.machine.foreign_packages:
+            install = f"name in task.mounts what it links to (pip install -e), such as {foreign[0]}, {install}"
         return Walls(
             closed=closed,
             programs=f"{seen}, and the environment of {python}: name one, as in [python, train.py], {elsewhere}",
-            packages=f"only packages of {python} can be imported{network}: install it there beforehand, {elsewhere}",
+            packages=f"only packages of {python} can be imported{network}: {install}, {elsewhere}",
             **({"writable": WITH_COPY} if self.settings.task.score == "log" else {}),
             memory=f"{limits.memory_gb:g} GB",
             scratch=f"{limits.scratch_gb:g} GB",

@@ -125,3 +125,32 @@ def test_mounts_are_shown_once(tmp_path: Path) -> None:
         *("/opt/controller", "/usr"),
         f"{tmp_path}/big",
     }
+
+
+def venv_that_links(place: Path, *folders: Path) -> None:
+    program(place / "bin/python")
+    packages = place / "lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "links.pth").write_text("".join(f"{folder}\n" for folder in folders))
+
+
+def test_project_installed_as_a_link_is_found_in_the_task_folder(tmp_path: Path) -> None:
+    (tmp_path / "task/src/tool").mkdir(parents=True)
+    venv_that_links(tmp_path / "venv", tmp_path / "task/src", tmp_path / "task")
+
+    found = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv")
+
+    assert found.task_packages == ("src", ".")
+    assert found.foreign_packages == ()
+
+
+def test_project_linked_from_elsewhere_is_told_unless_it_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "other/src").mkdir(parents=True)
+    venv_that_links(tmp_path / "venv", tmp_path / "other/src")
+
+    hidden = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv")
+    shown = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv", mounts=[tmp_path / "other"])
+
+    assert hidden.foreign_packages == (f"{tmp_path}/other/src",)
+    assert shown.foreign_packages == ()
