@@ -289,3 +289,13 @@ def test_expression_without_end_is_killed_at_its_deadline() -> None:
 
     children = Path("/proc/thread-self/children").read_text().split()
     assert not set(map(str, processes_with("expression.search"))) & set(children)
+
+
+@pytest.mark.parametrize("pattern", ["^user 0m([0-9.]+)s", "^user\\t0m([0-9.]+)s"])
+def test_expression_may_be_written_for_the_line_as_it_is_shown_or_as_it_is(pattern: str) -> None:
+    settings = {"metric": "user", "direction": "minimize", "score": "log", "score_line": pattern}
+    chosen = ScoreRule.of(TaskSettings.model_validate(settings))
+
+    score = read_log_score("real\t0m1.1s\nuser\t0m0.647s\nsys\t0m0.0s\n", chosen)
+
+    assert (score.value, score.unit) == (0.647, "s")
