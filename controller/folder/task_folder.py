@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.errors import SettingsError, TaskError
+from controller.folder.missing_parts import is_pointer
 from controller.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,6 +90,8 @@ def task_files(settings: Settings) -> dict[str, str]:
 
 def _text_of(folder: Path, name: str) -> str:
     """The text of a file of the task. Raises TaskError for one that is no text or cannot be read."""
+    if is_pointer(folder / name):
+        raise TaskError(f"task folder {folder}: of {name} only the pointer of git-lfs is there: run `git lfs pull`")
     try:
         return (folder / name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
