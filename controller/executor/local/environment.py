@@ -30,6 +30,7 @@ _PRIVATE = ("/", "/root", "/home", "/etc", "/var", "/proc", "/sys", "/dev", "/ru
 def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> Machine:
     """The machine with the task's environment and mounts in what every sandbox shows. Raises TaskError."""
     mounts = [_mountable(folder, mount, setting="task.mounts") for mount in task.mounts]
+    _refuse_edited(mounts, task, folder)
     if task.environment_folder is None:
         return _with_links(
             replace(machine, folders=_outermost((*machine.folders, *mounts))),
@@ -53,6 +54,18 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
         folders=_outermost((*machine.folders, *mounts, place, *_interpreters_of(place))),
     )
     return _with_links(found, place, folder)
+
+
+def _refuse_edited(mounts: Sequence[Path], task: TaskSettings, folder: Path) -> None:
+    """Raise TaskError where a mount inside the task folder holds a file that edits change: mounts are not copied."""
+    root = Path(os.path.abspath(folder))
+    for mount in mounts:
+        held = [name for name in task.editable if (root / name).is_relative_to(mount)]
+        if held and mount.is_relative_to(root):
+            raise TaskError(
+                f"task.mounts {mount} holds {held[0]}, which edits change, and what is mounted is only read: name "
+                "the folders in it that are large"
+            )
 
 
 def _with_links(machine: Machine, environment: Path, task: Path) -> Machine:
@@ -99,7 +112,8 @@ def _mountable(folder: Path, path: Path, *, setting: str) -> Path:
     # Links stay: the programs of an environment name its interpreter by the path at which it was made.
     place = Path(os.path.abspath(folder / path.expanduser()))
     if not place.exists():
-        raise TaskError(f"{setting} {place} does not exist: name a folder of this machine")
+        begins = "" if path.expanduser().is_absolute() else f" (a relative path begins in the task folder {folder})"
+        raise TaskError(f"{setting} {place} does not exist: name a folder of this machine{begins}")
     for shown in {place, place.resolve()}:
         home = Path.home()
         if str(shown) in _PRIVATE or home.is_relative_to(shown):

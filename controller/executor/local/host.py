@@ -76,7 +76,7 @@ class Host:
         """The limits around an attempt on this machine, in the words of a reason."""
         limits, python, closed = self.settings.executor.limits, self.machine.interpreter, self.bubblewrap is not None
         seen = "the sandbox shows the programs in /usr, the task folder without names that begin with a dot"
-        elsewhere = "or set task.environment_folder to an environment that has it (venv, conda, uv, node)"
+        elsewhere = "or set task.environment_folder to an environment that has it (venv, conda, uv, node, Go, Rust)"
         if own := own_environment_of(self.task_folder):
             elsewhere = f"or set task.environment_folder to {own}, which lies in the task folder"
         if not closed:

@@ -154,3 +154,16 @@ def test_project_linked_from_elsewhere_is_told_unless_it_is_shown(tmp_path: Path
 
     assert hidden.foreign_packages == (f"{tmp_path}/other/src",)
     assert shown.foreign_packages == ()
+
+
+def test_mount_that_holds_an_edited_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "src/big").mkdir(parents=True)
+
+    with pytest.raises(TaskError, match=r"task\.mounts .*/src holds src/model\.py, which edits change"):
+        machine_with(tmp_path, editable=["src/model.py"], mounts=["src"])
+    assert f"{tmp_path}/src/big" in machine_with(tmp_path, editable=["src/model.py"], mounts=["src/big"]).folders
+
+
+def test_relative_path_that_is_not_there_says_where_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"venv does not exist: .* \(a relative path begins in the task folder /"):
+        machine_with(tmp_path, environment_folder="../venv")
