@@ -315,6 +315,17 @@ def test_printed_score_is_read_as_printed(metric: str, value: float) -> None:
             (name, "")
             for name in ("CYCLES", "avg_score", "loss reduction", "neg_log_loss", "accuracy_loss", "lossless", "x")
         ),
+        ("1-accuracy", ""),
+        ("1 - f1", ""),
+        ("1/loss", ""),
+        ("-loss", ""),
+        ("\u2212log_loss", ""),
+        ("accuracy_std", ""),
+        ("reward_variance", ""),
+        ("best_loss_step", ""),
+        ("f1-macro", "maximize"),
+        ("fold1/loss", "minimize"),
+        ("top-1/acc", "maximize"),
     ],
 )
 def test_name_of_a_metric_tells_its_direction_or_is_asked_about(name: str, direction: str) -> None:
