@@ -27,8 +27,8 @@ _UP = frozenset(_UP_WORDS.split())
 _TURNS_WORDS = (
     "neg negative minus inv inverse inverted reciprocal reduction reduced improvement improved gain saved saving "
     "savings decrease increase delta diff change drop degradation gap ratio per to no not non without false missed "
-    "wrong adversarial attack forgetting std stdev stddev var variance stderr sem step steps epoch epochs time size cost "
-    "threshold target baseline"
+    "wrong adversarial attack forgetting std stdev stddev var variance stderr sem step steps epoch epochs time size "
+    "cost threshold target baseline"
 )
 _TURNS = frozenset(_TURNS_WORDS.split())
 """Words that can change the meaning of another one: a `loss` should be small, a `loss reduction` large, and whether an
