@@ -32,11 +32,10 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
     mounts = [_mountable(folder, mount, setting="task.mounts") for mount in task.mounts]
     _refuse_edited(mounts, task, folder)
     if task.environment_folder is None:
-        return _with_links(
-            replace(machine, folders=_outermost((*machine.folders, *mounts))),
-            Path(machine.interpreter).parents[1],
-            folder,
-        )
+        machine = replace(machine, folders=_outermost((*machine.folders, *mounts)))
+        linked = _with_links(machine, Path(machine.interpreter).parents[1], folder)
+        # What the controller's own environment links to elsewhere is the controller.
+        return replace(linked, foreign_packages=())
     place = _mountable(folder, task.environment_folder, setting="task.environment_folder")
     programs = place / "bin"
     if not programs.is_dir():

@@ -84,7 +84,8 @@ class Host:
         network = ", and there is no network" if closed else ""
         install = "install it there beforehand"
         if foreign := self.machine.foreign_packages:
-            install = f"name in task.mounts what it links to (pip install -e), such as {foreign[0]}, {install}"
+            linked = f"if it is there as a link (pip install -e), name what that leads to, such as {foreign[0]}"
+            install = f"{install}; {linked}, in task.mounts"
         return Walls(
             closed=closed,
             programs=f"{seen}, and the environment of {python}: name one, as in [python, train.py], {elsewhere}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -167,3 +168,14 @@ def test_mount_that_holds_an_edited_file_is_refused(tmp_path: Path) -> None:
 def test_relative_path_that_is_not_there_says_where_it_begins(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"venv does not exist: .* \(a relative path begins in the task folder /"):
         machine_with(tmp_path, environment_folder="../venv")
+
+
+def test_links_of_the_controllers_own_environment_are_not_told(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "checkout").mkdir()
+    venv_that_links(tmp_path / "own", tmp_path / "checkout")
+    machine = replace(MACHINE, interpreter=f"{tmp_path}/own/bin/python")
+
+    found = with_environment(machine, TaskSettings.model_validate({"score": "log"}), folder=tmp_path / "task")
+
+    assert found.foreign_packages == ()
