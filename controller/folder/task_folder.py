@@ -46,7 +46,8 @@ def _expanded(folder: Path, names: Sequence[str], setting: str) -> tuple[str, ..
 def _existing_folder(settings: Settings) -> Path:
     folder = settings.task.folder or shipped_task()
     if not folder.is_dir():
-        raise TaskError(f"task folder {folder} does not exist: set task.folder")
+        fault = "is a file: set task.folder to the folder that holds it" if folder.exists() else ""
+        raise TaskError(f"task folder {folder} {fault or 'does not exist: set task.folder'}")
     return folder
 
 

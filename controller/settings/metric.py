@@ -57,7 +57,8 @@ def fault_of_expression(pattern: str) -> str:
         groups = re.compile(pattern).groups
     except (re.error, OverflowError, RecursionError, MemoryError) as error:
         return f"is no regular expression ({error})"
-    return "" if groups == 1 else f"has {groups} groups, and one must hold the score: use (?:...) for others"
+    advice = "use (?:...) for others" if groups else "put the number into parentheses"
+    return "" if groups == 1 else f"has {groups} groups, and one must hold the score: {advice}"
 
 
 def fault_of_place(text: str) -> str:

@@ -7,6 +7,7 @@ that begins with a dot, or as a script whose interpreter lies elsewhere.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -131,6 +132,8 @@ def way_to(program: str, *, has_environment: bool) -> str:
             f"on this machine {name} is started by rustup: set task.environment_folder to the folder of a toolchain, "
             "which `rustc --print sysroot` prints"
         )
+    if re.fullmatch(r"python[0-9.]*", name):
+        return f"on this machine it is {program}: make an environment with it, and name that in task.environment_folder"
     place = next((path for path in (program, real) if _has_own_folder(Path(path))), "")
     if not place:
         return f"on this machine it is {program}: install it in /usr/local, or in an environment of the task"

@@ -24,6 +24,12 @@ from controller.executor.local.program import way_to
             "name /opt/go in task.mounts, and write /opt/go/bin/go in task.command",
         ),
         (
+            "/home/a/.pyenv/shims/python3.12",
+            False,
+            "on this machine it is /home/a/.pyenv/shims/python3.12: make an environment with it, and name that in "
+            "task.environment_folder",
+        ),
+        (
             "/home/a/.local/bin/tool",
             False,
             "on this machine it is /home/a/.local/bin/tool: install it in /usr/local, or in an environment of the task",
