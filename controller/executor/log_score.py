@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from controller.domain import LARGEST_SCORE
@@ -141,6 +141,19 @@ def read_summary(text: str) -> Mapping[str, float]:
         elif name := _named_without_number(line):
             summary.pop(name, None)
     return summary
+
+
+def read_numbers(text: str, names: Iterable[str]) -> Mapping[str, float]:
+    """The summary, and the last number behind each of these names, which is looked for as a score is.
+
+    The names are those of guards: a log without a summary, or with other forms of lines, tells them all the same.
+    """
+    found, lines = dict(read_summary(text)), text.split("\n")
+    for name in names:
+        told = None if name in found else _last_value(lines[_start(lines, name) :], name)
+        if told and told[0].number is not None and abs(told[0].number) <= LARGEST_SCORE:
+            found[name] = told[0].number
+    return found
 
 
 def is_score_line(line: str, metric: str) -> bool:

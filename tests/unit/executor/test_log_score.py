@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.domain import LARGEST_SCORE
-from controller.executor.log_score import LogScore, ScoreRule, printed_score, read_log_score, read_summary
+from controller.executor.log_score import LogScore, ScoreRule, printed_score, read_log_score, read_numbers, read_summary
 from controller.executor.phase_output import read_tail
 from controller.settings import TaskSettings
 from controller.settings.metric import direction_of, fault_of_name
@@ -370,3 +370,10 @@ def test_numbers_without_commas_between_them_are_several_too(value: str) -> None
 )
 def test_unit_that_programs_scale_is_read_with_the_number(line: str, unit: str) -> None:
     assert read(f"{line}\n", "score").unit == unit
+
+
+def test_numbers_of_guards_are_read_wherever_a_score_would_be() -> None:
+    log = 'latency: 12.5 ms\n{"size": 3}\nparams=1,234\nlatency: 20.0 ms (p99)\nrate: nan\n'
+
+    assert read_numbers(log, ("latency", "size", "params", "rate", "absent")) == {"latency": 20.0, "size": 3.0}
+    assert read_numbers(f"{log}---\nsize: 4\n", ("latency", "size")) == {"size": 4.0}
