@@ -16,6 +16,7 @@ from controller.executor.log_score import ScoreRule, read_log_score
 from controller.executor.score_line import Unsearchable, find_last
 from controller.settings import TaskSettings
 from tests.support.local_task import TaskFolders, make_folders, make_request, processes_with, run_one, running
+from tests.support.requests import try_request
 from tests.support.waiting import PATIENCE_S
 
 LOG = ("task.score=log", f"deadlines.log_scored={PATIENCE_S}")
@@ -159,6 +160,23 @@ def test_virtual_environment_of_the_task_is_used(
     result = run_one(folders, make_request(train), *LOG, sandbox, *chosen)
 
     assert result.score, result.reason
+
+
+@SANDBOXES
+def test_project_that_the_environment_links_to_is_imported_with_the_edit(
+    folders: TaskFolders, environment: Path, sandbox: str
+) -> None:
+    folders.write("src/tool.py", "X = 2.0\n")
+    folders.write("run.py", "import tool\nprint('val_bpb:', tool.X)\n")
+    [packages] = environment.glob("lib/python*/site-packages")
+    (packages / "__editable__.tool-0.1.pth").write_text(f"{folders.task}/src\n")
+    request = try_request(files={"src/tool.py": "X = 0.5\n"})
+    chosen = ("task.environment_folder=.venv", "task.editable=[src/tool.py]", "task.command=[python, run.py]")
+
+    result = run_one(folders, request, *LOG, sandbox, *chosen)
+
+    assert result.score, result.reason
+    assert result.score.value == 0.5
 
 
 @SANDBOXES
