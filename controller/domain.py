@@ -186,6 +186,9 @@ class Score:
 
     provenance: Provenance
 
+    unit: str = ""
+    """What a log prints behind the number, where it is a unit that programs scale, such as `ms`; else empty."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:

@@ -223,6 +223,8 @@ def _apply_as_it_is(patch: str, files: Mapping[str, str], *, onto: str) -> dict[
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(text.encode())
         problem = _git_apply(patch, folder)
+        if lacks := re.fullmatch(r"(?:error: )?(.+): No such file or directory", problem):
+            problem = _none_of(files, lacks[1])
         if problem:
             raise _Unfit(f"it does not apply to {onto[:7]} ({problem})")
         after = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if not path.is_dir()}
@@ -247,14 +249,18 @@ def _git_apply(patch: str, folder: Path, *options: str) -> str:
     return _in_plain_words(complaint)
 
 
+def _none_of(files: Mapping[str, str], path: str) -> str:
+    """That a patch changes a file which is none of these, and why."""
+    if any(path.endswith(f"/{name}") for name in files):
+        return f"the task folder has no {path}; make patches in the task folder, as by `git diff --relative`"
+    return f"{path} is not an editable file: change only {', '.join(sorted(files))}"
+
+
 _SAME_NAMES = re.compile(r"^(?:diff --git (\S+) \1|--- ([^/\s][^\t\n]*)(?:\t.*)?\n\+\+\+ \2(?:\t.*)?)$", re.MULTILINE)
 _PLAIN_WORDS = (
     (r"No valid patches in input.*", "it holds no patch as `git diff` and `diff -u` write them"),
     (r"corrupt (?:binary )?patch at line (\d+).*", r"it is damaged at its line \1, cut off or edited by hand"),
-    (
-        r"(.+): No such file or directory",
-        r"the task folder has no \1; make patches in the task folder, as by `git diff --relative`",
-    ),
+    (r"patch failed: (.+):(\d+)", r"what it replaces in \1, from line \2 on, reads otherwise there"),
 )
 """What git says of a patch, and the same with what to do about it."""
 

@@ -14,6 +14,7 @@ from controller.errors import DataError, SettingsError, TaskError
 from controller.executor.phases import data_parts
 from controller.folder import CampaignFolder, task_files, task_folder
 from controller.folder.ballast import room_on
+from controller.folder.missing_parts import missing_parts
 from controller.lab import Lab
 from controller.settings import ExecutorSettings, Settings
 
@@ -44,12 +45,20 @@ def check_start(folder: CampaignFolder, settings: Settings) -> list[str]:
     if not (begun and local):
         require_disk(folder.path, settings.executor)
     warnings = [] if begun else _require_room_for_baseline(settings)
-    if local and not exam and not folder.data.is_dir() and (task_folder(settings) / "prepare.py").is_file():
+    if local:
+        warnings += missing_parts(task_folder(settings))
+    if local and not exam and not folder.data.is_dir() and _prepares_data(task_folder(settings)):
         warnings.append(
-            f"the task has a prepare.py and there is no folder {folder.data}: a training that reads data "
-            "finds an empty folder; put them there"
+            f"the task has a prepare.py and there is no folder {folder.data}: a training that reads "
+            f"{settings.task.data_path} finds it empty; put its data into {folder.data}"
         )
     return warnings
+
+
+def _prepares_data(task: Path) -> bool:
+    """True for a task that makes data and has none: no folder beside its program holds any."""
+    data = task / "data"
+    return (task / "prepare.py").is_file() and not (data.is_dir() and any(data.iterdir()))
 
 
 def _refuse_work_of_others(work: Path) -> None:

@@ -24,6 +24,15 @@ _SETTING = re.compile(
 _OPTION = re.compile(r"(--[\w-]*seed[\w-]*)(?:=|\s+)(\S+)", re.IGNORECASE)
 """An option of a command line."""
 
+_CALL = re.compile(
+    r"""((?:[\w.:]*seed\w*|\bsrand\w*|\bmt19937(?:_64)?|\bminstd_rand0?|\bdefault_random_engine|\bNewSource"""
+    r"""|\bNewPCG|\bnew\s+Random|\bRandomState)!?)(?:\s+\w+)?\s*[({]\s*([-+]?\d\w*|"[^"]*"|'[^']*')\s*[)},]""",
+    re.IGNORECASE,
+)
+"""A call that seeds in C, C++, Rust, Go, Java, C#, JavaScript, Julia or R, by a number or a text written out."""
+
+_MACRO = re.compile(r"#\s*define\s+(\w+)\s+(\S+)")
+
 
 def find_altered_seeding(before: Collection[ast.Module], after: Collection[ast.Module]) -> str | None:
     """One sentence that says how the edit changes seeding; None if it does not.
@@ -93,14 +102,19 @@ def _find_seeds_of_line(line: str) -> Iterator[tuple[str, str]]:
         yield setting[1], setting[2]
     for option in _OPTION.finditer(line):
         yield option[1], option[2]
+    for call in _CALL.finditer(line):
+        yield call[1], call[2]
+    macro = _MACRO.match(line)
+    if macro and speaks_of_seed(macro[1]):
+        yield macro[1], macro[2]
     # Of an inline table, such as {seed = 1, depth = 2} or {"seed": 1}.
-    for inline in re.finditer(r"""[{,]\s*["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*([^,}]+)""", line):
+    for inline in re.finditer(r"""[{,]\s*["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*([^,{}]+)""", line):
         if speaks_of_seed(inline[1]):
             yield inline[1], inline[2].strip()
 
 
 def _strip_comment(line: str) -> str:
-    return re.sub(r"(^|\s)(#|//|;).*$", "", line).strip()
+    return re.sub(r"(^|\s)(#(?!\s*define\b)|//|;).*$", "", line).strip()
 
 
 def _count_injections(trees: Collection[ast.Module]) -> Counter[str]:

@@ -94,7 +94,9 @@ def log_scored(text: str, *, task: TaskSettings, walls: Walls) -> Result:
     metric = task.metric
     score = read_log_score(text, ScoreRule.of(task))
     if score.value is not None:
-        return Result(outcome=Outcome.SCORED, score=Score(value=score.value, provenance=Provenance.LOG))
+        return Result(
+            outcome=Outcome.SCORED, score=Score(value=score.value, provenance=Provenance.LOG, unit=score.unit)
+        )
     # A pipe hides the exit code of all but its last command, so that the log may tell of a crash all the same.
     words, wall = _words(without_file(text), metric, code=0)
     quoted = f"its log ends with '{words}'" if words and not score.printed else ""

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from controller.domain import LARGEST_SCORE
 from controller.executor.phase_output import CUT, TAIL_BYTES
 from controller.executor.printed_values import Value, find_values, names_of_numbers, read_number
 from controller.executor.score_file import ScorePlace, place_of, read_score_file
 from controller.executor.score_line import Unsearchable, find_last
+from controller.executor.units import unit_of
 from controller.settings import TaskSettings
 from controller.text.safe_text import one_line
 
@@ -59,10 +60,12 @@ class ScoreRule:
 class LogScore:
     """The score that a log tells: `value`, or None and in `fault` what is wrong, to follow "train ".
 
-    printed: whether something was printed that is, or looks like, a score.
+    unit: the unit behind it, where it is one that programs scale. printed: whether something was printed that is, or
+    looks like, a score.
     """
 
     value: float | None = None
+    unit: str = ""
     fault: str = ""
     printed: bool = True
 
@@ -89,9 +92,10 @@ def _read_by_name(text: str, rule: ScoreRule) -> LogScore:
         return _missing(text, rule.metric)
     value, line = found
     if value.number is None:
-        told = f"'{one_line(value.text, _SHOWN)}' is not one plain number"
+        advice = " (print one, or set task.score_line)" if re.search(r"\d", value.text) else ""
+        told = f"'{one_line(value.text, _SHOWN)}' is not one plain number{advice}"
         return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
-    return _bounded(value.number, f"printed {_quoted(line)} last", rule)
+    return replace(_bounded(value.number, f"printed {_quoted(line)} last", rule), unit=value.unit)
 
 
 def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
@@ -105,7 +109,7 @@ def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
     if number is None:
         told = f"the group of task.score_line holds {_quoted(found[0], 30)} there, and that is no number"
         return LogScore(fault=f"printed {_quoted(found[1])} last, which is no score: {told}")
-    return _bounded(number, f"printed {_quoted(found[1])} last", rule)
+    return replace(_bounded(number, f"printed {_quoted(found[1])} last", rule), unit=unit_of(found[2]))
 
 
 def _bounded(value: float, how: str, rule: ScoreRule) -> LogScore:
@@ -137,6 +141,19 @@ def read_summary(text: str) -> Mapping[str, float]:
         elif name := _named_without_number(line):
             summary.pop(name, None)
     return summary
+
+
+def read_numbers(text: str, names: Iterable[str]) -> Mapping[str, float]:
+    """The summary, and the last number behind each of these names, which is looked for as a score is.
+
+    The names are those of guards: a log without a summary, or with other forms of lines, tells them all the same.
+    """
+    found, lines = dict(read_summary(text)), text.split("\n")
+    for name in names:
+        told = None if name in found else _last_value(lines[_start(lines, name) :], name)
+        if told and told[0].number is not None and abs(told[0].number) <= LARGEST_SCORE:
+            found[name] = told[0].number
+    return found
 
 
 def is_score_line(line: str, metric: str) -> bool:
@@ -218,7 +235,7 @@ def _missing(text: str, metric: str) -> LogScore:
     if not text.strip():
         return LogScore(fault=f"printed nothing, and {metric} is looked for in what it prints", printed=False)
     if place is None:
-        return LogScore(fault=f"{missing}{_nearby(text)}", printed=False)
+        return LogScore(fault=f"{missing}{_nearby(text) or _bare(lines, metric)}", printed=False)
     lacks = []
     if place < _start(lines, metric):
         lacks.append(f"not after the last line {RULE}")
@@ -231,6 +248,14 @@ def _missing(text: str, metric: str) -> LogScore:
             f"not in a form such as '{metric}: 0.5' (else set task.metric, task.score_line or task.score_file)"
         )
     return LogScore(fault=f"{missing}: found {_quoted(lines[place].strip())}, but {' and '.join(lacks)}")
+
+
+def _bare(lines: Sequence[str], metric: str) -> str:
+    """A line that holds the name and no number behind it, such as the head of a table; and what to do, if there is."""
+    pattern = rf"(?<!\w){re.escape(metric)}[\"'`*]{{0,3}}[ \t]*(?:$|[,;|:=\t])"
+    line = next((line for line in reversed(lines) if re.search(pattern, line, re.IGNORECASE)), "")
+    advice = f"print a line such as '{metric}: 0.5', or set task.score_line or task.score_file"
+    return f": found {_quoted(line)}, with no number behind the name: {advice}" if line else ""
 
 
 def _nearby(text: str) -> str:

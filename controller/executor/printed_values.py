@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from controller.executor.units import unit_of
+
 # Possessive (`++`): a number is taken whole or not at all, or a line of digits would be tried at each of its places.
 _NUMBER = r"[-+]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
 _BEFORE = r"(?<![\w./@])(?<!\w-)(?<![ \t]--)(?<!^--)"
@@ -44,11 +46,24 @@ _ANOTHER_NUMBER = re.compile(
     |\.?\#|\.\.+[0-9]  # 1.#INF, 0..1
     |{_BLANK}*+(?:[-=]{{1,2}}>|\u2192|\bto\b|\b(?:out[ ])?of\b)[ \t]*+[-+]?\.?[0-9]  # 6 -> 5, 9 of 10
     |[ \t]*+,[ \t]*+[-+]?\.?[0-9][^()\[\]]*[)\]]  # a list, of whose numbers nobody said which one counts
+    |{_BLANK}?(?:h|hrs?|hours?|m|mins?|minutes?|d|days?),?{_BLANK}+[0-9]++(?:\.[0-9]++)?{_BLANK}?[hms]  # 1 m 23 s
     |{_BLANK}++(?:thousand|million|billion|trillion)\b
     """,
     re.VERBOSE,
 )
 """What makes another number of the one before it, or leaves open which number is meant."""
+
+_IN_BRACKETS = re.compile(
+    rf"(?:{_BLANK}?[^\W\d_]{{1,12}}(?:/[^\W\d_]{{1,12}})?)?{_BLANK}++[-+]?\.?[0-9][^()\[\]]*[)\]]"
+)
+"""The rest of a list without commas, as numpy and criterion print it: [0.5 0.6], [2.7 ms 2.8 ms 2.9 ms]."""
+
+_GO = re.compile(r"Benchmark\S*[ \t]++[0-9]++(?P<pairs>(?:[ \t]++[-+0-9.eE]++[ \t]++[^\s0-9]\S*+)++)[ \t]*+")
+"""A line of `go test -bench`, where each name stands behind its number."""
+
+_PAIR = re.compile(r"([-+0-9.eE]++)[ \t]++(\S++)")
+_NAMES_BEHIND = re.compile(rf"[ \t]*+(?:{_NUMBER}[ \t]++[^\W\d]\S*+(?:[ \t]++|$)){{2,}}")
+"""A line of numbers with a word behind each: nobody knows whether a name belongs to the number before or behind it."""
 
 _GROUPS = re.compile(rf"(?:{_BLANK}[0-9]{{3}})+(?![\w.])")
 """Blanks between thousands, as half of the world writes them."""
@@ -71,10 +86,12 @@ class Value:
     """Something that stands for a value behind a name.
 
     number: what it says, not finite where it says so; None where it is not one plain number. text: as it was printed.
+    unit: the unit behind it, where it is one that programs scale (`units`).
     """
 
     number: float | None
     text: str
+    unit: str = ""
 
     @property
     def usable(self) -> bool:
@@ -85,8 +102,15 @@ class Value:
 def find_values(line: str, name: str) -> Iterator[Value]:
     """Every value that this line prints behind the name. Words behind it are news and no value."""
     line = line if line.isascii() else unicodedata.normalize("NFC", line)
+    if go := _GO.fullmatch(line):
+        yield from (_plain(number) for number, unit in _PAIR.findall(go["pairs"]) if unit == name.strip())
+        return
+    unclear = _NAMES_BEHIND.fullmatch(line) is not None
     for match in _pattern(name).finditer(line):
-        if value := _value_at(line, match.end(), signed=match["sign"] is not None):
+        value = _value_at(line, match.end(), signed=match["sign"] is not None)
+        if value and unclear and match["sign"] is None:
+            yield Value(None, " ".join(line.split())[:_QUOTED_VALUE])
+        elif value:
             yield value
 
 
@@ -123,12 +147,18 @@ def _value_at(line: str, place: int, *, signed: bool) -> Value | None:
         number, end = match["number"], match.end()
         grouped = len(number.lstrip("+-")) <= 3 and number[-1].isdigit() and "." not in number
         other = _ANOTHER_NUMBER.match(line, end) or (_GROUPS.match(line, end) if grouped else None)
+        if other is None and set(line[place : match.start("number")]) & set("[("):
+            other = _IN_BRACKETS.match(line, end)
         if other is None and _GOES_ON.match(line, end):
-            return Value(float(number), number)
+            return Value(float(number), number, unit_of(line[end : end + _QUOTED_VALUE]))
         return Value(None, _shown(line, match.start("number"), other.end() if other else end))
     if signed and (missing := _NONE.match(line, place) or _DASH.match(line, place) or _UNREADABLE.match(line, place)):
         return Value(None, _shown(line, place, missing.end()))
     return None
+
+
+def _plain(text: str) -> Value:
+    return Value(float(text) if re.fullmatch(_NUMBER, text) else None, text)
 
 
 def _shown(line: str, start: int, end: int) -> str:

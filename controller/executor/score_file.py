@@ -1,4 +1,4 @@
-"""Reads a score from a JSON file that the training writes (`task.score_file: metrics.json:val.loss`). Pure.
+"""Reads a score from a JSON or CSV file that the training writes (`task.score_file: metrics.json:val.loss`). Pure.
 
 The file lies in the attempt's copy of the task folder, which is gone when the attempt is judged, and in a cluster was
 never on this machine. So a shell puts it behind the training's output, and both executors read it from the log.
@@ -6,12 +6,14 @@ never on this machine. So a shell puts it behind the training's output, and both
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from controller.executor.printed_values import read_number
 from controller.text.safe_text import one_line
 
 MARK = "@@SCORE_FILE"
@@ -32,6 +34,7 @@ fi
 exit $code"""
 
 
+_TABLES = (".csv", ".tsv")
 _SHOWN = 40
 """Characters of a text in the file that a sentence quotes."""
 
@@ -92,13 +95,35 @@ def read_score_file(text: str, place: ScorePlace) -> FileScore:
     if lines[marks[-1]].endswith(" large"):
         return FileScore(None, f"left {place.file} with more than {LARGEST_BYTES:,} bytes: write the score to its own")
     content = "\n".join(lines[marks[-1] + 1 :]).strip()
+    if not content:
+        return FileScore(None, f"left {place.file} empty")
+    if place.file.lower().endswith(_TABLES):
+        return _number_in_table(content, place)
     try:
         document = _decode(content)
     except (ValueError, RecursionError):
-        if not content:
-            return FileScore(None, f"left {place.file} empty")
-        return FileScore(None, f"left {place.file}, which is not JSON: it begins with '{one_line(content, _SHOWN)}'")
+        begins = f"it begins with '{one_line(content, _SHOWN)}'"
+        return FileScore(
+            None, f"left {place.file}, which is not JSON: {begins}; write JSON, or a table as .csv or .tsv"
+        )
     return _number_at(document, place)
+
+
+def _number_in_table(content: str, place: ScorePlace) -> FileScore:
+    """The number in a column of a table: of its last row, or of the one that a number in front of the name picks."""
+    lines = unicodedata.normalize("NFC", content).split("\n")
+    # The sign that stands most often in the head is the one between its names.
+    sign = max("\t,;", key=lines[0].count)
+    try:
+        rows = [row for row in csv.DictReader(lines, delimiter=sign, skipinitialspace=True) if any(row.values())]
+    except csv.Error as error:
+        return FileScore(None, f"left {place.file}, which is no table ({error})")
+    if not rows:
+        return FileScore(None, f"left {place.file} with a head and no row")
+    # Cells without a name in the head stand under None.
+    named = [{key.strip(): value for key, value in row.items() if key is not None} for row in rows]
+    chosen = re.fullmatch(r"-?[0-9]{1,9}", place.keys[0]) and len(place.keys) > 1
+    return _number_at(named if chosen else named[-1], place)
 
 
 def _decode(content: str) -> object:
@@ -121,6 +146,8 @@ def _number_at(document: object, place: ScorePlace) -> FileScore:
             )
         found, used = step
         keys = keys[used:]
+    if isinstance(found, str) and (number := read_number(found)) is not None:
+        return FileScore(number)
     if isinstance(found, bool) or not isinstance(found, (int, float)):
         return FileScore(None, f"left {place} as {_kind(found)}, which is no number")
     return FileScore(float(found))

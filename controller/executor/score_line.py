@@ -13,14 +13,15 @@ import sys
 SECONDS = 10.0
 """For a process to start and search 64 KiB of text, on a busy machine. A plain expression takes milliseconds."""
 
+# A line is shown to people with one blank in place of tabs and many blanks, so an expression may be written for that.
 _SEARCH = """\
 import json, re, sys
 pattern, lines = json.load(sys.stdin)
 expression, found = re.compile(pattern), None
 for line in lines:
-    match = expression.search(line)
+    match = expression.search(line) or expression.search(" ".join(line.split()))
     if match:
-        found = match[1] or "", line
+        found = match[1] or "", line, match.string[match.end(1):] if match[1] else ""
 json.dump(found, sys.stdout)
 """
 
@@ -29,8 +30,11 @@ class Unsearchable(Exception):
     """The expression was not done with this text at its deadline, or ran out of memory."""
 
 
-def find_last(pattern: str, text: str, *, seconds: float = SECONDS) -> tuple[str, str] | None:
-    """The text of the expression's group in the last line where it matches, and that line. Raises Unsearchable."""
+def find_last(pattern: str, text: str, *, seconds: float = SECONDS) -> tuple[str, str, str] | None:
+    """The text of the expression's group in the last line where it matches, that line, and what is behind the group.
+
+    Raises Unsearchable.
+    """
     # Isolated (-I -S): no path or module of the folder in which the controller runs is read.
     command = [sys.executable, "-I", "-S", "-c", _SEARCH]
     asked = json.dumps([pattern, text.split("\n")])
@@ -42,4 +46,4 @@ def find_last(pattern: str, text: str, *, seconds: float = SECONDS) -> tuple[str
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         raise Unsearchable from error
     found = json.loads(done.stdout)
-    return (str(found[0]), str(found[1])) if found else None
+    return (str(found[0]), str(found[1]), str(found[2])) if found else None

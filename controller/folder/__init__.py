@@ -2,6 +2,7 @@
 
 campaign_folder  finds a campaign's folder and the files in it
 task_folder      which files of a task may change, their text, and the research brief
+missing_parts    finds what a clone left out: content of git-lfs, submodules
 new_task         writes a small task that runs, from templates/
 prepared_data    refuses data that are not what their manifest says
 ownership        tells whose a file is that may not be read or written

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.errors import SettingsError, TaskError
+from controller.folder.missing_parts import is_pointer
 from controller.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,7 +51,8 @@ def has_task_folder(settings: Settings) -> bool:
 def _existing_folder(settings: Settings) -> Path:
     folder = settings.task.folder or shipped_task()
     if not has_task_folder(settings):
-        raise TaskError(f"task folder {folder} does not exist: set task.folder")
+        fault = "is a file: set task.folder to the folder that holds it" if folder.exists() else ""
+        raise TaskError(f"task folder {folder} {fault or 'does not exist: set task.folder'}")
     return folder
 
 
@@ -94,6 +96,8 @@ def task_files(settings: Settings) -> dict[str, str]:
 
 def _text_of(folder: Path, name: str) -> str:
     """The text of a file of the task. Raises TaskError for one that is no text or cannot be read."""
+    if is_pointer(folder / name):
+        raise TaskError(f"task folder {folder}: of {name} only the pointer of git-lfs is there: run `git lfs pull`")
     try:
         return (folder / name).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

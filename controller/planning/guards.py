@@ -66,7 +66,8 @@ def find_baseline_fault(baseline: Experiment, guards: Mapping[str, GuardSettings
     for name, guard in guards.items():
         values = read_values(baseline, name)
         if not values:
-            return f"task.guards names {name}, and the unchanged code reports no number of that name"
+            form = f"(in a log it stands as '{name}: 0.5')"
+            return f"task.guards names {name}, and the unchanged code reports no number of that name {form}"
         if (guard.max_ratio or guard.min_ratio) and fmean(values) <= 0.0:
             return f"task.guards: {name} of the unchanged code is not above zero, so no ratio to it is a bound: use max"
     found = find_breach(baseline, baseline, guards)

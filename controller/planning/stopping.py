@@ -118,5 +118,6 @@ def _has_enough(view: View, task: TaskSettings, budget: BudgetSettings) -> str:
 def _explain_budget(view: View, room: Room, limit: int | None) -> str:
     """One sentence that says which limit of the budget ended the campaign. limit: most experiments."""
     if limit is not None and view.spent.experiments >= limit and room.fits_attempt():
-        return f"{view.spent.experiments} experiments (budget)"
+        count = view.spent.experiments
+        return f"{count} experiment{'' if count == 1 else 's'} (budget)"
     return "the budget has no room for another run"

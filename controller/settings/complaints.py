@@ -50,8 +50,10 @@ def explain(problem: Any, location: Sequence[str]) -> str:
         meant = _meant(location)
         advice = f"did you mean {meant}? docs/settings.md lists all" if meant else "docs/settings.md lists them"
         return f"{field} is not a setting ({advice})"
-    message = _BY_TYPE.get(problem["type"]) or in_plain_words(problem["msg"])
     given = problem.get("input")
+    message = _BY_TYPE.get(problem["type"]) or in_plain_words(problem["msg"])
+    if problem["type"] in ("string_type", "path_type") and isinstance(given, list | dict):
+        message = f"must be one text, and here is a {'list' if isinstance(given, list) else 'group'}"
     shown = _as_written(given)
     told = f" (got {shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + '…'})" if shown else ""
     return f"{message}{told}" if problem["type"] == "value_error" else f"{field} {message}{told}"

@@ -27,10 +27,15 @@ _UP = frozenset(_UP_WORDS.split())
 _TURNS_WORDS = (
     "neg negative minus inv inverse inverted reciprocal reduction reduced improvement improved gain saved saving "
     "savings decrease increase delta diff change drop degradation gap ratio per to no not non without false missed "
-    "wrong adversarial attack forgetting"
+    "wrong adversarial attack forgetting std stdev stddev var variance stderr sem step steps epoch epochs time size "
+    "cost threshold target baseline"
 )
 _TURNS = frozenset(_TURNS_WORDS.split())
-"""Words that can reverse the meaning of another one: a `loss` should be small, a `loss reduction` large."""
+"""Words that can change the meaning of another one: a `loss` should be small, a `loss reduction` large, and whether an
+`accuracy std` should be either is not the name's to tell."""
+
+_COMPUTED = re.compile(r"^\s*[-\u2212]|(?<![\w.-])1\s*[-\u2212/]|\s[-\u2212]\s")
+"""Names that are formulas: `-loss`, `1-accuracy`, `1/loss`, `train - test accuracy`."""
 
 
 def fault_of_name(name: str) -> str:
@@ -52,7 +57,8 @@ def fault_of_expression(pattern: str) -> str:
         groups = re.compile(pattern).groups
     except (re.error, OverflowError, RecursionError, MemoryError) as error:
         return f"is no regular expression ({error})"
-    return "" if groups == 1 else f"has {groups} groups, and one must hold the score: use (?:...) for others"
+    advice = "use (?:...) for others" if groups else "put the number into parentheses"
+    return "" if groups == 1 else f"has {groups} groups, and one must hold the score: {advice}"
 
 
 def fault_of_place(text: str) -> str:
@@ -75,7 +81,7 @@ def direction_of(name: str) -> str:
     """`minimize` or `maximize` where the name of the metric tells it, else nothing."""
     words = _words(name)
     down, up = bool(words & _DOWN), bool(words & _UP)
-    if down == up or words & _TURNS:
+    if down == up or words & _TURNS or _COMPUTED.search(name):
         return ""
     return "minimize" if down else "maximize"
 

@@ -417,7 +417,7 @@ def test_given_settings_replace_the_campaigns_own_but_never_its_tag(folder: Path
     text = (folder / "campaign.yaml").read_text().replace("experiments: 3", "experiments: 1")
     other.write_text(text)
 
-    assert "stopped: 1 experiments (budget)" in autoresearch("run", folder, "--settings", other).stdout
+    assert "stopped: 1 experiment (budget)" in autoresearch("run", folder, "--settings", other).stdout
     assert "experiments: 1" in (folder / "campaign.yaml").read_text()
     other.write_text(text.replace("tag: c", "tag: d"))
     refused = autoresearch("run", folder, "--settings", other)

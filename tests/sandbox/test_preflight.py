@@ -214,7 +214,7 @@ def test_programs_that_are_there_are_found(place: Path, command: str) -> None:
 
     out, _ = run(f"task.command=[{command}]")
 
-    assert "stopped: 1 experiments (budget)" in out
+    assert "stopped: 1 experiment (budget)" in out
 
 
 def test_unreadable_patch_is_named_and_the_others_are_run(place: Path) -> None:
@@ -224,7 +224,7 @@ def test_unreadable_patch_is_named_and_the_others_are_run(place: Path) -> None:
 
     assert "warning  agent replay will skip 1.patch: its subject cannot be decoded" in err
     assert "sent back: skipped 1.patch: its subject cannot be decoded" in err
-    assert "stopped: 1 experiments (budget) · 1 judged" in out
+    assert "stopped: 1 experiment (budget) · 1 judged" in out
 
 
 def test_budget_that_may_end_within_the_baseline_is_a_warning_where_runs_may_be_short(place: Path) -> None:
@@ -258,6 +258,16 @@ def test_missing_data_of_a_task_that_can_prepare_some_is_a_warning(place: Path) 
     _, err = run()
 
     assert "warning  the task has a prepare.py and there is no folder c/data" in err
+
+
+def test_data_beside_the_program_are_none_that_are_missing(place: Path) -> None:
+    shutil.copy(place / "task" / "train.py", place / "task" / "prepare.py")
+    (place / "task/data").mkdir()
+    (place / "task/data/table.csv").write_text("1")
+
+    _, err = run()
+
+    assert "prepare.py" not in err
 
 
 # -- clusters -------------------------------------------------------------------------------------------------------

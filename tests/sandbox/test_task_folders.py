@@ -16,6 +16,7 @@ from controller.executor.log_score import ScoreRule, read_log_score
 from controller.executor.score_line import Unsearchable, find_last
 from controller.settings import TaskSettings
 from tests.support.local_task import TaskFolders, make_folders, make_request, processes_with, run_one, running
+from tests.support.requests import try_request
 from tests.support.waiting import PATIENCE_S
 
 LOG = ("task.score=log", f"deadlines.log_scored={PATIENCE_S}")
@@ -162,6 +163,23 @@ def test_virtual_environment_of_the_task_is_used(
 
 
 @SANDBOXES
+def test_project_that_the_environment_links_to_is_imported_with_the_edit(
+    folders: TaskFolders, environment: Path, sandbox: str
+) -> None:
+    folders.write("src/tool.py", "X = 2.0\n")
+    folders.write("run.py", "import tool\nprint('val_bpb:', tool.X)\n")
+    [packages] = environment.glob("lib/python*/site-packages")
+    (packages / "__editable__.tool-0.1.pth").write_text(f"{folders.task}/src\n")
+    request = try_request(files={"src/tool.py": "X = 0.5\n"})
+    chosen = ("task.environment_folder=.venv", "task.editable=[src/tool.py]", "task.command=[python, run.py]")
+
+    result = run_one(folders, request, *LOG, sandbox, *chosen)
+
+    assert result.score, result.reason
+    assert result.score.value == 0.5
+
+
+@SANDBOXES
 def test_edited_file_may_be_the_program(folders: TaskFolders, sandbox: str) -> None:
     folders.write("train.py", "#!/usr/bin/env python\nprint('val_bpb: 2')\n")
     (folders.task / "train.py").chmod(0o755)
@@ -289,3 +307,13 @@ def test_expression_without_end_is_killed_at_its_deadline() -> None:
 
     children = Path("/proc/thread-self/children").read_text().split()
     assert not set(map(str, processes_with("expression.search"))) & set(children)
+
+
+@pytest.mark.parametrize("pattern", ["^user 0m([0-9.]+)s", "^user\\t0m([0-9.]+)s"])
+def test_expression_may_be_written_for_the_line_as_it_is_shown_or_as_it_is(pattern: str) -> None:
+    settings = {"metric": "user", "direction": "minimize", "score": "log", "score_line": pattern}
+    chosen = ScoreRule.of(TaskSettings.model_validate(settings))
+
+    score = read_log_score("real\t0m1.1s\nuser\t0m0.647s\nsys\t0m0.0s\n", chosen)
+
+    assert (score.value, score.unit) == (0.647, "s")

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from controller.agent.perturb.constants import Constant, find_constants, replace_literals
+from controller.agent.perturb.foreign_constants import find_foreign_constants
 from controller.agent.perturb.ideas import Change, Idea, order_ideas, read_past
 from controller.agent.perturb.steps import find_alternatives
 from controller.domain import Proposal
@@ -40,8 +41,8 @@ class PerturbAgent:
         """Raise AgentError if these editable files hold no constant that it could change."""
         if not _find_changes(files, accelerator=self._accelerator):
             raise AgentError(
-                f"agent perturb finds nothing to change in {', '.join(sorted(files))}: give it constants in capitals "
-                "at the top of a Python file, such as DEPTH = 4, or choose another agent"
+                f"agent perturb finds nothing to change in {', '.join(sorted(files))}: give it constants in capitals, "
+                "such as DEPTH = 4 at the top of a Python file, or choose another agent"
             )
 
     @property
@@ -78,9 +79,11 @@ def _find_changes(files: Mapping[str, str], *, accelerator: bool) -> tuple[Chang
     """Every single change of every constant, in the order of the files and their text."""
     changes: list[Change] = []
     for path, text in sorted(files.items()):
-        if not path.endswith(".py"):
-            continue
-        for constant in find_constants(path, text, accelerator=accelerator):
+        if path.endswith(".py"):
+            found = find_constants(path, text, accelerator=accelerator)
+        else:
+            found = find_foreign_constants(path, text)
+        for constant in found:
             changes += [Change(constant=constant, text=alternative) for alternative in find_alternatives(constant)]
     return tuple(changes)
 

@@ -15,7 +15,7 @@ from controller.executor.attempt_end import EndedBy, PhaseEnding
 from controller.executor.kubernetes.naming import OWN_LABELS, is_label
 from controller.executor.kubernetes.observation import FAULTS, LOSSES, EndCause, TryEnd
 from controller.executor.last_words import last_words
-from controller.executor.log_score import read_summary
+from controller.executor.log_score import read_numbers
 from controller.executor.phase_output import read_tail
 from controller.executor.phases import PhaseName
 from controller.executor.walls import WITH_COPY, Walls
@@ -54,7 +54,7 @@ def conclude(
         node=ended.node,
         accelerator=accelerator(settings.executor.kubernetes),
         witness=witness,
-        summary=read_summary(text),
+        summary=read_numbers(text, settings.task.guards),
         log_tail=text,
     )
 

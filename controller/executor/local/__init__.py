@@ -16,6 +16,7 @@ diagnoses      explains in one sentence what a machine refuses or lacks, why, an
 host           the parts that all tries share, with a sandbox that was tested first
 program        looks in the sandbox for the task's program before anything is trained
 environment    finds what a sandbox must show of the environment in which a task runs
+linked_packages  finds the projects that an environment imports from where they lie (`pip install -e`)
 task_copy      copies the task folder for one attempt, which may write to its copy
 libraries      finds CUDA libraries that nobody needs without a GPU
 frozen         copies what the kernel counts, so that sandboxes read the same numbers for ever

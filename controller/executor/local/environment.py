@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from controller.errors import TaskError
+from controller.executor.local.linked_packages import linked_folders
 from controller.executor.local.machine import Machine
 from controller.settings import TaskSettings
 
@@ -29,8 +30,12 @@ _PRIVATE = ("/", "/root", "/home", "/etc", "/var", "/proc", "/sys", "/dev", "/ru
 def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> Machine:
     """The machine with the task's environment and mounts in what every sandbox shows. Raises TaskError."""
     mounts = [_mountable(folder, mount, setting="task.mounts") for mount in task.mounts]
+    _refuse_edited(mounts, task, folder)
     if task.environment_folder is None:
-        return replace(machine, folders=_outermost((*machine.folders, *mounts)))
+        machine = replace(machine, folders=_outermost((*machine.folders, *mounts)))
+        linked = _with_links(machine, Path(machine.interpreter).parents[1], folder)
+        # What the controller's own environment links to elsewhere is the controller.
+        return replace(linked, foreign_packages=())
     place = _mountable(folder, task.environment_folder, setting="task.environment_folder")
     programs = place / "bin"
     if not programs.is_dir():
@@ -41,12 +46,37 @@ def with_environment(machine: Machine, task: TaskSettings, *, folder: Path) -> M
     if fault := _fault_of_python(place):
         raise TaskError(f"task.environment_folder {place} {fault}: make the environment anew, or name another")
     python = next((str(programs / name) for name in PYTHONS if os.access(programs / name, os.X_OK)), "")
-    return replace(
+    found = replace(
         machine,
         interpreter=python or machine.interpreter,
         programs=str(programs),
         folders=_outermost((*machine.folders, *mounts, place, *_interpreters_of(place))),
     )
+    return _with_links(found, place, folder)
+
+
+def _refuse_edited(mounts: Sequence[Path], task: TaskSettings, folder: Path) -> None:
+    """Raise TaskError where a mount inside the task folder holds a file that edits change: mounts are not copied."""
+    root = Path(os.path.abspath(folder))
+    for mount in mounts:
+        held = [name for name in task.editable if (root / name).is_relative_to(mount)]
+        if held and mount.is_relative_to(root):
+            raise TaskError(
+                f"task.mounts {mount} holds {held[0]}, which edits change, and what is mounted is only read: name "
+                "the folders in it that are large"
+            )
+
+
+def _with_links(machine: Machine, environment: Path, task: Path) -> Machine:
+    """The machine with the folders from which the environment imports: those of the task, and those not shown."""
+    root, own, foreign = task.resolve(), [], []
+    for place in linked_folders(environment):
+        if place.is_relative_to(root):
+            name = place.relative_to(root)
+            own += [] if any(part.startswith(".") for part in name.parts) else [str(name)]
+        elif not any(place.is_relative_to(Path(shown).resolve()) for shown in machine.folders):
+            foreign.append(str(place))
+    return replace(machine, task_packages=tuple(own), foreign_packages=tuple(foreign))
 
 
 def with_mounts(machine: Machine, mounts: Sequence[Path], *, folder: Path, setting: str) -> Machine:
@@ -81,7 +111,8 @@ def _mountable(folder: Path, path: Path, *, setting: str) -> Path:
     # Links stay: the programs of an environment name its interpreter by the path at which it was made.
     place = Path(os.path.abspath(folder / path.expanduser()))
     if not place.exists():
-        raise TaskError(f"{setting} {place} does not exist: name a folder of this machine")
+        begins = "" if path.expanduser().is_absolute() else f" (a relative path begins in the task folder {folder})"
+        raise TaskError(f"{setting} {place} does not exist: name a folder of this machine{begins}")
     for shown in {place, place.resolve()}:
         home = Path.home()
         if str(shown) in _PRIVATE or home.is_relative_to(shown):

@@ -76,16 +76,20 @@ class Host:
         """The limits around an attempt on this machine, in the words of a reason."""
         limits, python, closed = self.settings.executor.limits, self.machine.interpreter, self.bubblewrap is not None
         seen = "the sandbox shows the programs in /usr, the task folder without names that begin with a dot"
-        elsewhere = "or set task.environment_folder to an environment that has it (venv, conda, uv, node)"
+        elsewhere = "or set task.environment_folder to an environment that has it (venv, conda, uv, node, Go, Rust)"
         if own := own_environment_of(self.task_folder):
             elsewhere = f"or set task.environment_folder to {own}, which lies in the task folder"
         if not closed:
             seen = "programs are looked for in /usr/local/bin, /usr/bin, /bin"
         network = ", and there is no network" if closed else ""
+        install = "install it there beforehand"
+        if foreign := self.machine.foreign_packages:
+            linked = f"if it is there as a link (pip install -e), name what that leads to, such as {foreign[0]}"
+            install = f"{install}; {linked}, in task.mounts"
         return Walls(
             closed=closed,
             programs=f"{seen}, and the environment of {python}: name one, as in [python, train.py], {elsewhere}",
-            packages=f"only packages of {python} can be imported{network}: install it there beforehand, {elsewhere}",
+            packages=f"only packages of {python} can be imported{network}: {install}, {elsewhere}",
             **({"writable": WITH_COPY} if self.settings.task.score == "log" else {}),
             memory=f"{limits.memory_gb:g} GB",
             scratch=f"{limits.scratch_gb:g} GB",

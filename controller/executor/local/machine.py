@@ -103,6 +103,10 @@ class Machine:
     """Folders and files that are mounted read-only at their own path."""
     programs: str = ""
     """Folder of the task's own environment in which programs are looked for first; empty where it has none."""
+    task_packages: tuple[str, ...] = ()
+    """Folders below the task folder from which its environment imports (`pip install -e`)."""
+    foreign_packages: tuple[str, ...] = ()
+    """Folders elsewhere from which it imports, and which no sandbox shows."""
     proc_read_only: tuple[str, ...] = ()
     """Folders of /proc that are made read-only."""
     proc_files: tuple[str, ...] = ()

@@ -6,6 +6,9 @@ that begins with a dot, or as a script whose interpreter lies elsewhere.
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +22,13 @@ from controller.executor.local.task_copy import measure
 from controller.executor.local.try_folder import task_entries
 from controller.executor.phases import Phase, PhaseName
 from controller.executor.walls import Wall, Walls, remedy
+from controller.settings import search_path
 
 SECONDS = 30
 """Seconds for the interpreter to start and look at two files. A machine that needs longer is stuck."""
+
+_MANAGERS = ("uv", "uvx", "poetry", "pipenv", "pdm", "hatch", "rye", "pixi", "npx")
+"""Programs that prepare an environment before they start another program."""
 
 _INTERPRETERS = ("python", "sh", "bash", "dash", "node", "perl", "ruby", "Rscript", "julia")
 
@@ -61,7 +68,8 @@ def require_program(host: Host, *, log_path: Path) -> None:
         said = log.last_line()
     log_path.unlink()
     if fault := fault_of(said, host.walls):
-        raise TaskError(fault)
+        chosen = host.settings.task.environment_folder is not None
+        raise TaskError(_told_where(said, has_environment=chosen) or fault)
 
 
 def require_room_for_copy(host: Host) -> None:
@@ -98,6 +106,47 @@ def _command(host: Host) -> Command:
     command = in_the_open(look, view=host.etc, places=places, machine=host.machine, processes=None, temporary=host.etc)
     # A phase gets a view of links to the task folder; a look needs none.
     return replace(command, folder=str(host.task_folder))
+
+
+def _told_where(said: str, *, has_environment: bool) -> str:
+    """The sentence for a program that the sandbox lacks and this machine has; empty where it has none either."""
+    match said.strip().split("\t"):
+        case ["missing", program]:
+            lacks, wanted = f"task.command: {program} is not found", program
+        case ["interpreter", program, wanted]:
+            lacks = f"task.command: {program} is run by {wanted}, which is not found"
+        case _:
+            return ""
+    # A relative path is one of the task folder. What a manager does needs the network, so the way is without it.
+    if (not os.path.isabs(wanted) and "/" in wanted) or os.path.basename(wanted) in _MANAGERS:
+        return ""
+    found = shutil.which(wanted, path=search_path())
+    return f"{lacks} in the sandbox; {way_to(found, has_environment=has_environment)}" if found else ""
+
+
+def way_to(program: str, *, has_environment: bool) -> str:
+    """How a task may run a program of this machine, given by its path; has_environment: it has chosen another one."""
+    name, real = os.path.basename(program), os.path.realpath(program)
+    if os.path.basename(real) == "rustup":
+        return (
+            f"on this machine {name} is started by rustup: set task.environment_folder to the folder of a toolchain, "
+            "which `rustc --print sysroot` prints"
+        )
+    if re.fullmatch(r"python[0-9.]*", name):
+        return f"on this machine it is {program}: make an environment with it, and name that in task.environment_folder"
+    place = next((path for path in (program, real) if _has_own_folder(Path(path))), "")
+    if not place:
+        return f"on this machine it is {program}: install it in /usr/local, or in an environment of the task"
+    folder = Path(place).parents[1]
+    if has_environment:
+        return f"on this machine it is {place}: name {folder} in task.mounts, and write {place} in task.command"
+    return f"on this machine it is {place}: set task.environment_folder to {folder}"
+
+
+def _has_own_folder(program: Path) -> bool:
+    """True for a program in `bin` of a folder that holds little else, as installations of Go, node or conda do."""
+    folder = program.parents[1] if len(program.parents) > 1 else program.parent
+    return program.parent.name == "bin" and folder.name != ".local" and folder not in (Path("/"), Path.home())
 
 
 def arguments(command: Sequence[str]) -> tuple[str, ...]:

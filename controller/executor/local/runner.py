@@ -24,7 +24,7 @@ from controller.executor.local.process import Cause, Confined, PhaseEnd, Stop, T
 from controller.executor.local.task_copy import TooLarge
 from controller.executor.local.try_folder import TryFolder
 from controller.executor.local.witness import Observer, OwnUse, wait_for_calm
-from controller.executor.log_score import read_summary
+from controller.executor.log_score import read_numbers
 from controller.executor.phase_output import read_tail
 from controller.executor.phases import Phase, PhaseName, phases
 
@@ -77,7 +77,7 @@ class TryRunner:
             node=self._host.machine.node,
             accelerator=self._accelerators[0].name if self._accelerators else "cpu",
             witness=self._witness,
-            summary=read_summary(text),
+            summary=read_numbers(text, self._host.settings.task.guards),
             log_tail=text,
         )
 

@@ -143,7 +143,9 @@ def in_the_open(
     """Build the command without a sandbox: paths in its environment lead to real folders and to links in `view`."""
     shown = environment_beside_others(accelerators if phase.accelerator else ())
     environment = {
-        name: real_path(value, mounts=phase.mounts, volumes=places.volumes, view=view)
+        name: ":".join(
+            real_path(part, mounts=phase.mounts, volumes=places.volumes, view=view) for part in value.split(":")
+        )
         for name, value in _sandbox_environment(phase, machine).items()
     }
     return Command(
@@ -168,10 +170,19 @@ def real_path(value: str, *, mounts: Sequence[Mount], volumes: Mapping[Volume, P
 def _sandbox_environment(phase: Phase, machine: Machine) -> dict[str, str]:
     return {
         **phase.environment,
+        **_search_path(phase, machine),
         "PATH": ":".join(dict.fromkeys(filter(None, (machine.programs, os.path.dirname(machine.interpreter), *_PATH)))),
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _search_path(phase: Phase, machine: Machine) -> dict[str, str]:
+    """Where Python finds the task's own packages: in the attempt's copy, not where they were installed from."""
+    if not machine.task_packages or not any(mount.volume is Volume.TASK for mount in phase.mounts):
+        return {}
+    own = (str(PurePosixPath(TASK) / name) for name in machine.task_packages)
+    return {"PYTHONPATH": ":".join(filter(None, (phase.environment.get("PYTHONPATH", ""), *own)))}
 
 
 def _entered(phase: Phase, machine: Machine, processes: int | None) -> tuple[str, ...]:

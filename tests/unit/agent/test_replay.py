@@ -158,7 +158,9 @@ def test_a_patch_that_does_not_apply_is_named_with_its_reason_and_the_next_one_f
     following = proposed(agent.propose(request_after(train=other)))
 
     assert not skipped.exhausted
-    assert skipped.reason.startswith("skipped p1.patch: it does not apply to abcdef0 (error: patch failed: train.py:1")
+    assert skipped.reason.startswith(
+        "skipped p1.patch: it does not apply to abcdef0 (what it replaces in train.py, from line 1 on"
+    )
     assert following.strategy == "replay:p2.patch"
 
 
@@ -267,6 +269,16 @@ def test_patch_without_prefixes_reaches_a_file_in_a_folder(tmp_path: Path) -> No
             patch_of(TRAIN, WIDER, path="lab/train.py"),
             "the task folder has no lab/train.py; make patches in the task folder, as by `git diff --relative`",
             id="made further up",
+        ),
+        pytest.param(
+            patch_of(TRAIN, WIDER, path="package-lock.json"),
+            "package-lock.json is not an editable file: change only",
+            id="of a file that is there and may not change",
+        ),
+        pytest.param(
+            patch_of("A = 1\n", "A = 2\n"),
+            "what it replaces in train.py, from line 1 on, reads otherwise",
+            id="of another",
         ),
         pytest.param("1c1\n< a\n---\n> b\n", "it holds no patch as `git diff` and `diff -u` write them", id="by diff"),
         pytest.param(

@@ -17,6 +17,9 @@ from controller.edits.novelty import find_refusal
         ("a.js", "// head\nlet x = 1; // one\n/* a\n b */\nf(x)\n", "let x = 1;\nf(x)\n"),
         ("q.sql", "-- all\nselect 1 -- one\n", "select 1\n"),
         ("a.cu", "/* one */ int x;\n", "int x;\n"),
+        ("Makefile", "# why\nall:\n", "all:\n"),
+        ("m.f90", "x = 1 ! one\n! two\n", "x = 1\n"),
+        ("a.go", "package a // one\n", "package a\n"),
     ],
 )
 def test_edit_of_comments_alone_is_sent_back(path: str, before: str, after: str) -> None:
@@ -38,6 +41,10 @@ def test_edit_of_comments_alone_is_sent_back(path: str, before: str, after: str)
         ("x.toml", 'c = "#fff"\n', 'c = "#000"\n'),
         ("x.toml", 't = """\n# a\n"""\n', 't = """\n# b\n"""\n'),
         ("note.txt", "# a\n", "# b\n"),
+        ("a.go", "//go:noinline\nfunc f() {}\n", "func f() {}\n"),
+        ("a.go", '// int a = 1;\nimport "C"\n', '// int a = 2;\nimport "C"\n'),
+        ("a.go", '/*\nint a = 1;\n*/\nimport "C"\n', '/*\nint a = 2;\n*/\nimport "C"\n'),
+        ("m.f90", "!$omp parallel do\nx = 1\n", "x = 1\n"),
         ("m.md", "# Title\n", "# Other\n"),
         ("a.lua", "x = a[#a] -- 1\n", "x = a[#b] -- 1\n"),
     ],

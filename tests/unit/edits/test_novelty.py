@@ -468,3 +468,35 @@ def test_file_that_grows_beyond_the_limit_is_sent_back(before: int, after: int, 
 
     assert (answer is not None) is refused
     assert answer is None or f"{after} lines, 10 at most" in answer
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "other"),
+    [
+        ("a.c", "srand(1);", "srand(2);"),
+        ("a.h", "#define SEED 1", "#define SEED 2"),
+        ("a.cpp", "std::mt19937 rng(1);", "std::mt19937 rng(2);"),
+        ("a.rs", "let r = StdRng::seed_from_u64(1);", "let r = StdRng::seed_from_u64(0x2);"),
+        ("a.go", "r := rand.New(rand.NewSource(1))", "r := rand.New(rand.NewSource(2))"),
+        ("a.java", "Random r = new Random(1);", "Random r = new Random(2);"),
+        ("a.js", "const rng = seedrandom('a');", "const rng = seedrandom('b');"),
+        ("a.jl", "Random.seed!(1)", "Random.seed!(2)"),
+        ("a.R", "set.seed(1)", "set.seed(2)"),
+        ("c.json", '{"rng": {"random_state": 1}}', '{"rng": {"random_state": 2}}'),
+    ],
+)
+def test_seeds_of_other_languages_are_chosen_by_nobody(path: str, line: str, other: str) -> None:
+    def refused(base: str, proposed: str) -> str:
+        files = {path: f"depth\n{base}\n"}, {path: f"{proposed}\n"}
+        return find_refusal(base=files[0], proposed=files[1], tried=frozenset(), needs_load_model=False) or ""
+
+    assert refused(line, f"depth\n{other}").startswith("only a seed changes")
+    assert refused("", f"width\n{line}").startswith("a seed is fixed by a constant of its own")
+    assert refused(line, f"width\n{line}") == ""
+
+
+@pytest.mark.parametrize("line", ['srand(atoi(getenv("AUTORESEARCH_SEED")));', "proceed(3);", "x = mt19937_table[3];"])
+def test_what_only_sounds_like_a_fixed_seed_in_another_language_is_tried(line: str) -> None:
+    base, proposed = {"a.c": "srand(1);\n"}, {"a.c": f"{line}\n"}
+
+    assert find_refusal(base=base, proposed=proposed, tried=frozenset(), needs_load_model=False) is None

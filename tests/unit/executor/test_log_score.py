@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.domain import LARGEST_SCORE
-from controller.executor.log_score import LogScore, ScoreRule, printed_score, read_log_score, read_summary
+from controller.executor.log_score import LogScore, ScoreRule, printed_score, read_log_score, read_numbers, read_summary
 from controller.executor.phase_output import read_tail
 from controller.settings import TaskSettings
 from controller.settings.metric import direction_of, fault_of_name
@@ -128,7 +128,7 @@ def test_what_is_not_one_plain_number_is_no_score_and_is_shown(value: str) -> No
 
     assert score.value is None
     assert score.fault.startswith(f"printed 'score: {value}' last, which is no score: ")
-    assert score.fault.endswith("is not one plain number")
+    assert "is not one plain number" in score.fault
 
 
 @pytest.mark.parametrize("value", ["[0.1, 0.5]", "(0.1, 0.5)", "np.array([0.1, 0.2, 0.5])", '{"score": [0.1, 0.5]}'])
@@ -136,7 +136,7 @@ def test_of_several_numbers_none_is_the_score(value: str) -> None:
     score = read(f"score: 7\nscore: {value}\n", "score")
 
     assert score.value is None
-    assert score.fault.endswith("is not one plain number")
+    assert "is not one plain number" in score.fault
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,14 @@ def test_that_nothing_was_printed_is_told(log: str) -> None:
     assert read(log, "avg_score").fault == "printed nothing, and avg_score is looked for in what it prints"
 
 
+@pytest.mark.parametrize("line", ["step,avg_score", "| step | avg_score |", "avg_score:", "AVG_SCORE"])
+def test_a_name_without_a_number_behind_it_is_shown_with_what_to_do(line: str) -> None:
+    assert read(f"{line}\n1,0.5\n", "avg_score").fault == (
+        f"printed no avg_score: found '{line}', with no number behind the name: print a line such as 'avg_score: 0.5', "
+        "or set task.score_line or task.score_file"
+    )
+
+
 @pytest.mark.parametrize("log", ["done\n", "avg_score is a fine thing\n"])
 def test_what_is_no_score_is_not_shown_as_one(log: str) -> None:
     score = read(log, "avg_score")
@@ -307,7 +315,65 @@ def test_printed_score_is_read_as_printed(metric: str, value: float) -> None:
             (name, "")
             for name in ("CYCLES", "avg_score", "loss reduction", "neg_log_loss", "accuracy_loss", "lossless", "x")
         ),
+        ("1-accuracy", ""),
+        ("1 - f1", ""),
+        ("1/loss", ""),
+        ("-loss", ""),
+        ("\u2212log_loss", ""),
+        ("accuracy_std", ""),
+        ("reward_variance", ""),
+        ("best_loss_step", ""),
+        ("f1-macro", "maximize"),
+        ("fold1/loss", "minimize"),
+        ("top-1/acc", "maximize"),
     ],
 )
 def test_name_of_a_metric_tells_its_direction_or_is_asked_about(name: str, direction: str) -> None:
     assert direction_of(name) == direction
+
+
+@pytest.mark.parametrize(("name", "value"), [("ns/op", 12345.0), ("val_loss", 3.2), ("tok/s", 17.0)])
+def test_benchmarks_of_go_have_each_name_behind_its_number(name: str, value: float) -> None:
+    line = (
+        "goos: linux\nBenchmarkEvalLoss-8   \t     100\t     12345 ns/op\t       3.2 val_loss\t        17 tok/s\nPASS\n"
+    )
+
+    assert read(line, name).value == value
+
+
+@pytest.mark.parametrize("line", ["3.5 loss 4.5 acc", "10 loss 0.5 lr"])
+def test_name_between_two_numbers_belongs_to_neither(line: str) -> None:
+    score = read(f"{line}\n", "loss")
+
+    assert score.value is None
+    assert f"'{line}' is not one plain number" in score.fault
+
+
+@pytest.mark.parametrize("value", ["[0.5 0.6]", "[2.70 ms 2.75 ms 2.80 ms]", "(0.5 0.6)", "1 m 23 s", "1h 2m"])
+def test_numbers_without_commas_between_them_are_several_too(value: str) -> None:
+    assert read(f"score: {value}\n", "score").value is None
+
+
+@pytest.mark.parametrize(
+    ("line", "unit"),
+    [
+        ("score: 12.5 ms", "ms"),
+        ("score = 12.5ms (best)", "ms"),
+        ("score 12.5 \u00b5s", "us"),
+        ("score: 12.5 seconds", "s"),
+        ("score: 1.2 MB", "MB"),
+        ("score: 12 tok/s", "tok/s"),
+        ("score: 12 points", ""),
+        ("score: 91%", ""),
+        ("score: 12", ""),
+    ],
+)
+def test_unit_that_programs_scale_is_read_with_the_number(line: str, unit: str) -> None:
+    assert read(f"{line}\n", "score").unit == unit
+
+
+def test_numbers_of_guards_are_read_wherever_a_score_would_be() -> None:
+    log = 'latency: 12.5 ms\n{"size": 3}\nparams=1,234\nlatency: 20.0 ms (p99)\nrate: nan\n'
+
+    assert read_numbers(log, ("latency", "size", "params", "rate", "absent")) == {"latency": 20.0, "size": 3.0}
+    assert read_numbers(f"{log}---\nsize: 4\n", ("latency", "size")) == {"size": 4.0}

@@ -56,7 +56,9 @@ def test_file_whose_lines_differ_in_their_numbers_alone_stays_whole(indent: int 
         pytest.param("null", "left m.json without val.loss: there is null", id="null alone"),
         pytest.param('[{"loss": 1}]', "left m.json without val.loss: there is a list of 1, of which a", id="a list"),
         pytest.param('{"a": 1, "b": 2}', "left m.json without val.loss; it has a, b", id="other keys"),
-        pytest.param('{"val": {"loss": "0.5"}}', "left m.json:val.loss as the text '0.5', which is no", id="a text"),
+        pytest.param(
+            '{"val": {"loss": "0.5 nats"}}', "left m.json:val.loss as the text '0.5 nats', which is no", id="a text"
+        ),
         pytest.param('{"val": {"loss": null}}', "left m.json:val.loss as null, which is no number", id="null"),
         pytest.param('{"val": {"loss": true}}', "left m.json:val.loss as true, which is no number", id="true"),
         pytest.param(
@@ -76,3 +78,42 @@ def test_what_is_there_instead_is_told(content: str, fault: str) -> None:
 
 def test_number_of_any_length_is_read() -> None:
     assert read(json.dumps({"val": {"loss": 1}}).replace("1", "9" * 5000)) == FileScore(float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "keys", "value"),
+    [
+        ("r.csv", "epoch,loss\n1,0.9\n2,0.5\n", "loss", 0.5),
+        ("r.csv", "epoch, loss\n1, 0.9\n2, 0.5\n\n", "loss", 0.5),
+        ("r.csv", "epoch;loss\r\n1;0.9\r\n2;0.5\r\n", "loss", 0.5),
+        ("r.tsv", "epoch\tloss\n1\t0.9\n", "loss", 0.9),
+        ("r.csv", "epoch,loss\n1,0.9\n2,0.5\n", "0.loss", 0.9),
+        ("r.csv", 'name,"val, loss"\n"a, b",0.5\n', "val, loss", 0.5),
+        ("r.csv", "name,val.loss,0\na,0.5,3\n", "val.loss", 0.5),
+        ("r.csv", "name,0\na,0.5\n", "0", 0.5),
+        ("r.csv", 'ops\n"1,234"\n', "ops", 1234.0),
+        ("r.json", '{"loss": "0.5"}', "loss", 0.5),
+    ],
+)
+def test_columns_of_tables_and_numbers_in_quotes_are_read(file: str, content: str, keys: str, value: float) -> None:
+    place = place_of(f"{file}:{keys}")
+    assert place is not None
+
+    assert read_score_file(f"{MARK} found\n{content.replace(chr(13), '')}", place).value == value
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("epoch,acc\n1,0.9\n", "left r.csv without loss; it has epoch, acc (task.score_file)"),
+        ("epoch,loss\n", "left r.csv with a head and no row"),
+        ("epoch,loss\n1,n/a\n", "left r.csv:loss as the text 'n/a', which is no number"),
+        ("epoch,loss\n1\n", "left r.csv:loss as null, which is no number"),
+        ("", "left r.csv empty"),
+    ],
+)
+def test_table_without_the_number_says_what_it_has(content: str, fault: str) -> None:
+    place = place_of("r.csv:loss")
+    assert place is not None
+
+    assert read_score_file(f"{MARK} found\n{content}", place).fault == fault

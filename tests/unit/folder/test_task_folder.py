@@ -86,3 +86,11 @@ def test_campaign_goes_on_with_the_files_that_it_began_with(tmp_path: Path) -> N
 
     assert campaign.choose_settings(None, [], here=lambda: Device.CPU).task.editable == begun.task.editable
     assert load_settings(campaign.settings).task.editable == ("src/a.py", "src/b.py")
+
+
+def test_file_in_place_of_the_task_folder_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("x = 1\n")
+    settings = load_settings(None, [f"task.folder={tmp_path}/train.py", "task.score=log"])
+
+    with pytest.raises(TaskError, match=r"train\.py is a file: set task\.folder to the folder that holds it"):
+        task_files(settings)

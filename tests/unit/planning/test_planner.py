@@ -29,7 +29,7 @@ def test_every_campaign_ends_with_all_experiments_judged_within_slots(
     ended = simulation.play()
 
     counted = simulation.campaign_state.spent(elapsed_seconds=0).experiments
-    assert ended.reason == f"{experiments} experiments (budget)"
+    assert ended.reason == f"{experiments} experiment{'' if experiments == 1 else 's'} (budget)"
     assert counted == experiments
     assert not simulation.campaign_state.open
     assert simulation.most_running <= slots

@@ -41,6 +41,9 @@ from controller.settings.file import dump_settings, load_settings
         pytest.param("executor: {limits: {memory_gb: 1.0e-9}}\n", "memory_gb must be at least 0.03125", id="a byte"),
         pytest.param("budget: {experiments: yes}\n", "budget.experiments must be a number", id="yes for a number"),
         pytest.param("tag: 12\n", "tag must be a text: put it into quotation marks (got 12)", id="a number for a text"),
+        pytest.param(
+            "task: {metric: [a, b]}\n", "task.metric must be one text, and here is a list", id="a list for a text"
+        ),
         pytest.param("task: {metric: a: b}\n", "line 1: not valid YAML", id="a colon in a text"),
         pytest.param("judge: yes\n", "judge must be a group of settings", id="a value for a group"),
         pytest.param("task: {folder: 5}\n", "task.folder must be a path", id="a number for a path"),

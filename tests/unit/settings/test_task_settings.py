@@ -26,7 +26,10 @@ def refusal(**task: Any) -> str:
         ({"metric": "x" * 101}, "has 101 characters, more than 100"),
         ({"metric": "CYCLES", "direction": None}, "the name 'CYCLES' does not tell which way is better"),
         ({"score_line": "(a"}, "task.score_line is no regular expression"),
-        ({"score_line": "a"}, "task.score_line has 0 groups, and one must hold the score"),
+        (
+            {"score_line": "a"},
+            "task.score_line has 0 groups, and one must hold the score: put the number into parentheses",
+        ),
         ({"score_line": "(a)(b)"}, "task.score_line has 2 groups, and one must hold the score"),
         ({"score_file": "m.json"}, "task.score_file must be a file, a colon, and keys"),
         ({"score_file": "m.json:"}, "task.score_file must be a file, a colon, and keys"),

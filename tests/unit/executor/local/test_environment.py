@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,56 @@ def test_mounts_are_shown_once(tmp_path: Path) -> None:
         *("/opt/controller", "/usr"),
         f"{tmp_path}/big",
     }
+
+
+def venv_that_links(place: Path, *folders: Path) -> None:
+    program(place / "bin/python")
+    packages = place / "lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "links.pth").write_text("".join(f"{folder}\n" for folder in folders))
+
+
+def test_project_installed_as_a_link_is_found_in_the_task_folder(tmp_path: Path) -> None:
+    (tmp_path / "task/src/tool").mkdir(parents=True)
+    venv_that_links(tmp_path / "venv", tmp_path / "task/src", tmp_path / "task")
+
+    found = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv")
+
+    assert found.task_packages == ("src", ".")
+    assert found.foreign_packages == ()
+
+
+def test_project_linked_from_elsewhere_is_told_unless_it_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "other/src").mkdir(parents=True)
+    venv_that_links(tmp_path / "venv", tmp_path / "other/src")
+
+    hidden = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv")
+    shown = machine_with(tmp_path / "task", environment_folder=tmp_path / "venv", mounts=[tmp_path / "other"])
+
+    assert hidden.foreign_packages == (f"{tmp_path}/other/src",)
+    assert shown.foreign_packages == ()
+
+
+def test_mount_that_holds_an_edited_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "src/big").mkdir(parents=True)
+
+    with pytest.raises(TaskError, match=r"task\.mounts .*/src holds src/model\.py, which edits change"):
+        machine_with(tmp_path, editable=["src/model.py"], mounts=["src"])
+    assert f"{tmp_path}/src/big" in machine_with(tmp_path, editable=["src/model.py"], mounts=["src/big"]).folders
+
+
+def test_relative_path_that_is_not_there_says_where_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"venv does not exist: .* \(a relative path begins in the task folder /"):
+        machine_with(tmp_path, environment_folder="../venv")
+
+
+def test_links_of_the_controllers_own_environment_are_not_told(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    (tmp_path / "checkout").mkdir()
+    venv_that_links(tmp_path / "own", tmp_path / "checkout")
+    machine = replace(MACHINE, interpreter=f"{tmp_path}/own/bin/python")
+
+    found = with_environment(machine, TaskSettings.model_validate({"score": "log"}), folder=tmp_path / "task")
+
+    assert found.foreign_packages == ()

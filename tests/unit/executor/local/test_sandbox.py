@@ -220,3 +220,23 @@ def test_folders_of_the_exams_text_are_empty_in_every_phase() -> None:
         ).argv
         shown = argv.index("/usr")
         assert has(argv[shown:], "--ro-bind", "/campaign/etc/nothing", "/usr/lib/python3.11/test")
+
+
+def test_linked_packages_of_the_task_are_those_of_the_copy(tmp_path: Path) -> None:
+    settings = make_settings("task.score=log", "task.environment.PYTHONPATH=lib")
+    (train,) = phases(settings, make_request())
+    machine = replace(MACHINE, task_packages=("src", "."))
+
+    closed = in_bubblewrap(
+        train,
+        places=PLACES,
+        machine=machine,
+        bubblewrap=Bubblewrap(program="bwrap", disable_userns=True),
+        scratch=Scratch(temporary_bytes=4096),
+    )
+    opened = in_the_open(
+        train, view=tmp_path, places=PLACES, machine=machine, processes=None, temporary=tmp_path / "tmp"
+    )
+
+    assert has(closed.argv, "--setenv", "PYTHONPATH", "lib:/task/src:/task")
+    assert opened.environment["PYTHONPATH"] == "lib:/campaign/task/src:/campaign/task"
