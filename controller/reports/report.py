@@ -109,9 +109,10 @@ def markdown(experiments: Sequence[Experiment], *, facts: Summary) -> str:
         if experiment.judgement:
             held = experiment.judgement.verdict is Verdict.KEEP and experiment.number not in undone
             (kept if held else failed).append(experiment)
+    facts = _quote_words(facts)
     sections = [
         f"# Autoresearch campaign `{facts.tag}`",
-        f"{_quote_failure(facts).sentence()} {facts.warning}".strip(),
+        f"{facts.sentence()} {facts.warning}".strip(),
         _noise(facts),
         "## What held",
         _list(kept, facts.sigma, undone, none="Nothing was kept."),
@@ -192,9 +193,11 @@ def _list(experiments: Sequence[Experiment], noise: float | None, undone: Mappin
     return "\n".join(lines) or none
 
 
-def _quote_failure(facts: Summary) -> Summary:
-    """The facts with what a campaign failed for as a quotation, because it may hold what a server answered."""
-    end = facts.activity.end
+def _quote_words(facts: Summary) -> Summary:
+    """The facts with the metric's name as a quotation, which may be any text, and what a campaign failed for, which may
+    hold what a server answered.
+    """
+    facts, end = replace(facts, metric=_quote(facts.metric)), facts.activity.end
     if end is None or end.cause is not Cause.FAILURE:
         return facts
     return replace(facts, activity=replace(facts.activity, end=replace(end, reason=_quote(end.reason))))
