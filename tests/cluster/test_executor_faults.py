@@ -428,7 +428,8 @@ def test_manifest_is_what_was_sent(namespace: TaskNamespace) -> None:
             found = client.get(JOBS, job_name(request.id))
             files = client.get(CONFIG_MAPS, config_map_name(request))
 
-    assert found["spec"]["template"]["spec"]["initContainers"][2]["restartPolicy"] == "Always"
+    candidate = found["spec"]["template"]["spec"]["initContainers"][-1]
+    assert (candidate["name"], candidate["restartPolicy"]) == ("candidate", "Always")
     assert found["spec"]["podReplacementPolicy"] == "Failed"
     assert files["immutable"]
     assert files["metadata"]["ownerReferences"][0]["uid"] == found["metadata"]["uid"]
