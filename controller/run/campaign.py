@@ -210,20 +210,20 @@ class _Run:
 
     def serve_on(self) -> None:
         """Keep serving until told to end: what was found, and what studies find meanwhile."""
-        served, outdated = self._metrics.snapshot, False
+        tag, served, known = self._settings.tag, self._metrics.snapshot, ""
         with on_signals(self._stop):
             while not self._is_told_within(1.0):
                 holder = self._lab.find_holder()
                 activity = served.activity
                 if holder is not None:
-                    outdated = True
-                    told = current_activity(self._settings.tag, self._lab.read_activity(), holder=holder)
+                    told = current_activity(tag, self._lab.read_activity(), holder=holder)
                     # Between its lock and its first words it would read as a campaign that starts.
                     activity = told if told.turned else activity
                 # Whoever holds the lab may pack it just now; the next look comes in a second.
                 with suppress(LabError):
-                    served = self._with_studies(served) if outdated else served
-                    outdated = holder is not None
+                    # A study may take the lab and let go of it between two looks: only its records tell.
+                    if known != (newest := self._lab.newest_study_commit(tag)):
+                        served, known = self._with_studies(served), newest
                 now = time.time()
                 self._metrics.publish(replace(served, activity=replace(activity, heard_at=now), turned_at=now))
         self._close_server()
