@@ -16,7 +16,7 @@ from controller.settings.defaults import Device, defaults_of
 
 STARTS = {"cpu": 4.0, "gpu": 24.0}
 """Seconds for three processes that import torch and load a model: measured on a CPU, allowed for on a GPU, with the ten
-that a kubelet waits before it starts a container for the third time."""
+that a kubelet of 1.35 or later waits before it starts a container for the third time."""
 
 SHARE = {"cpu": 0.4, "gpu": 0.15}
 """The part of an attempt that the exam may take."""

@@ -187,7 +187,7 @@ def accept_candidate(folder: Path, time_limits: TimeLimits, latest: float, *, he
         with _listening(folder) as listener:
             control = on_failure.enter_context(_accept(listener, connect_by))
             data = on_failure.enter_context(_accept(listener, connect_by))
-        # Anew, because the kubelet waits ten seconds before it starts a container for the third time.
+        # Anew, because the kubelet waits ten to fifteen seconds before it starts a container for the third time.
         ready_by = Deadline.after(time_limits.startup, latest=latest)
         session = CandidateSession(control, data, time_limits, ready_by, latest)
         if hello:
