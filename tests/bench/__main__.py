@@ -56,6 +56,7 @@ MEASUREMENTS: dict[str, Callable[[], None]] = {
     "loop": in_folder(loop.measure),
     "exam": script("measure_exam.py", "throughput"),
     "attacks": script("attacks.py"),
+    "carriers": script("carriers.py"),
     "honest": script("honest.py"),
     "walls": in_folder(walls.measure),
     "lab": in_folder(lab_of_ten_thousand.measure),
