@@ -26,6 +26,7 @@ from controller.reports.text import (
     shown_score,
     verdict_sentence,
     verdict_words,
+    was_disturbed,
 )
 from controller.reports.yields import YieldsTable, tabulate_yields
 from controller.settings import TaskSettings
@@ -149,13 +150,14 @@ def _html_row(experiment: Experiment, noise: float | None, undone: Mapping[int, 
     number = experiment.number
     judged = "baseline" if number == BASELINE else experiment.judgement and experiment.judgement.verdict.value
     since = " undone" if number in undone else ""
+    disturbed = ' <span class="mark">disturbed</span>' if was_disturbed(experiment) else ""
     return (
         f'<details class="row {judged or "open"}{since}" id="e{number}"><summary>'
         f'<a class="number" href="#e{number}">{number}</a>'
         f'<span class="verdict">{_verdict_word(experiment, undone)}</span>'
         f'<span class="score">{escape(shown_score(experiment, noise))}</span>'
         f'<span class="gain">{escape(gain(experiment))}</span>'
-        f'<span class="what">{escape(experiment.title)}</span></summary>'
+        f'<span class="what">{escape(experiment.title)}{disturbed}</span></summary>'
         f'<div class="body">{body}</div></details>'
     )
 

@@ -277,14 +277,18 @@ def _both_errors(exam: ExamReport) -> float | None:
 
 def warning_of(experiment: Experiment) -> str:
     """The marks of a score that the exam did not seal, or that a busy machine disturbed; empty for any other."""
-    disturbed = any(attempt.result and attempt.result.disturbed for attempt in experiment.attempts)
     provenances = set()
     for attempt in experiment.attempts:
         if attempt.result and attempt.result.score:
             provenances.add(attempt.result.score.provenance)
     log = "  [unverified]" if Provenance.LOG in provenances else ""
     unsealed = "  [unsealed]" if Provenance.UNSEALED in provenances else ""
-    return log + unsealed + ("  [disturbed]" if disturbed else "")
+    return log + unsealed + ("  [disturbed]" if was_disturbed(experiment) else "")
+
+
+def was_disturbed(experiment: Experiment) -> bool:
+    """True if a run counts although other programs took the machine from it."""
+    return any(attempt.result and attempt.result.disturbed for attempt in experiment.attempts)
 
 
 def _count(value: float) -> str:

@@ -15,6 +15,7 @@ from controller.judge import make_judge
 from controller.notices import Activity, AttemptEnded, Concluded
 from controller.planning.campaign_state import CampaignState
 from controller.reports.page import Now, live_page
+from controller.reports.report import markdown
 from controller.reports.snapshot import Tally, take_snapshot
 from controller.reports.summary import summarise, summary
 from controller.reports.svg_chart import chart
@@ -65,6 +66,22 @@ def test_what_a_campaign_does_not_have_leaves_no_trace_on_its_page() -> None:
 
     text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
     assert not re.search(r"\(\)|\[\]|\bNone\b", text)
+
+
+def test_a_run_that_counts_although_it_was_disturbed_is_marked_in_its_row_alone() -> None:
+    experiments = lab(3)
+    [attempt] = experiments[2].attempts
+    assert attempt.result is not None
+    disturbed = replace(attempt, result=replace(attempt.result, disturbed="other programs took 50% of the CPUs"))
+    experiments[2] = replace(experiments[2], attempts=(disturbed,))
+    facts = summary(experiments, CHOSEN, activity=IDLE, now=0.0, dollars=0.0)
+
+    page = live_page(experiments, CHOSEN.task, train_seconds=20.0, facts=facts, now=Now(at=0.0, progress=[]))
+    report = markdown(experiments, facts=facts)
+
+    marked = re.findall(r'id="e(\d+)"><summary>(?:(?!</summary>).)*class="mark">disturbed<', page)
+    assert marked == ["2"]
+    assert [line[:4] for line in report.splitlines() if "disturbed by other programs" in line] == ["- 2."]
 
 
 def test_facts_are_new_as_soon_as_one_experiment_is() -> None:
