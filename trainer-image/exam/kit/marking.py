@@ -111,7 +111,7 @@ def find_staleness(freshness: Freshness | None) -> Rejection | None:
 
 
 def find_difference(total: int, different: int, *, withheld: int, withheld_different: int) -> Rejection | None:
-    """The rejection of a candidate whose second process answered differently; None for one that did not.
+    """The rejection of a candidate whose later processes answered differently; None for one that did not.
 
     total, different: plain repeats. withheld, withheld_different: questions whose label was left out.
     """
