@@ -4,8 +4,8 @@ Pure. The manifest says what each container may see, write and use, and how long
 
 `train` and `candidate` run the agent's code, which is not trusted. The containers of a pod share more than
 their volumes: /dev/shm and the System V IPC objects belong to the pod. So each container gets its own /tmp, and its
-own /dev/shm in place of the pod's. System V objects and message queues stay shared; `exam.candidate` removes them
-before the agent's code starts.
+own /dev/shm in place of the pod's. System V objects and message queues stay shared; the candidate's supervisor removes
+them before the agent's code starts.
 """
 
 from __future__ import annotations
