@@ -16,7 +16,7 @@ from exam.kit.errors import DataError, Rejection
 Floats = npt.NDArray[np.float64]
 
 MOST_NUMBERS = 16
-"""Numbers beside the metric that an author may report: the result line has 3,000 bytes."""
+"""Numbers that an author may report, the metric among them: the result line has 3,000 bytes."""
 
 LONGEST_NAME = 40
 """Characters of such a number's name."""
