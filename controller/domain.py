@@ -130,7 +130,7 @@ class ExamReport:
     """Mean size of the same differences without their signs, in nats."""
 
     restart: float | None = None
-    """Mean of nll in a fresh process minus nll in the first one, in nats."""
+    """Mean of nll in the short round, by a process of its own, minus nll in the exam, in nats."""
 
     restart_error: float | None = None
     """Standard error of `restart`, in nats."""
@@ -165,13 +165,13 @@ class ExamReport:
     """Mean wall seconds of one answer, by the examiner's clock; for a language model, of one token's logits."""
 
     answer_memory_gb: float | None = None
-    """Most memory that one process of the candidate held, in GiB, by its supervisor; None if nobody told."""
+    """Most memory that the processes of one candidate held together, in GiB, by its supervisor; None if nobody told."""
 
     data: str | None = None
     """Fingerprint of the data folder."""
 
     test: str | None = None
-    """Name of the test that rejected the attempt; None if none did."""
+    """Name of the test that the attempt failed; None if it failed none."""
 
     flag: str | None = None
     """A remark that does not reject, such as an examiner's log that could not be read."""

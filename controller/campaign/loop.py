@@ -62,7 +62,7 @@ class Campaign:
         observe: called with each notice, on the loop's thread.
         turned: called once in each turn of the loop, before its action.
         dollars: tells how many dollars the campaign's model calls have cost so far.
-        draw: chooses probe sets; by default so that no agent can predict them.
+        draw: chooses probe sets and slices of the reserve; by default so that no agent can predict them.
         died: the controller before this one did not end by itself, as far as is known.
         facts: what each training gets, in sentences for the agent.
         importable: names of the modules that a training can import; None if they are not known.

@@ -17,6 +17,7 @@ from controller.folder.ballast import room_on
 from controller.folder.missing_parts import missing_parts
 from controller.lab import Lab
 from controller.settings import ExecutorSettings, Settings
+from controller.text.shell_words import shell_word
 
 LEAST_FREE_MB = {"local": 128, "kubernetes": 16}
 """Megabytes that the disk of a campaign must have free, by executor.
@@ -80,7 +81,7 @@ def require_data_parts(data: Path, settings: Settings) -> None:
                 f"data folder {data} has no reserve, so an older version made it: begin a new campaign with new data, "
                 "or go on with that version; a task whose examiner has no reserve sets task.reserve_slices to 0"
             )
-        again = f"run `autoresearch prepare --campaign {data.parent}` to make it again"
+        again = f"run `autoresearch prepare {shell_word(data.parent)}` to make it again"
         numbers = {"probes": f"probe_sets is {settings.task.probe_sets}"}
         numbers["reserve"] = f"reserve_slices is {settings.task.reserve_slices}"
         number = numbers.get(missing[0].partition("/")[0], "")

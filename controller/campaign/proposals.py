@@ -47,7 +47,6 @@ REFUSALS_IN_A_ROW = 25
 """Number of proposals sent back one after another after which the agent counts as having nothing left. An agent that
 searches on finds a new program much earlier."""
 
-
 MOST_SENT_BACK = 1_000
 """Proposals of which the reason is kept for whoever holds the ticket: he asks within minutes."""
 

@@ -30,7 +30,6 @@ from controller.text.safe_text import SENTENCE, one_line, safe_text
 COMPACTED_EVERY = 50
 """Experiments between two calls of `git gc --auto`, which does nothing until there are some 6,700 loose objects."""
 
-
 TRIED_ALREADY = "on what was kept meanwhile its edit makes a program that was tried already"
 
 

@@ -2,7 +2,8 @@
 
 Pure: (what ended the phase, its log, the walls around it) -> result. The sentence names what ended it, then the
 program's own last words, then what to do where it failed at a wall of ours. It decides what is the experiment's own
-fault (crashed, timed out) and what the exam says (scored, rejected); what takes a try away is each executor's to know.
+fault (crashed, timed out) and what the exam says (scored, rejected, or that the candidate crashed); what takes a try
+away is each executor's to know.
 
 Only training's output reaches a sentence: what the candidate prints could carry test text.
 """

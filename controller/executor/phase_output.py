@@ -32,7 +32,7 @@ READ_BYTES = 4 * TAIL_BYTES
 """Bytes at the end of a log from which that text is made: colours and rewritten progress lines fall away."""
 
 MOST_NUMBERS = 24
-"""Numbers beside the metric: sixteen of an examiner's author, and those that the kit measures itself."""
+"""Numbers beside the metric: fifteen of an examiner's author, and those that the kit measures itself."""
 
 LONGEST_NUMBER = 60
 """Characters of the name of such a number: they stand in tables."""

@@ -78,6 +78,11 @@ class Phase:
     receives_messages: bool = False
     hides: tuple[str, ...] = ()
 
+    @property
+    def writes_to_task(self) -> bool:
+        """True if it is given a copy of the task folder that it may change; else it sees the folder itself."""
+        return any(mount.volume is Volume.TASK for mount in self.mounts)
+
 
 def phases(settings: Settings, request: TryRequest) -> tuple[Phase, ...]:
     """The phases of one try, in order; `candidate` runs beside `examine`."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from controller.errors import DataError
 from controller.settings import Settings
 from controller.settings.defaults import preset_among
+from controller.text.shell_words import shell_word
 
 
 def read_manifest(data: Path) -> dict[str, object]:
     """The data folder's manifest. Raises DataError if a file is missing or differs from its checksum."""
     path = data / "manifest.json"
-    again = f"run `autoresearch prepare --campaign {data.parent}` to make it again"
+    again = f"run `autoresearch prepare {shell_word(data.parent)}` to make it again"
     if not path.is_file():
         raise DataError(f"data folder {data} has no manifest.json: {again}")
     try:
@@ -52,7 +53,8 @@ def check_preset(manifest: Mapping[str, object], settings: Settings, data: Path)
     if made and wanted and made != wanted:
         raise DataError(
             f"the data in {data} were prepared with preset {made}, and this campaign asks for {wanted}: go on with "
-            f"--set task.preset={made}, or move the folder away and run `autoresearch prepare {data.parent}`"
+            f"--set task.preset={made}, or move the folder away and run "
+            f"`autoresearch prepare {shell_word(data.parent)}`"
         )
 
 

@@ -69,6 +69,7 @@ class View:
 
     without_keep: int = 0
     """Judged experiments since the last keep, those not counted that ended without an attempt."""
+
     baseline: Experiment | None = None
     """Experiment 0, with whose numbers guards are compared; None in a test that has no guards."""
 

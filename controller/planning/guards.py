@@ -18,11 +18,9 @@ from controller.text.figures import score_text
 NEAR = 2.0
 """Standard errors. A mean that is nearer to its bound is measured again before a keep."""
 
-
 TIMES = frozenset({"seconds_per_answer"})
 """Wall-clock times. Neighbours on the machine only make them longer, so the least of an experiment's runs counts, and
 one run alone breaks no guard while there may be another."""
-
 
 DEAREST = 4.0
 """Most that an answer may cost as a multiple of the unchanged code's, in time and in memory. Ideas of a real campaign
@@ -41,6 +39,9 @@ class Finding:
     """A guard that an experiment breaks, or comes too near to tell."""
 
     reason: str
+
+    breaks: bool
+    """True if it is beyond the bound, as far as was measured."""
 
     near: bool
     """True if noise could have put it on this side of the bound."""
@@ -80,16 +81,17 @@ def find_breach(experiment: Experiment, baseline: Experiment, guards: Mapping[st
     for name, guard in guards.items():
         values, usual = read_values(experiment, name), read_values(baseline, name)
         if not values:
-            return Finding(f"breaks the guard {name}: it reports no such number", near=False)
+            return Finding(f"breaks the guard {name}: it reports no such number", breaks=True, near=False)
         error = stdev(usual) / sqrt(len(values)) if len(usual) > 1 and name not in TIMES else 0.0
         level = min(values) if name in TIMES else fmean(values)
         for excess, words in _excesses(guard, level, fmean(usual)):
             if excess > NEAR * error:
                 alone = name in TIMES and len(values) == 1
-                return Finding(f"breaks the guard {name}: {words}", near=alone)
+                return Finding(f"breaks the guard {name}: {words}", breaks=True, near=alone)
             if excess > -NEAR * error and error:
-                verb = "breaks" if excess > 0.0 else "comes near to"
-                near = near or Finding(f"{verb} the guard {name}: {words}", near=True)
+                breaks = excess > 0.0
+                verb = "breaks" if breaks else "comes near to"
+                near = near or Finding(f"{verb} the guard {name}: {words}", breaks=breaks, near=True)
     return near
 
 

@@ -163,7 +163,7 @@ def _judge_scores(
         found = find_breach(experiment, view.baseline, guards_in_force(guards, view.baseline))
         if found and found.near and may_rerun and len(experiment.attempts) < max_runs:
             return Launch(experiment, len(experiment.attempts) + 1)
-        if found and found.reason.startswith("breaks"):
+        if found and found.breaks:
             return Conclude(experiment, Verdict.DISCARD, found.reason, assessment)
     match assessment.decision:
         case Decision.RERUN:

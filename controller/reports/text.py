@@ -261,7 +261,8 @@ def exam_line(exam: ExamReport) -> str:
     fault = f"  failed: {exam.test}" if exam.test else ""
     flag = f"  ({exam.flag})" if exam.flag else ""
     if exam.questions is None:
-        return f"exam  {'  '.join(shown)} nats{hits}{fault}{flag}"
+        measured = f"  {'  '.join(shown)} nats" if shown else ""
+        return f"exam{measured}{hits}{fault}{flag}"
     if exam.score_error is not None:
         shown.insert(0, f"{exam.questions} questions, standard error {score_text(exam.score_error)}")
     shown += [f"{name} {score_text(value)}" for name, value in exam.numbers.items()]

@@ -48,6 +48,7 @@ from controller.run.wiring import (
 from controller.settings import Settings
 from controller.settings.file import changed_training, refuse_other_preset, refuse_other_score
 from controller.studies.bill import charge
+from controller.text.shell_words import shell_word
 
 SUCCESSION_SECONDS = 30.0
 """A deleted Pod's successor may start while the old one is still letting go of the lab."""
@@ -86,7 +87,7 @@ def run_campaign(folder: CampaignFolder, settings: Settings, *, out: Console, er
         out.print(f"\n{text.headline(settings)}", markup=False)
         out.print(text.budget_line(settings, device), markup=False)
         if settings.agent.kind == "mcp":
-            out.print(f"  clients   connect by: autoresearch mcp {folder.path}", markup=False)
+            out.print(f"  clients   connect by: autoresearch mcp {shell_word(folder.path)}", markup=False)
         doubts = [*unfit_settings(settings, device), *changed_training(begun, settings)]
         doubts += warnings_of_place(folder, settings.executor, score=settings.task.score)
         died = _predecessor_died(lab, settings)

@@ -389,7 +389,7 @@ class TestValues(Group):
     """Check that the data are there and intact."""
 
     exam: bool = True
-    """Hold four small exams in the trainer image."""
+    """Hold five small exams in the trainer image."""
 
 
 class Values(Group):

@@ -70,7 +70,7 @@ HELD = f"echo begun; {HOLD}; {SCORES}"
 
 
 def scripted_image() -> Image:
-    """Busybox with a `python` that runs shell scripts, as the four phases of an exam."""
+    """Busybox with a `python` that runs shell scripts, as the phases of an attempt."""
     busybox = Path(shutil.which("busybox") or "/bin/busybox")
     return image_of_files(
         image_store(),

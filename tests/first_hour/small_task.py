@@ -1,4 +1,4 @@
-"""A task that takes a second a try and has everything else: data to prepare, four sandboxed phases, a noisy score."""
+"""A task that takes a second a try and has everything else: data to prepare, three sandboxed phases, a noisy score."""
 
 from __future__ import annotations
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from corpus.tokenizer import SPECIAL_TOKENS
 
 PRESETS = {
-    # Two cores and twenty seconds: small enough that probe and exam take a few seconds.
+    # Two cores and twenty seconds: small enough that an exam takes a few seconds.
     "cpu": {"vocabulary": 2048, "sequence_length": 128, "sequences": 512, "probes": 512, "reserve_sequences": 48},
     # One modern GPU and five minutes: upstream's vocabulary and context length. As many sequences as two cores
     # can score in 15 % of an attempt: the arithmetic is in docs/exam.md.
     "gpu": {"vocabulary": 8192, "sequence_length": 2048, "sequences": 512, "probes": 512, "reserve_sequences": 64},
 }
 RESERVE_SLICES = 128  # exams that can ask text that was never asked before: the controller counts them
-PROBE_SETS = 64  # the controller draws one for every attempt, so a retry meets fresh cuts
+PROBE_SETS = 64  # the controller draws one for every try, so that a retry meets fresh cuts
 REPEATS = 512  # as in exam/kit/rounds.py: asked again of a fresh process, or a quarter of all where that is less
 LOGITS_PER_SECOND = 0.65e9  # streamed over a socket and scored, by two shared cores: docs/benchmarks.md
 

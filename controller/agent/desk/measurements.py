@@ -79,7 +79,7 @@ def tell_runs(experiment: Experiment, *, log: str) -> list[str]:
 def tell_exam(exam: ExamReport) -> str:
     """The exam's report in words, without the holdout, which no agent may see."""
     if exam.test is not None:
-        return f"exam: rejected by its test {exam.test}"
+        return f"exam: failed its test {exam.test}"
     parts = []
     if exam.inflation is not None:
         error = f" ± {exam.inflation_error:.4f}" if exam.inflation_error is not None else ""

@@ -30,7 +30,7 @@ START_REASONS = frozenset({"StartError", "ContainerCannotRun"})
 EXIT_BAD_DATA = 2
 """The examiner's exit code when the data folder is wrong: another try would meet the same folder."""
 
-CANDIDATE_STARTS = 2
+CANDIDATE_RESTARTS = 2
 """Restarts of a candidate, before the exam could begin, after which it is given up. The kubelet doubles its pause
 before each restart, so waiting for more would cost minutes of GPU time."""
 
@@ -47,7 +47,7 @@ def find_stuck(pod: Object) -> TryEnd | None:
     if any("running" in status.get("state", {}) for status in statuses(pod)):
         return None
     for status in attempt_statuses(pod):
-        if is_sidecar(pod, status["name"]) and status.get("restartCount", 0) >= CANDIDATE_STARTS:
+        if is_sidecar(pod, status["name"]) and status.get("restartCount", 0) >= CANDIDATE_RESTARTS:
             said = f"{status['name']} exited {status['restartCount']} times before the exam could begin"
             return end_of(pod, EndCause.CRASH, said, container=status["name"], unfinished=True)
         if out_of_memory(status):

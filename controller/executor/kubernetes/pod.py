@@ -4,8 +4,8 @@ Pure. The manifest says what each container may see, write and use, and how long
 
 `train` and `candidate` run the agent's code, which is not trusted. The containers of a pod share more than
 their volumes: /dev/shm and the System V IPC objects belong to the pod. So each container gets its own /tmp, and its
-own /dev/shm in place of the pod's. System V objects and message queues stay shared; `exam.candidate` removes them
-before the agent's code starts.
+own /dev/shm in place of the pod's. System V objects and message queues stay shared; the candidate's supervisor removes
+them before the agent's code starts.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def build_pod(
     config_map: name of the one with the edited files; None for the try's own.
     """
     containers = [_build_container(settings.executor, request, phase) for phase in phases]
-    if any(map(_writes_to_task, phases)):
+    if any(phase.writes_to_task for phase in phases):
         containers.insert(0, _build_copy(settings.executor.kubernetes, request))
     pod: Manifest = pod_baseline(settings.executor.kubernetes) | {
         "containers": containers[-1:],
@@ -86,7 +86,7 @@ def pod_deadline(image_pull: float, phases: Sequence[Phase]) -> int:
     `examine` and adds no time. image_pull: seconds granted to pulling it.
     """
     work = sum(phase.seconds for phase in phases if not phase.restarts)
-    work += COPY_SECONDS if any(map(_writes_to_task, phases)) else 0
+    work += COPY_SECONDS if any(phase.writes_to_task for phase in phases) else 0
     return math.ceil(image_pull + work + GRACE * len(phases))
 
 
@@ -154,10 +154,6 @@ def _build_copy(cluster: KubernetesSettings, request: TryRequest) -> Manifest:
         "terminationMessagePath": TERMINATION_MESSAGE,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-
-
-def _writes_to_task(phase: Phase) -> bool:
-    return any(mount.volume is Volume.TASK for mount in phase.mounts)
 
 
 def _build_container(executor: ExecutorSettings, request: TryRequest, phase: Phase) -> Manifest:
@@ -231,7 +227,7 @@ def _disk_gb(limits: LimitSettings, phase: Phase) -> float:
     """
     own = limits.scratch_gb + 0.1  # 0.1 for the log
     if phase.name is PhaseName.TRAIN:
-        copy = limits.task_gb if _writes_to_task(phase) else 0.0
+        copy = limits.task_gb if phase.writes_to_task else 0.0
         return own + limits.artifact_gb + copy + 2 * limits.scratch_gb
     return own
 
@@ -239,7 +235,7 @@ def _disk_gb(limits: LimitSettings, phase: Phase) -> float:
 def _mounts(data_folder: str, request: TryRequest, phase: Phase) -> list[Manifest]:
     # The result needs no volume here: the kubelet reads it from TERMINATION_MESSAGE.
     mounts = [_mount(data_folder, mount) for mount in phase.mounts if mount.volume is not Volume.RESULT]
-    if phase.edited and not _writes_to_task(phase):
+    if phase.edited and not phase.writes_to_task:
         mounts += _edited_mounts(request)
     # Over the image's file: a container cannot take a mount away.
     mounts += [

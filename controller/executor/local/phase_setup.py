@@ -38,7 +38,7 @@ class PhaseSetup:
             level = ":".join((str(Path(host.machine.interpreter).parents[1]), TASK, ARTIFACT))
             phase = replace(phase, environment={**phase.environment, "AUTORESEARCH_LEVEL_FILES": level})
         # A phase that is given a copy of the task folder sees nothing of the folder itself.
-        entries = () if writes_to_task(phase) else self._task_entries(phase)
+        entries = () if phase.writes_to_task else self._task_entries(phase)
         places = Places(
             volumes=self._volumes, task=tuple(entries), etc=host.etc, filters=host.filters, frozen=host.frozen
         )
@@ -116,8 +116,3 @@ class PhaseSetup:
             Volume.SOCKET: socket,
             Volume.RESULT: folder.message,
         }
-
-
-def writes_to_task(phase: Phase) -> bool:
-    """True if the phase is given a copy of the task folder that it may change."""
-    return any(mount.volume is Volume.TASK for mount in phase.mounts)

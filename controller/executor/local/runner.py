@@ -19,7 +19,7 @@ from controller.executor.local.disk_watch import DiskWatch
 from controller.executor.local.exam_hours import ExamHours
 from controller.executor.local.gpus import Accelerator
 from controller.executor.local.host import Host
-from controller.executor.local.phase_setup import PhaseSetup, writes_to_task
+from controller.executor.local.phase_setup import PhaseSetup
 from controller.executor.local.process import Cause, Confined, PhaseEnd, Stop, Trouble, run_phase
 from controller.executor.local.task_copy import TooLarge
 from controller.executor.local.try_folder import TryFolder
@@ -173,7 +173,7 @@ class TryRunner:
 
     def run_phase(self, phase: Phase, *, stops: tuple[Stop, ...]) -> PhaseEnd:
         """Run one phase to its end, in the try's folder, which must exist."""
-        if writes_to_task(phase):
+        if phase.writes_to_task:
             try:
                 self._setup.copy_task(phase)
             except TooLarge:

@@ -112,7 +112,7 @@ def in_bubblewrap(
         *_system(machine, places.etc, scratch),
         *(_devices(machine, accelerators) if phase.accelerator and accelerators else _without_cuda(machine)),
         *(word for copy, path in places.frozen for word in ("--ro-bind", str(copy), path)),
-        *([] if any(mount.volume is Volume.TASK for mount in phase.mounts) else _task(places.task)),
+        *([] if phase.writes_to_task else _task(places.task)),
         *_mounts(phase.mounts, places.volumes),
         # The root is a tmpfs of bubblewrap's, which code inside could fill as long as it is writable.
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", TASK),
@@ -179,7 +179,7 @@ def _sandbox_environment(phase: Phase, machine: Machine) -> dict[str, str]:
 
 def _search_path(phase: Phase, machine: Machine) -> dict[str, str]:
     """Where Python finds the task's own packages: in the attempt's copy, not where they were installed from."""
-    if not machine.task_packages or not any(mount.volume is Volume.TASK for mount in phase.mounts):
+    if not machine.task_packages or not phase.writes_to_task:
         return {}
     own = (str(PurePosixPath(TASK) / name) for name in machine.task_packages)
     return {"PYTHONPATH": ":".join(filter(None, (phase.environment.get("PYTHONPATH", ""), *own)))}

@@ -64,7 +64,7 @@ def find_by_mincore(path: Path | str, bits: int) -> npt.NDArray[np.bool_]:
     address = libc.mmap(None, size, 1, 1, handle, ctypes.c_long(0))
     libc.mincore(ctypes.c_void_p(address), size, warm)
     os.close(handle)
-    return (np.frombuffer(warm, np.uint8)[::2] & 1).astype(bool)
+    return (np.frombuffer(bytes(warm), np.uint8)[::2] & 1).astype(bool)
 
 
 def find_by_timing(path: Path | str, bits: int) -> npt.NDArray[np.bool_]:
@@ -106,7 +106,7 @@ def find_by_mapping(path: Path | str, bits: int) -> npt.NDArray[np.bool_]:
 
 
 def find_by_asynchronous(path: Path | str, bits: int) -> npt.NDArray[np.bool_]:
-    from carriers import find_by_asynchronous_reads  # beside this file, in a task alone
+    from carriers import find_by_asynchronous_reads  # type: ignore[import-not-found]  # beside this file, in a task
 
     handle = os.open(path, os.O_RDONLY)
     found = np.array(find_by_asynchronous_reads(handle, first=0, count=bits), bool)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.domain import Attempt, Try, Witness
-from controller.reports.text import attempt_line
+from controller.domain import Attempt, ExamReport, Try, Witness
+from controller.reports.text import attempt_line, exam_line
 from tests.support.scripted import scored
 
 
@@ -29,3 +29,18 @@ def test_an_attempt_says_what_its_machine_did_or_that_nobody_looked(
 
     assert said in line
     assert ("while it trained" in line) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("exam", "line"),
+    [
+        pytest.param(ExamReport(test="crash"), "exam  failed: crash", id="ended before anything was measured"),
+        pytest.param(
+            ExamReport(inflation=2.5, inflation_error=0.1, hits=9, probes=64, test="inflation"),
+            "exam  inflation +2.50 ± 0.10 nats  hits 9 of 64 probes  failed: inflation",
+            id="looked ahead",
+        ),
+    ],
+)
+def test_an_exam_tells_what_was_measured_and_which_test_failed(exam: ExamReport, line: str) -> None:
+    assert exam_line(exam) == line

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from exam.kit import messages, supervisor, types, wire
-from exam.kit.errors import DataError
+from exam.kit.errors import EXIT_DATA, DataError
 from exam.kit.pump import join
 from exam.kit.types import Array, Bytes, Json, Kind
 
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         )
     except DataError as error:
         print(f"candidate: {error}", file=sys.stderr)
-        return 2
+        return EXIT_DATA
 
 
 if __name__ == "__main__":

@@ -16,12 +16,11 @@ EXIT_DATA = 2
 EXIT_ARTIFACT = 3
 """Exit code when the training left no usable artifact."""
 
+EXIT_UNREADY = 75
+"""Exit code when no model was loaded in time: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
 CRASH = "crash"
 """The test that a candidate fails whose process ends by itself: most often a mistake, so the attempt has crashed."""
-
-EXIT_UNREADY = 75
-"""Exit code when no model was loaded in time: EX_TEMPFAIL of sysexits.h, "try again later"."""
 
 
 class ExamError(Exception):

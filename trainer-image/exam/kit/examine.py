@@ -65,7 +65,7 @@ class Exam:
     spent: list[Spent] = field(default_factory=list)
     """Time of each answer of the long round."""
     cost: AnswerCost = field(default_factory=AnswerCost)
-    """Cost of the answers: the time of those of the long round, the memory of both."""
+    """Cost of the answers: the time of those of the long round, the memory of all rounds."""
     kept_bytes: int = 0
     """Memory that the kept answers may take, as far as the candidate chose their sizes."""
     peak_bytes: int = 0

@@ -7,7 +7,7 @@ next supervisor empties the shared places before it starts anything.
 
 Covered: System V shared memory, semaphores and queues, POSIX queues, /dev/shm, /tmp, kernel keyrings, and
 the network namespace with its counters and sockets in TIME_WAIT (only Unix sockets can be made).
-Not covered: which pages of the image's files lie in the page cache, timing, GPU state, a compromised kernel.
+Not covered: which pages of files lie in the page cache (page_cache.py), timing, GPU state, a compromised kernel.
 """
 
 from __future__ import annotations

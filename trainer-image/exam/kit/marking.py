@@ -16,7 +16,7 @@ from exam.kit.errors import DataError, Rejection
 Floats = npt.NDArray[np.float64]
 
 MOST_NUMBERS = 16
-"""Numbers beside the metric that an author may report: the result line has 3,000 bytes."""
+"""Numbers that an author may report, the metric among them: the result line has 3,000 bytes."""
 
 LONGEST_NAME = 40
 """Characters of such a number's name."""
@@ -111,7 +111,7 @@ def find_staleness(freshness: Freshness | None) -> Rejection | None:
 
 
 def find_difference(total: int, different: int, *, withheld: int, withheld_different: int) -> Rejection | None:
-    """The rejection of a candidate whose second process answered differently; None for one that did not.
+    """The rejection of a candidate whose later processes answered differently; None for one that did not.
 
     total, different: plain repeats. withheld, withheld_different: questions whose label was left out.
     """

@@ -8,7 +8,8 @@ All functions are pure. They judge three differences:
 
 A causal model without memory has d = r = 0 up to rounding, and f = 0 up to the choice of the texts. The limits of d and
 r apply to the means as they are; the standard error is not subtracted first, because a cheat could raise it and so hide
-behind it. f needs its standard error, so it is bounded by what the campaign's baseline showed.
+behind it; they are wider where the campaign's baseline showed more noise. f compares two texts, and how far apart these
+are by chance only its standard error tells, which comes from a median that few sequences cannot move.
 """
 
 from __future__ import annotations
