@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from controller.domain import LARGEST_SCORE
 from controller.executor.phase_output import CUT, TAIL_BYTES
@@ -20,6 +20,7 @@ from controller.executor.score_file import ScorePlace, place_of, read_score_file
 from controller.executor.score_line import Unsearchable, find_last
 from controller.executor.units import unit_of
 from controller.settings import TaskSettings
+from controller.settings.metric import range_text
 from controller.text.safe_text import one_line
 
 RULE = "---"
@@ -60,8 +61,8 @@ class ScoreRule:
 class LogScore:
     """The score that a log tells: `value`, or None and in `fault` what is wrong, to follow "train ".
 
-    unit: the unit behind it, where it is one that programs scale. printed: whether something was printed that is, or
-    looks like, a score.
+    unit: the unit behind it, where it is one that programs scale; then its bounds are not checked here, for they count
+    in the unit of the baseline. printed: whether something was printed that is, or looks like, a score.
     """
 
     value: float | None = None
@@ -95,7 +96,7 @@ def _read_by_name(text: str, rule: ScoreRule) -> LogScore:
         advice = " (print one, or set task.score_line)" if re.search(r"\d", value.text) else ""
         told = f"'{one_line(value.text, _SHOWN)}' is not one plain number{advice}"
         return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
-    return replace(_bounded(value.number, f"printed {_quoted(line)} last", rule), unit=value.unit)
+    return _bounded(value.number, f"printed {_quoted(line)} last", rule, value.unit)
 
 
 def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
@@ -109,16 +110,17 @@ def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
     if number is None:
         told = f"the group of task.score_line holds {_quoted(found[0], 30)} there, and that is no number"
         return LogScore(fault=f"printed {_quoted(found[1])} last, which is no score: {told}")
-    return replace(_bounded(number, f"printed {_quoted(found[1])} last", rule), unit=unit_of(found[2]))
+    return _bounded(number, f"printed {_quoted(found[1])} last", rule, unit_of(found[2]))
 
 
-def _bounded(value: float, how: str, rule: ScoreRule) -> LogScore:
+def _bounded(value: float, how: str, rule: ScoreRule, unit: str = "") -> LogScore:
     """The value as a score, unless it is none: not finite, or out of the metric's range."""
     if not math.isfinite(value):
         return LogScore(fault=f"{how}, which is no score: it is not finite")
-    if not rule.least <= value <= rule.most:
-        return LogScore(fault=f"{how}, which is no score: {_range(rule)}")
-    return LogScore(value=value)
+    least, most = (-LARGEST_SCORE, LARGEST_SCORE) if unit else (rule.least, rule.most)
+    if not least <= value <= most:
+        return LogScore(fault=f"{how}, which is no score: {range_text(rule.metric, least, most)}")
+    return LogScore(value=value, unit=unit)
 
 
 def printed_score(text: str, rule: ScoreRule) -> str:
@@ -208,12 +210,6 @@ def _number(word: str) -> float | None:
 def _named_without_number(line: str) -> str:
     match = re.match(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+(\S+)[ \t]*$", line)
     return match[1] if match and _number(match[2]) is None else ""
-
-
-def _range(rule: ScoreRule) -> str:
-    if rule.metric == "val_bpb" and rule.least > 0:
-        return f"val_bpb is above 0 and at most {rule.most:g}"
-    return f"it must lie between {rule.least:g} and {rule.most:g}"
 
 
 # -- what looks like a score ----------------------------------------------------------------------------------------

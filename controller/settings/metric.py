@@ -77,6 +77,13 @@ def allowed_scores(name: str) -> tuple[float, float]:
     return (1e-9, LARGEST_LOSS) if name == "val_bpb" else (-LARGEST_SCORE, LARGEST_SCORE)
 
 
+def range_text(name: str, least: float, most: float) -> str:
+    """What a score of this name has to be, in words that follow a number that is none."""
+    if name == "val_bpb" and least > 0:
+        return f"val_bpb is above 0 and at most {most:g}"
+    return f"it must lie between {least:g} and {most:g}"
+
+
 def direction_of(name: str) -> str:
     """`minimize` or `maximize` where the name of the metric tells it, else nothing."""
     words = _words(name)

@@ -73,10 +73,11 @@ class TaskSettings(Section):
     """Which way the metric gets better. It may be left out where the name tells, as `accuracy` and `eval/loss` do."""
 
     least: Bound | None = None
-    """Least value that the metric can have: a lower one is no score. `val_bpb` is above 0 in any case."""
+    """Least value that the metric can have: a lower one is no score. `val_bpb` is above 0 in any case. It counts in the
+    unit in which scores are shown: that of the unchanged code. A percent sign changes no number: `91%` is 91."""
 
     most: Bound | None = None
-    """Largest value that the metric can have: a higher one is no score."""
+    """Largest value that the metric can have: a higher one is no score. It counts in the same unit."""
 
     score_line: str | None = Field(None, max_length=1000)
     """With `score: log`, a regular expression with one group, which holds the score: the last line that it fits counts.

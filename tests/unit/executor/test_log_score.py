@@ -212,6 +212,13 @@ def test_task_may_bound_its_metric(value: str, score: float | None) -> None:
     assert score is not None or said.fault.endswith("it must lie between 0 and 1")
 
 
+def test_bounds_of_a_number_with_a_unit_are_left_to_whoever_knows_the_unit_of_the_scores() -> None:
+    task = TaskSettings.model_validate({"metric": "time", "direction": "minimize", "most": 10})
+    said = read_log_score("time 980 ms\n", ScoreRule.of(task))
+
+    assert (said.value, said.unit) == (980.0, "ms")
+
+
 @pytest.mark.parametrize("value", [0.0, -5.5, 147734.0, 1e9, -1e12])
 def test_metric_of_ones_own_may_be_zero_negative_or_large(value: float) -> None:
     assert read(f"---\ncycles: {value}\n", "cycles").value == value
