@@ -80,7 +80,7 @@ def read_log_score(text: str, rule: ScoreRule) -> LogScore:
         in_file = read_score_file(text, rule.place)
         if in_file.value is None:
             return LogScore(fault=in_file.fault, printed=False)
-        return _bounded(in_file.value, f"left {rule.place} as {in_file.value:g}", rule)
+        return _bounded(in_file.value, f"left {rule.place} as {in_file.value:g}", rule, in_file.unit)
     if rule.line:
         return _read_by_expression(text, rule)
     return _read_by_name(text, rule)

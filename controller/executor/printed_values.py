@@ -29,6 +29,10 @@ _SEPARATOR = rf"(?:{_BLANK}*+(?P<sign>[:=\uff1a\uff1d]{{1,2}}){_BLANK}*+|{_BLANK
 _WRAPPED = r"(?:(?:(?:np|numpy|torch|jnp|mx|jax)\.)?(?:tensor|array|Array|float[0-9_]*|Decimal)\(|[\[(]){0,2}"
 """Numbers of array libraries print their type in front of them."""
 
+_WRAPPED_NUMBER = re.compile(
+    r"\b(?:(?:np|numpy|torch|jnp|mx|jax|tf)\.)?(?:tensor|Tensor|array|Array|float[0-9_]*|Decimal)"
+    rf"\(['\"]?({_NUMBER}|[-+]?(?:nan|inf))['\"]?(?:,[^()\[\]]{{0,80}})?\)"
+)
 _VALUE = re.compile(rf"{_MARKUP}{_WRAPPED}(?:(?P<number>{_NUMBER})|(?P<endless>[-+]?(?:nan|inf|infinity))\b)", re.I)
 _NONE = re.compile(rf"{_MARKUP}(?:(?:#?n/?a|none|null|nil|undefined|infinite)\b|(?:true|false)(?![ \t]*\w))", re.I)
 _DASH = re.compile(r"[-\u2010-\u2015\u2212]{1,3}[ \t]*$")
@@ -124,13 +128,21 @@ def names_of_numbers(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_number(text: str) -> float | None:
-    """The number that the whole text is, perhaps with commas between thousands; None if it is none."""
-    plain = text.strip()
-    if re.fullmatch(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?", plain):
+    """The number that the whole text is, perhaps with commas between thousands, or with the type of an array library
+    around it; None if it is none.
+    """
+    plain = unwrapped(text.strip())
+    # Half of the world writes 0,512 for 0.512: no number with thousands begins with a 0.
+    if re.fullmatch(r"[-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]*)?", plain):
         plain = plain.replace(",", "")
     if re.fullmatch(_NUMBER, plain) or re.fullmatch(r"[-+]?(?:nan|inf|infinity)", plain, re.I):
         return float(plain)
     return None
+
+
+def unwrapped(text: str) -> str:
+    """The text with numbers in place of what array libraries print for one: `np.float64(0.5)`, `tensor(1., ...)`."""
+    return _WRAPPED_NUMBER.sub(r"\1", text)
 
 
 @lru_cache(maxsize=8)

@@ -62,10 +62,12 @@ def fault_of_expression(pattern: str) -> str:
 
 
 def fault_of_place(text: str) -> str:
-    """The fault of a place that names no number in a JSON file, in words that follow its name; else empty."""
-    file, _, keys = text.partition(":")
-    if not file or not all(keys.split(".")) or not text.isprintable():
+    """The fault of a place that names no number in a file, in words that follow its name; else empty."""
+    file, colon, keys = text.partition(":")
+    if not file or (colon and not all(keys.split("."))) or not text.isprintable():
         return "must be a file, a colon, and keys with dots between them"
+    if not colon and file.lower().endswith((".csv", ".tsv")):
+        return f"must name a column of the table {file} behind a colon"
     if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
         return f"names {file}, which is not in the task folder"
     return ""

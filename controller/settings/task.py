@@ -84,8 +84,9 @@ class TaskSettings(Section):
     Empty: the last number behind the metric's name."""
 
     score_file: str | None = Field(None, max_length=1000)
-    """With `score: log`, a JSON or CSV file that the training writes into its folder, and the keys to the score in it,
-    such as `metrics.json:val.loss`, or `results.csv:loss` for the last row of a column."""
+    """With `score: log`, a file that the training writes into its folder (JSON, YAML, TOML, CSV, TSV or lines of text),
+    and the keys to the score in it: `metrics.json:val.loss`, `results.csv:loss` for the last row of a column, or
+    `score.txt` for a file that holds the number alone."""
 
     guards: Mapping[str, GuardSettings] = Field(default_factory=dict)
     """Numbers beside the metric that a kept edit must keep within bounds, `{latency_ms: {max: 50}, peak_memory_gb:
