@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.domain import LARGEST_SCORE
 from controller.executor.phase_output import CUT, TAIL_BYTES
-from controller.executor.printed_values import Value, find_values, names_of_numbers, read_number
+from controller.executor.printed_values import Value, find_values, last_value, names_of_numbers, read_number
 from controller.executor.score_file import ScorePlace, place_of, read_score_file
 from controller.executor.score_line import Unsearchable, find_last
 from controller.executor.units import unit_of
@@ -26,6 +26,7 @@ from controller.text.safe_text import one_line
 RULE = "---"
 
 _SUMMARY_LINE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)[ \t]*$")
+_HEAD_OF_TIMES = re.compile(r"[ \t]*Name \(time in (\w{1,4})\)[ \t]")
 _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 
 _SHOWN = 80
@@ -92,6 +93,9 @@ def _read_by_name(text: str, rule: ScoreRule) -> LogScore:
     if found is None:
         return _missing(text, rule.metric)
     value, line = found
+    if value.labels:
+        told = f"it tells that of {', '.join(value.labels)}: set task.metric to the longer name, or task.score_line"
+        return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
     if value.number is None:
         advice = " (print one, or set task.score_line)" if re.search(r"\d", value.text) else ""
         told = f"'{one_line(value.text, _SHOWN)}' is not one plain number{advice}"
@@ -195,8 +199,23 @@ def _last_value(lines: Sequence[str], metric: str) -> tuple[Value, str] | None:
     place = last_score_line(lines, metric)
     if place is None:
         return None
-    *_, last = find_values(lines[place], metric)
-    return last, lines[place]
+    value = last_value(lines[place], metric)
+    if value and not value.unit and re.match(rf"\s*{re.escape(metric)}\s", lines[place]):
+        value = replace(value, unit=_unit_of_table(lines[:place]))
+    return (value, lines[place]) if value else None
+
+
+def _unit_of_table(above: Sequence[str]) -> str:
+    """The unit in the head of a table of pytest-benchmark, which scales it to its numbers; empty where none is."""
+    for place, line in enumerate(reversed(above)):
+        if head := _HEAD_OF_TIMES.match(line):
+            # One line of hyphens stands below the head, and one below the rows.
+            return unit_of(head[1]) if sum(map(_is_ruled, above[len(above) - place :])) == 1 else ""
+    return ""
+
+
+def _is_ruled(line: str) -> bool:
+    return line.startswith("----")
 
 
 def _number(word: str) -> float | None:
@@ -248,7 +267,7 @@ def _missing(text: str, metric: str) -> LogScore:
 
 def _bare(lines: Sequence[str], metric: str) -> str:
     """A line that holds the name and no number behind it, such as the head of a table; and what to do, if there is."""
-    pattern = rf"(?<!\w){re.escape(metric)}[\"'`*]{{0,3}}[ \t]*(?:$|[,;|:=\t])"
+    pattern = rf"(?<!\w){re.escape(metric)}[\"'`*]{{0,3}}(?:[ \t]*(?:$|[,;|:=)\t\u2502\u2503\u2551])|  )"
     line = next((line for line in reversed(lines) if re.search(pattern, line, re.IGNORECASE)), "")
     advice = f"print a line such as '{metric}: 0.5', or set task.score_line or task.score_file"
     return f": found {_quoted(line)}, with no number behind the name: {advice}" if line else ""

@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from controller.executor.units import unit_of
@@ -25,14 +25,16 @@ _MARKUP = r"[\"'`*]{0,3}"
 _BLANK = "[ \\t\u00a0\u2007\u202f\u3000]"
 """Blanks look alike on a terminal, also those at which no line is broken and the wide one."""
 
-_SEPARATOR = rf"(?:{_BLANK}*+(?P<sign>[:=\uff1a\uff1d]{{1,2}}){_BLANK}*+|{_BLANK}++)"
-_WRAPPED = r"(?:(?:(?:np|numpy|torch|jnp|mx|jax)\.)?(?:tensor|array|Array|float[0-9_]*|Decimal)\(|[\[(]){0,2}"
+_EDGE = "[|\u2502\u2503\u2551]"
+"""What stands between the cells of a table."""
+
+_SEPARATOR = rf"(?:{_BLANK}*+(?:(?P<sign>[:=\uff1a\uff1d]{{1,2}})|(?P<edge>{_EDGE})){_BLANK}*+|{_BLANK}++)"
+_TYPE = r"(?:(?:np|numpy|torch|jnp|mx|jax|tf)\.)?(?:[tT]ensor|[aA]rray|float[0-9_]*|Decimal)"
+_WRAPPED = rf"(?:{_TYPE}\(['\"]?|[\[(]){{0,3}}"
 """Numbers of array libraries print their type in front of them."""
 
-_WRAPPED_NUMBER = re.compile(
-    r"\b(?:(?:np|numpy|torch|jnp|mx|jax|tf)\.)?(?:tensor|Tensor|array|Array|float[0-9_]*|Decimal)"
-    rf"\(['\"]?({_NUMBER}|[-+]?(?:nan|inf))['\"]?(?:,[^()\[\]]{{0,80}})?\)"
-)
+_WRAPPED_NUMBER = re.compile(rf"\b{_TYPE}\(['\"]?({_NUMBER}|[-+]?(?:nan|inf))['\"]?(?:,[^()\[\]]{{0,80}})?\)")
+_PLAIN = re.compile(_NUMBER)
 _VALUE = re.compile(rf"{_MARKUP}{_WRAPPED}(?:(?P<number>{_NUMBER})|(?P<endless>[-+]?(?:nan|inf|infinity))\b)", re.I)
 _NONE = re.compile(rf"{_MARKUP}(?:(?:#?n/?a|none|null|nil|undefined|infinite)\b|(?:true|false)(?![ \t]*\w))", re.I)
 _DASH = re.compile(r"[-\u2010-\u2015\u2212]{1,3}[ \t]*$")
@@ -41,14 +43,22 @@ _DASH = re.compile(r"[-\u2010-\u2015\u2212]{1,3}[ \t]*$")
 _UNREADABLE = re.compile(
     r"[^\w\s]{1,3}[ \t]{0,2}[-+]?[0-9.]"  # signs that no number begins with: ~0.5, $ 3, -> 0.5
     r"|[(\[][^()\[\]]{0,30}[)\]][ \t]*:?[ \t]*[-+]?[0-9.]"  # (best) 0.5
+    r"|(?:[A-Za-z_][\w.]{0,40})?(?:\([^)]{0,80}?[0-9]|<[^>]{0,80}?[0-9])"  # an object: Fraction(1, 2)
+    r"|\{[^}]{0,80}?[0-9]"  # a group: {'a': 0.5}
     r"|[-+]?(?![0-9])[\d\u00bc-\u00be\u2150-\u215f]"  # a digit of another script, a fraction
 )
+_ARROW = "[\u2190-\u21ff\u2794-\u27be\u27f0-\u27ff\u2900-\u297f]"
 _ANOTHER_NUMBER = re.compile(
     rf"""{_BLANK}*+(?:[*\u00d7\u00b7^]{{1,2}}|[xX](?=[ \t]*10))[ \t]*[0-9]  # 10^3, 2**3, 5 x 10^-3
     |[eE](?![A-Za-z])|{_BLANK}[eE][-+]?[0-9]  # 1e, 5 e-3, 5e and a minus sign of typographers
     |[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209f\u2150-\u215f]  # powers and fractions
     |\.?\#|\.\.+[0-9]  # 1.#INF, 0..1
-    |{_BLANK}*+(?:[-=]{{1,2}}>|\u2192|\bto\b|\b(?:out[ ])?of\b)[ \t]*+[-+]?\.?[0-9]  # 6 -> 5, 9 of 10
+    |{_BLANK}*+(?:[-=]{{1,2}}>|{_ARROW}|\bto\b|\b(?:out[ ])?of\b)[ \t]*+[-+]?\.?[0-9]  # 6 -> 5, 9 of 10
+    |[ \t]*+/[ \t]*+[0-9]  # 9 / 10
+    |[\u2010-\u2015;]\.?[0-9]  # 0.5-0.6 with a dash of typographers
+    |(?:{_BLANK}?[^\W\d_]{{1,12}})?{_BLANK}?[~\u2026]{_BLANK}?[-+]?\.?[0-9]  # 0.5~0.6
+    |{_BLANK}[kKMGTB][ \t]*+$|j\b  # 5 k; a complex number
+    |{_BLANK}days?,?{_BLANK}++[0-9]++:  # 1 day, 0:00:03
     |[ \t]*+,[ \t]*+[-+]?\.?[0-9][^()\[\]]*[)\]]  # a list, of whose numbers nobody said which one counts
     |{_BLANK}?(?:h|hrs?|hours?|m|mins?|minutes?|d|days?),?{_BLANK}+[0-9]++(?:\.[0-9]++)?{_BLANK}?[hms]  # 1 m 23 s
     |{_BLANK}++(?:thousand|million|billion|trillion)\b
@@ -58,7 +68,7 @@ _ANOTHER_NUMBER = re.compile(
 """What makes another number of the one before it, or leaves open which number is meant."""
 
 _IN_BRACKETS = re.compile(
-    rf"(?:{_BLANK}?[^\W\d_]{{1,12}}(?:/[^\W\d_]{{1,12}})?)?{_BLANK}++[-+]?\.?[0-9][^()\[\]]*[)\]]"
+    rf"(?:{_BLANK}?(?:%|[^\W\d_]{{1,12}}(?:/[^\W\d_]{{1,12}})?))?(?:{_BLANK}++|{_BLANK}*+[;|/]{_BLANK}*+)[-+]?\.?[0-9][^()\[\]]*[)\]]"
 )
 """The rest of a list without commas, as numpy and criterion print it: [0.5 0.6], [2.7 ms 2.8 ms 2.9 ms]."""
 
@@ -75,14 +85,31 @@ _GROUPS = re.compile(rf"(?:{_BLANK}[0-9]{{3}})+(?![\w.])")
 _GOES_ON = re.compile(
     r"(?![kKMGTB](?!\w)|[ \t][kKMGTB][ \t]*+$|'[0-9])"  # 950k and 1.2M have another scale each, and 1'234 is one number
     r"(?:%|[^\W\d_]{1,12}(?:/[^\W\d_]{1,12})?)?"  # a unit: 12ms, 91%, 30tok/s
-    r"(?:$|[^\w\s.,:/%+-]|[.,:;](?![0-9])|\+/?-|[ \t]++(?!/[ \t]*[0-9]))"
+    r"(?:$|[^\w\s.,:;/%+-]|\.(?!\w)|[,:;](?![0-9])|\+/?-|[ \t]++)"
 )
 """What may follow a number without making it another one: 147,734 and 1_000 and 9/10 and 1.2.3 and 5k are not plain."""
+
+_FILE = re.compile(
+    r"[\w.=-]{0,80}\.(?:ckpt|pth?|bin|h5|hdf5|keras|pkl|pickle|joblib|safetensors|onnx|np[yz]|json|ya?ml|csv|txt|zip|tar|gz)\b"
+)
+"""The rest of a file's name that holds a rounded score, such as `val_loss=0.51-epoch=3.ckpt`."""
+
+_LABELS = (
+    re.compile(r"([^\W\d][\w']{0,40})[ \t]++$"),  # train loss: 0.5
+    re.compile(  # [train] loss: 0.5, train: loss=0.5, {'train': {'loss': 0.5
+        r"[\[(<][ \t]*([^\W\d]\w{0,40})[ \t]*[\])>]"
+        r"|([^\W\d]\w{0,40})[\"']?[ \t]*[:=][ \t]*(?=[\"'({\[]*(?:[^\W\d]|$))"
+    ),
+)
+_NO_LABELS = frozenset(("and", "then", "to", "now", "new", "current", "final", "last", "at", "is", "METRIC"))
 
 _KEY = re.compile(
     rf"(?:METRIC[ \t]+)?[\"'`*]{{0,3}}([^\W\d][\w@/.+ -]{{0,60}}?){_MARKUP}[ \t]{{0,40}}+[:=][ \t]*+{_NUMBER}(?!\w)"
 )
+_NEXT_CELL = re.compile(rf"{_EDGE}[ \t]*+[-+]?\.?[0-9]")
 _QUOTED_VALUE = 40
+_NEAR = 200
+"""Characters on either side of a name in which its label and the other cells of its row are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +117,15 @@ class Value:
     """Something that stands for a value behind a name.
 
     number: what it says, not finite where it says so; None where it is not one plain number. text: as it was printed.
-    unit: the unit behind it, where it is one that programs scale (`units`).
+    unit: the unit behind it, where it is one that programs scale (`units`). label: the word that tells, on the same
+    line, of which of several it is: `train` in `train loss: 0.5`. labels: where nobody can say which one is meant.
     """
 
     number: float | None
     text: str
     unit: str = ""
+    label: str = ""
+    labels: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -109,13 +139,32 @@ def find_values(line: str, name: str) -> Iterator[Value]:
     if go := _GO.fullmatch(line):
         yield from (_plain(number) for number, unit in _PAIR.findall(go["pairs"]) if unit == name.strip())
         return
-    unclear = _NAMES_BEHIND.fullmatch(line) is not None
+    unclear, behind = _NAMES_BEHIND.fullmatch(line) is not None, 0
     for match in _pattern(name).finditer(line):
-        value = _value_at(line, match.end(), signed=match["sign"] is not None)
-        if value and unclear and match["sign"] is None:
+        if match["edge"]:
+            value = _value_of_row(line, match)
+        elif match[0].endswith("=") and (number := _PLAIN.match(line, match.end())) and _FILE.match(line, number.end()):
+            value = None
+        else:
+            value = _value_at(line, match.end(), signed=match["sign"] is not None)
+        if value and unclear and match["sign"] is None and match["edge"] is None:
             yield Value(None, " ".join(line.split())[:_QUOTED_VALUE])
         elif value:
-            yield value
+            yield replace(value, label=_label(line[max(behind, match.start() - _NEAR) : match.start()]))
+            behind = match.end()
+
+
+def last_value(line: str, name: str) -> Value | None:
+    """The value of this name on a line: the last one that stands behind the name alone, else the last one.
+
+    A `best val_loss` is another number than the `val_loss` in front of it. Where each one has another label, as in
+    `train loss 0.5, val loss 0.6`, nobody said which one is `loss`.
+    """
+    values = tuple(find_values(line, name))
+    labels = tuple(dict.fromkeys(value.label for value in values))
+    if len(labels) > 1 and "" not in labels:
+        return Value(None, values[-1].text, labels=labels)
+    return next((value for value in reversed(values) if not value.label or len(labels) == 1), None)
 
 
 def names_of_numbers(lines: Sequence[str]) -> tuple[str, ...]:
@@ -167,6 +216,23 @@ def _value_at(line: str, place: int, *, signed: bool) -> Value | None:
     if signed and (missing := _NONE.match(line, place) or _DASH.match(line, place) or _UNREADABLE.match(line, place)):
         return Value(None, _shown(line, place, missing.end()))
     return None
+
+
+def _value_of_row(line: str, match: re.Match[str]) -> Value | None:
+    """The value of a row of a table, `| name | 0.5 |`; None where the row holds more numbers, or is no row."""
+    before = line[max(0, match.start() - _NEAR) : match.start()].rstrip(" \t\"'`*")
+    row = line[match.end() : match.end() + _NEAR]
+    if (before and not re.fullmatch(_EDGE, before[-1])) or _NEXT_CELL.search(row):
+        return None
+    return _value_at(re.split(_EDGE, row, maxsplit=1)[0].strip(), 0, signed=True)
+
+
+def _label(before: str) -> str:
+    """The word that tells of what the next value is, in the text since the value before it; else empty."""
+    for pattern in _LABELS:
+        if found := [word for groups in pattern.finditer(before) for word in groups.groups() if word]:
+            return "" if found[-1] in _NO_LABELS else found[-1]
+    return ""
 
 
 def _plain(text: str) -> Value:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.executor.printed_values import find_values, read_number
+from controller.executor.printed_values import last_value, read_number
 from controller.executor.score_forms import SHOWN, TABLES, Illegible, read_document, read_rows
 from controller.text.safe_text import one_line
 
@@ -120,13 +120,15 @@ def _number_in_lines(content: str, place: ScorePlace) -> FileScore:
     number = read_number(content)
     if not place.keys:
         return FileScore(number, "" if number is not None else f"left {place} as {_kind(content)}, which is no number")
-    values = [value for line in content.split("\n") for value in find_values(line, place.name)]
-    if not values:
+    values = (last_value(line, place.name) for line in reversed(content.split("\n")))
+    value = next(filter(None, values), None)
+    if value is None:
         begins = f"it begins with '{one_line(content, SHOWN)}'"
         return FileScore(None, f"left {place.file} without a line such as '{place.name}: 0.5': {begins}")
-    if values[-1].number is None:
-        return FileScore(None, f"left {place} as {_kind(values[-1].text)}, which is no number")
-    return FileScore(values[-1].number, unit=values[-1].unit)
+    if value.number is None:
+        what = f"that of {', '.join(value.labels)}" if value.labels else _kind(value.text)
+        return FileScore(None, f"left {place} as {what}, which is no number")
+    return FileScore(value.number, unit=value.unit)
 
 
 _NOT_FINITE = re.compile(r"^([-+]?)\.(?=(?:nan|inf)$)", re.IGNORECASE)
