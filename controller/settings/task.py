@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -189,6 +190,17 @@ class TaskSettings(Section):
         if any(PurePosixPath(name) == PurePosixPath() for name in names):
             raise ValueError("task.editable and task.readable hold names of files: one is empty or '.', leave it out")
         return tuple(dict.fromkeys(str(PurePosixPath(name)) for name in names))
+
+    @field_validator("command")
+    @classmethod
+    def _command_runs_no_notebook_as_program(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if notebook := re.search(r"(?:^|[\s/])python[0-9.]*(?:\s+-\S+)*\s+(\S+\.ipynb)\b", " ".join(command)):
+            file = notebook[1]
+            raise ValueError(
+                f"task.command runs {file} as a program, and a notebook is none: write [ipython, {file}], with an "
+                f"environment that has IPython, or make a program of it (jupyter nbconvert --to script {file})"
+            )
+        return command
 
     @field_validator("data_path")
     @classmethod
