@@ -25,10 +25,12 @@ _MARKUP = r"[\"'`*]{0,3}"
 _BLANK = "[ \\t\u00a0\u2007\u202f\u3000]"
 """Blanks look alike on a terminal, also those at which no line is broken and the wide one."""
 
-_EDGE = "[|\u2502\u2503\u2551]"
+_EDGE = "[|\u2506\u2502\u2503\u2551]"
 """What stands between the cells of a table."""
 
-_SEPARATOR = rf"(?:{_BLANK}*+(?:(?P<sign>[:=\uff1a\uff1d]{{1,2}})|(?P<edge>{_EDGE})){_BLANK}*+|{_BLANK}++)"
+_SEPARATOR = (
+    rf"(?:{_BLANK}*+(?:(?P<sign>[:=\uff1a\uff1d]{{1,2}})(?:\*\*(?={_BLANK}))?|(?P<edge>{_EDGE})){_BLANK}*+|{_BLANK}++)"
+)
 _TYPE = r"(?:(?:np|numpy|torch|jnp|mx|jax|tf)\.)?(?:[tT]ensor|[aA]rray|float[0-9_]*|Decimal)"
 _WRAPPED = rf"(?:{_TYPE}\(['\"]?|[\[(]){{0,3}}"
 """Numbers of array libraries print their type in front of them."""
@@ -36,7 +38,12 @@ _WRAPPED = rf"(?:{_TYPE}\(['\"]?|[\[(]){{0,3}}"
 _WRAPPED_NUMBER = re.compile(rf"\b{_TYPE}\(['\"]?({_NUMBER}|[-+]?(?:nan|inf))['\"]?(?:,[^()\[\]]{{0,80}})?\)")
 _PLAIN = re.compile(_NUMBER)
 _VALUE = re.compile(rf"{_MARKUP}{_WRAPPED}(?:(?P<number>{_NUMBER})|(?P<endless>[-+]?(?:nan|inf|infinity))\b)", re.I)
-_NONE = re.compile(rf"{_MARKUP}(?:(?:#?n/?a|none|null|nil|undefined|infinite)\b|(?:true|false)(?![ \t]*\w))", re.I)
+_NONE = re.compile(
+    rf"{_MARKUP}(?:(?:#?n/?a|none|null|nil|undefined|infinite)\b|(?:true|false)(?![ \t]*\w))|"
+    rf"{_MARKUP}(?:n\.a\.|err(?:or)?|fail(?:ed|ure)?|overflow|diverged|timeout|missing|unknown|invalid)\W*$"
+    r"|(?:[?!\u221e]{1,3}|\[\]|\{\}|\(\)|''|\"\")[ \t]*$",
+    re.I,
+)
 _DASH = re.compile(r"[-\u2010-\u2015\u2212]{1,3}[ \t]*$")
 """What tables show in place of a number that is missing."""
 
@@ -57,10 +64,11 @@ _ANOTHER_NUMBER = re.compile(
     |[ \t]*+/[ \t]*+[0-9]  # 9 / 10
     |[\u2010-\u2015;]\.?[0-9]  # 0.5-0.6 with a dash of typographers
     |(?:{_BLANK}?[^\W\d_]{{1,12}})?{_BLANK}?[~\u2026]{_BLANK}?[-+]?\.?[0-9]  # 0.5~0.6
-    |{_BLANK}[kKMGTB][ \t]*+$|j\b  # 5 k; a complex number
+    |{_BLANK}[kKMGTB](?=[ \t]*+$|{_BLANK}[A-Za-z])|j\b  # 5 k; a complex number
     |{_BLANK}days?,?{_BLANK}++[0-9]++:  # 1 day, 0:00:03
-    |[ \t]*+,[ \t]*+[-+]?\.?[0-9][^()\[\]]*[)\]]  # a list, of whose numbers nobody said which one counts
-    |{_BLANK}?(?:h|hrs?|hours?|m|mins?|minutes?|d|days?),?{_BLANK}+[0-9]++(?:\.[0-9]++)?{_BLANK}?[hms]  # 1 m 23 s
+    |[ \t]*+,[ \t]*+[-+]?\.?[0-9][^()\[\]]{{0,200}}[)\]]  # a list, of whose numbers nobody said which one counts
+    |{_BLANK}?(?:h|hrs?|hours?|m|mins?|minutes?|d|days?)(?:,|{_BLANK}and)?{_BLANK}+  # 1 m 23 s
+        [0-9]++(?:\.[0-9]++)?{_BLANK}?[hms]
     |{_BLANK}++(?:thousand|million|billion|trillion)\b
     """,
     re.VERBOSE,
@@ -68,9 +76,12 @@ _ANOTHER_NUMBER = re.compile(
 """What makes another number of the one before it, or leaves open which number is meant."""
 
 _IN_BRACKETS = re.compile(
-    rf"(?:{_BLANK}?(?:%|[^\W\d_]{{1,12}}(?:/[^\W\d_]{{1,12}})?))?(?:{_BLANK}++|{_BLANK}*+[;|/]{_BLANK}*+)[-+]?\.?[0-9][^()\[\]]*[)\]]"
+    rf"(?:{_BLANK}?(?:%|[^\W\d_]{{1,12}}(?:/[^\W\d_]{{1,12}})?))?(?:{_BLANK}++|{_BLANK}*+[;|/]{_BLANK}*+)[-+]?\.?[0-9][^()\[\]]{{0,200}}[)\]]"
 )
 """The rest of a list without commas, as numpy and criterion print it: [0.5 0.6], [2.7 ms 2.8 ms 2.9 ms]."""
+
+_INDEX = re.compile(rf"\]{_BLANK}++[-+]?\.?[0-9]")
+"""What follows the number of an element that R prints in front of its value: [1] 0.5."""
 
 _GO = re.compile(r"Benchmark\S*[ \t]++[0-9]++(?P<pairs>(?:[ \t]++[-+0-9.eE]++[ \t]++[^\s0-9]\S*+)++)[ \t]*+")
 """A line of `go test -bench`, where each name stands behind its number."""
@@ -97,10 +108,11 @@ _FILE = re.compile(
 _LABELS = (
     re.compile(r"([^\W\d][\w']{0,40})[ \t]++$"),  # train loss: 0.5
     re.compile(  # [train] loss: 0.5, train: loss=0.5, {'train': {'loss': 0.5
-        r"[\[(<][ \t]*([^\W\d]\w{0,40})[ \t]*[\])>]"
+        r"[\[<][ \t]*([^\W\d]\w{0,40})[ \t]*[\]>]"
         r"|([^\W\d]\w{0,40})[\"']?[ \t]*[:=][ \t]*(?=[\"'({\[]*(?:[^\W\d]|$))"
     ),
 )
+_LABEL_BEHIND = re.compile(r"[^\s,;|()]{1,40}[ \t]*\(([^\W\d]\w{0,40})\)")  # loss: 0.5 (train)
 _NO_LABELS = frozenset(("and", "then", "to", "now", "new", "current", "final", "last", "at", "is", "METRIC"))
 
 _KEY = re.compile(
@@ -150,7 +162,9 @@ def find_values(line: str, name: str) -> Iterator[Value]:
         if value and unclear and match["sign"] is None and match["edge"] is None:
             yield Value(None, " ".join(line.split())[:_QUOTED_VALUE])
         elif value:
-            yield replace(value, label=_label(line[max(behind, match.start() - _NEAR) : match.start()]))
+            label = _label(line[max(behind, match.start() - _NEAR) : match.start()])
+            after = _LABEL_BEHIND.match(line, match.end())
+            yield replace(value, label=label or (after[1] if after else ""))
             behind = match.end()
 
 
@@ -209,7 +223,7 @@ def _value_at(line: str, place: int, *, signed: bool) -> Value | None:
         grouped = len(number.lstrip("+-")) <= 3 and number[-1].isdigit() and "." not in number
         other = _ANOTHER_NUMBER.match(line, end) or (_GROUPS.match(line, end) if grouped else None)
         if other is None and set(line[place : match.start("number")]) & set("[("):
-            other = _IN_BRACKETS.match(line, end)
+            other = _IN_BRACKETS.match(line, end) or (_INDEX.match(line, end) if line[place] == "[" else None)
         if other is None and _GOES_ON.match(line, end):
             return Value(float(number), number, unit_of(line[end : end + _QUOTED_VALUE]))
         return Value(None, _shown(line, match.start("number"), other.end() if other else end))
@@ -224,7 +238,10 @@ def _value_of_row(line: str, match: re.Match[str]) -> Value | None:
     row = line[match.end() : match.end() + _NEAR]
     if (before and not re.fullmatch(_EDGE, before[-1])) or _NEXT_CELL.search(row):
         return None
-    return _value_at(re.split(_EDGE, row, maxsplit=1)[0].strip(), 0, signed=True)
+    cell, *others = re.split(_EDGE, row, maxsplit=1)
+    value = _value_at(cell.strip(), 0, signed=True)
+    # In the head of a table a column may be called Error.
+    return None if value and value.number is None and re.search(r"\w", before + "".join(others)) else value
 
 
 def _label(before: str) -> str:

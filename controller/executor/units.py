@@ -15,6 +15,7 @@ _TIMES = {
     "s": (1.0, "s sec secs second seconds"),
     "min": (60.0, "min mins minute minutes"),
     "h": (3600.0, "h hr hrs hour hours"),
+    "d": (86_400.0, "day days"),
 }
 _NAME_OF_TIME = {word: name for name, (_, words) in _TIMES.items() for word in words.split()}
 _PREFIXES = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}

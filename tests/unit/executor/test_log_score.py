@@ -313,6 +313,8 @@ def test_a_score_is_never_older_than_what_is_not_finite(name: str, parts: list[s
         "|a|0",
         "b a:0",
         "a=0.x",
+        "a:0~",
+        "a:0,0 ",
         "{'b': {'a':",
     ],
 )
@@ -443,6 +445,8 @@ def test_row_of_a_table_without_a_number_is_never_passed_over_for_an_older_score
         "val_loss: 0.9, final val_loss: 0.5",
         "val_loss: 0.9 val_loss: 0.5",
         "train val_loss: 0.5",
+        "val_loss: 0.9 (old), val_loss: 0.5",
+        "**val_loss:** 0.5",
     ],
 )
 def test_name_alone_comes_before_the_same_name_behind_another_word(line: str) -> None:
@@ -457,6 +461,7 @@ def test_name_alone_comes_before_the_same_name_behind_another_word(line: str) ->
         ("train: loss=0.5 acc=0.9 | val: loss=0.6 acc=0.8", "train, val"),
         ("{'train': {'loss': 0.5, 'n': 3}, 'val': {'loss': 0.6}}", "train, val"),
         ("[100]\tvalid_0's loss: 0.45\tvalid_1's loss: 0.51", "valid_0's, valid_1's"),
+        ("loss 0.5 (train), loss 0.6 (val)", "train, val"),
     ],
 )
 def test_of_two_numbers_with_one_name_on_a_line_none_is_the_score(line: str, labels: str) -> None:
@@ -482,6 +487,7 @@ def test_name_of_a_file_is_no_score(name: str) -> None:
     [
         *("1 day, 0:00:03.21", "2 days 03:04:05", "0.5j", "0.51.Done", "0.5;0.6", "0.5\u20130.6", "0.5~0.6"),
         *("[-1.2% +0.1% +1.5%]", "501.2 ms \u2026 530.9 ms", "0.5 \u27f6 0.4", "0.5 \u279c 0.4", "[0.5; 0.6]"),
+        *("[1] 0.5", "12 k tok/s", "1 hour and 30 minutes", "?", "\u221e", "[]", "''", "ERR", "failed!", "N.A."),
         *("<tf.Tensor: shape=(), numpy=0.5>", "Fraction(1, 2)", "{'a': 0.5, 'b': 0.6}", "Traced<float32[2]>"),
     ],
 )
@@ -511,7 +517,9 @@ def test_unit_in_the_head_of_a_table_of_pytest_benchmark_counts(unit: str) -> No
     assert read(f"{log}acc 3\n", "acc").unit == ""
 
 
-@pytest.mark.parametrize("head", ["  epoch  score  acc", "Benchmark  Cnt  score  Error", "R  mAP50  score):"])
+@pytest.mark.parametrize(
+    "head", ["  epoch  score  acc", "| Method | score | Error |", "Benchmark  Cnt  score  Error", "R  mAP50  score):"]
+)
 def test_head_of_a_table_with_columns_of_blanks_is_shown(head: str) -> None:
     assert read(f"{head}\n 3  0.5  0.9\n", "score").fault.startswith(
         f"printed no score: found '{' '.join(head.split())}', with no number behind the name"

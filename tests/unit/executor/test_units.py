@@ -44,6 +44,7 @@ def test_unit_has_one_name(behind: str, unit: str) -> None:
         ("us", "ms", 1e-3),
         ("s", "ms", 1e3),
         ("min", "s", 60.0),
+        ("d", "h", 24.0),
         ("Melem/s", "Kelem/s", 1e3),
         ("us/op", "ns/op", 1e3),
         ("s/step", "ms/step", 1e3),
