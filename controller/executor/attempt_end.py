@@ -127,7 +127,9 @@ def in_unit_of(wanted: str, result: Result, task: TaskSettings) -> Result:
     if not least <= value <= most:
         turned = "" if score.unit == unit else f", or {value:g} {unit}"
         bounds = range_text(task.metric, least, most)
-        return _unscored(result, f"train printed {score.value:g} {score.unit}{turned}, which is no score: {bounds}")
+        return _unscored(
+            result, f"train printed {score.value:g} {score.unit}{turned}, which is no score: {bounds} {unit}"
+        )
     return replace(result, score=replace(score, value=value, unit=unit))
 
 

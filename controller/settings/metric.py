@@ -83,6 +83,10 @@ def range_text(name: str, least: float, most: float) -> str:
     """What a score of this name has to be, in words that follow a number that is none."""
     if name == "val_bpb" and least > 0:
         return f"val_bpb is above 0 and at most {most:g}"
+    if least == -LARGEST_SCORE < most < LARGEST_SCORE:
+        return f"it must be at most {most:g}"
+    if -LARGEST_SCORE < least < most == LARGEST_SCORE:
+        return f"it must be at least {least:g}"
     return f"it must lie between {least:g} and {most:g}"
 
 

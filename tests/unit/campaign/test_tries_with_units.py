@@ -57,8 +57,9 @@ def test_bounds_count_in_the_unit_of_the_baseline(tmp_path: Path) -> None:
 
 
 def test_score_out_of_bounds_in_the_unit_of_the_baseline_is_none(tmp_path: Path) -> None:
-    (attempt,) = first_experiment(tmp_path, in_unit(30.0, "ms"), "task.least=0.5").attempts
+    chosen = ("task.metric=time", "task.direction=minimize", "task.least=0.5")
+    (attempt,) = first_experiment(tmp_path, in_unit(30.0, "ms"), *chosen).attempts
 
     assert attempt.result is not None
     assert attempt.result.outcome is Outcome.CRASHED
-    assert attempt.result.reason.startswith("train printed 30 ms, or 0.03 s, which is no score: ")
+    assert attempt.result.reason == ("train printed 30 ms, or 0.03 s, which is no score: it must be at least 0.5 s")

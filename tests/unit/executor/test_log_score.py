@@ -212,6 +212,16 @@ def test_task_may_bound_its_metric(value: str, score: float | None) -> None:
     assert score is not None or said.fault.endswith("it must lie between 0 and 1")
 
 
+@pytest.mark.parametrize(
+    ("bounds", "fault"),
+    [({"most": 1}, "it must be at most 1"), ({"least": 5}, "it must be at least 5"), ({}, "and 1e+100")],
+)
+def test_bound_that_was_not_given_is_not_told(bounds: dict[str, float], fault: str) -> None:
+    task = TaskSettings.model_validate({"metric": "accuracy"} | bounds)
+
+    assert read_log_score(f"accuracy: {3 if bounds else 1e101}\n", ScoreRule.of(task)).fault.endswith(fault)
+
+
 def test_bounds_of_a_number_with_a_unit_are_left_to_whoever_knows_the_unit_of_the_scores() -> None:
     task = TaskSettings.model_validate({"metric": "time", "direction": "minimize", "most": 10})
     said = read_log_score("time 980 ms\n", ScoreRule.of(task))
