@@ -27,6 +27,7 @@ from controller.domain import (
     TryId,
     TryRequest,
 )
+from controller.executor.attempt_end import in_unit_of
 from controller.executor.disturbance import (
     PATIENCE,
     QUIET,
@@ -35,7 +36,6 @@ from controller.executor.disturbance import (
     measure_calm,
     was_disturbed,
 )
-from controller.executor.units import factor_between
 from controller.lab.attachments import log_path
 from controller.notices import AttemptEnded, Launched, Observer, TryLost
 from controller.planning.actions import Launch
@@ -184,7 +184,8 @@ class Tries:
         experiment = self._recorder.campaign_state.experiments[event.id.experiment]
         attempt = next(a for a in experiment.attempts if a.number == event.id.attempt)
         event = self._without_what_kills(event)
-        result = self._attach_log(replace(event, result=_in_unit_of(self._baseline_unit, _make_safe(event.result))))
+        result = in_unit_of(self._baseline_unit, _make_safe(event.result), self._settings.task)
+        result = self._attach_log(replace(event, result=result))
         price = self._prices.on_node(result.node)
         last = replace(attempt.tries[-1], seconds=result.seconds, dollars_per_hour=price)
         given_up = self._given_up.pop(event.id, None) is not None
@@ -292,21 +293,6 @@ def _with_attempt(experiment: Experiment, attempt: Attempt) -> Experiment:
     """The experiment with `attempt` added, or in place of its attempt of the same number."""
     others = tuple(a for a in experiment.attempts if a.number != attempt.number)
     return replace(experiment, attempts=tuple(sorted((*others, attempt), key=lambda a: a.number)))
-
-
-def _in_unit_of(wanted: str, result: Result) -> Result:
-    """The result with its score in this unit; a crash where that of the log cannot be turned into it."""
-    score = result.score
-    if score is None or not score.unit or not wanted or score.unit == wanted:
-        return result
-    factor = factor_between(score.unit, wanted)
-    if factor is None:
-        reason = (
-            f"train printed {score.value:g} {score.unit}, and the baseline's score is in {wanted}: print one unit, or "
-            "set task.score_line to a line without"
-        )
-        return replace(result, outcome=Outcome.CRASHED, score=None, reason=reason)
-    return replace(result, score=replace(score, value=score.value * factor, unit=wanted))
 
 
 def _make_safe(result: Result) -> Result:

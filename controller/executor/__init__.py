@@ -7,7 +7,8 @@ training_facts  tells in sentences what each training gets (pure)
 printed_values  finds the values that a log prints behind a name (pure)
 units           reads the unit behind a number, and turns numbers of one unit into those of another (pure)
 score_line      finds a score by the task's own regular expression, in a process with a deadline
-score_file      reads a score from a JSON or CSV file that the training writes (pure)
+score_forms     reads JSON, YAML, TOML and tables that a training wrote (pure)
+score_file      reads a score from a file that the training writes (pure)
 log_score       reads the score that a training prints itself
 last_words      finds the line of a log that says why a program failed (pure)
 disturbance     decides whether other programs disturbed a training (pure)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from controller.domain import Outcome, Provenance, Result, Score
@@ -21,8 +21,10 @@ from controller.executor.log_score import ScoreRule, printed_score, read_log_sco
 from controller.executor.phase_output import read_exam_report
 from controller.executor.phases import PhaseName
 from controller.executor.score_file import without_file
+from controller.executor.units import factor_between
 from controller.executor.walls import Wall, Walls, find_wall, remedy
 from controller.settings import TaskSettings
+from controller.settings.metric import range_text
 from controller.text.safe_text import one_line
 
 OVERRAN = 124
@@ -105,6 +107,33 @@ def log_scored(text: str, *, task: TaskSettings, walls: Walls) -> Result:
     return _crashed("; ".join(filter(None, (f"{PhaseName.TRAIN} {score.fault}", quoted, advice))))
 
 
+def in_unit_of(wanted: str, result: Result, task: TaskSettings) -> Result:
+    """The result with its score in this unit; a crash where it cannot be turned into it, or is out of range in it.
+
+    wanted: the unit in which the campaign records its scores, in which the task's bounds count; empty for that of the
+    score. An executor does not know it.
+    """
+    score = result.score
+    if score is None or not score.unit:
+        return result
+    unit = wanted or score.unit
+    factor = factor_between(score.unit, unit)
+    if factor is None:
+        return _unscored(
+            result,
+            f"train printed {score.value:g} {score.unit}, and the baseline's score is in {unit}: print one unit, or "
+            "set task.score_line to a line without",
+        )
+    value, (least, most) = score.value * factor, task.allowed_scores
+    if not least <= value <= most:
+        turned = "" if score.unit == unit else f", or {value:g} {unit}"
+        bounds = range_text(task.metric, least, most)
+        return _unscored(
+            result, f"train printed {score.value:g} {score.unit}{turned}, which is no score: {bounds} {unit}"
+        )
+    return replace(result, score=replace(score, value=value, unit=unit))
+
+
 def examined(
     log: str | None, message: str | None, *, attempt: str, task: TaskSettings, provenance: Provenance, starved: str
 ) -> Result:
@@ -117,6 +146,10 @@ def examined(
         # The examiner only saw an answer that never came; the kernel knows why.
         return Result(outcome=Outcome.CRASHED, reason=memory_ran_out(starved), exam=reading.exam)
     return Result(outcome=reading.outcome, reason=reading.reason, exam=reading.exam)
+
+
+def _unscored(result: Result, reason: str) -> Result:
+    return replace(result, outcome=Outcome.CRASHED, score=None, reason=reason)
 
 
 def memory_ran_out(phase: str, limit: str = "") -> str:

@@ -15,16 +15,18 @@ from dataclasses import dataclass, replace
 
 from controller.domain import LARGEST_SCORE
 from controller.executor.phase_output import CUT, TAIL_BYTES
-from controller.executor.printed_values import Value, find_values, names_of_numbers, read_number
+from controller.executor.printed_values import Value, find_values, last_value, names_of_numbers, read_number
 from controller.executor.score_file import ScorePlace, place_of, read_score_file
 from controller.executor.score_line import Unsearchable, find_last
 from controller.executor.units import unit_of
 from controller.settings import TaskSettings
+from controller.settings.metric import range_text
 from controller.text.safe_text import one_line
 
 RULE = "---"
 
 _SUMMARY_LINE = re.compile(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)[ \t]*$")
+_HEAD_OF_TIMES = re.compile(r"[ \t]*Name \(time in (\w{1,4})\)[ \t]")
 _NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
 
 _SHOWN = 80
@@ -60,8 +62,8 @@ class ScoreRule:
 class LogScore:
     """The score that a log tells: `value`, or None and in `fault` what is wrong, to follow "train ".
 
-    unit: the unit behind it, where it is one that programs scale. printed: whether something was printed that is, or
-    looks like, a score.
+    unit: the unit behind it, where it is one that programs scale; then its bounds are not checked here, for they count
+    in the unit of the baseline. printed: whether something was printed that is, or looks like, a score.
     """
 
     value: float | None = None
@@ -79,7 +81,7 @@ def read_log_score(text: str, rule: ScoreRule) -> LogScore:
         in_file = read_score_file(text, rule.place)
         if in_file.value is None:
             return LogScore(fault=in_file.fault, printed=False)
-        return _bounded(in_file.value, f"left {rule.place} as {in_file.value:g}", rule)
+        return _bounded(in_file.value, f"left {rule.place} as {in_file.value:g}", rule, in_file.unit)
     if rule.line:
         return _read_by_expression(text, rule)
     return _read_by_name(text, rule)
@@ -91,11 +93,14 @@ def _read_by_name(text: str, rule: ScoreRule) -> LogScore:
     if found is None:
         return _missing(text, rule.metric)
     value, line = found
+    if value.labels:
+        told = f"it tells that of {', '.join(value.labels)}: set task.metric to the longer name, or task.score_line"
+        return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
     if value.number is None:
         advice = " (print one, or set task.score_line)" if re.search(r"\d", value.text) else ""
         told = f"'{one_line(value.text, _SHOWN)}' is not one plain number{advice}"
         return LogScore(fault=f"printed {_quoted(line)} last, which is no score: {told}")
-    return replace(_bounded(value.number, f"printed {_quoted(line)} last", rule), unit=value.unit)
+    return _bounded(value.number, f"printed {_quoted(line)} last", rule, value.unit)
 
 
 def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
@@ -109,16 +114,17 @@ def _read_by_expression(text: str, rule: ScoreRule) -> LogScore:
     if number is None:
         told = f"the group of task.score_line holds {_quoted(found[0], 30)} there, and that is no number"
         return LogScore(fault=f"printed {_quoted(found[1])} last, which is no score: {told}")
-    return replace(_bounded(number, f"printed {_quoted(found[1])} last", rule), unit=unit_of(found[2]))
+    return _bounded(number, f"printed {_quoted(found[1])} last", rule, unit_of(found[2]))
 
 
-def _bounded(value: float, how: str, rule: ScoreRule) -> LogScore:
+def _bounded(value: float, how: str, rule: ScoreRule, unit: str = "") -> LogScore:
     """The value as a score, unless it is none: not finite, or out of the metric's range."""
     if not math.isfinite(value):
         return LogScore(fault=f"{how}, which is no score: it is not finite")
-    if not rule.least <= value <= rule.most:
-        return LogScore(fault=f"{how}, which is no score: {_range(rule)}")
-    return LogScore(value=value)
+    least, most = (-LARGEST_SCORE, LARGEST_SCORE) if unit else (rule.least, rule.most)
+    if not least <= value <= most:
+        return LogScore(fault=f"{how}, which is no score: {range_text(rule.metric, least, most)}")
+    return LogScore(value=value, unit=unit)
 
 
 def printed_score(text: str, rule: ScoreRule) -> str:
@@ -193,8 +199,23 @@ def _last_value(lines: Sequence[str], metric: str) -> tuple[Value, str] | None:
     place = last_score_line(lines, metric)
     if place is None:
         return None
-    *_, last = find_values(lines[place], metric)
-    return last, lines[place]
+    value = last_value(lines[place], metric)
+    if value and not value.unit and re.match(rf"\s*{re.escape(metric)}\s", lines[place]):
+        value = replace(value, unit=_unit_of_table(lines[:place]))
+    return (value, lines[place]) if value else None
+
+
+def _unit_of_table(above: Sequence[str]) -> str:
+    """The unit in the head of a table of pytest-benchmark, which scales it to its numbers; empty where none is."""
+    for place, line in enumerate(reversed(above)):
+        if head := _HEAD_OF_TIMES.match(line):
+            # One line of hyphens stands below the head, and one below the rows.
+            return unit_of(head[1]) if sum(map(_is_ruled, above[len(above) - place :])) == 1 else ""
+    return ""
+
+
+def _is_ruled(line: str) -> bool:
+    return line.startswith("----")
 
 
 def _number(word: str) -> float | None:
@@ -208,12 +229,6 @@ def _number(word: str) -> float | None:
 def _named_without_number(line: str) -> str:
     match = re.match(r"^([A-Za-z_][A-Za-z0-9_]{0,63}):[ \t]+(\S+)[ \t]*$", line)
     return match[1] if match and _number(match[2]) is None else ""
-
-
-def _range(rule: ScoreRule) -> str:
-    if rule.metric == "val_bpb" and rule.least > 0:
-        return f"val_bpb is above 0 and at most {rule.most:g}"
-    return f"it must lie between {rule.least:g} and {rule.most:g}"
 
 
 # -- what looks like a score ----------------------------------------------------------------------------------------
@@ -252,7 +267,7 @@ def _missing(text: str, metric: str) -> LogScore:
 
 def _bare(lines: Sequence[str], metric: str) -> str:
     """A line that holds the name and no number behind it, such as the head of a table; and what to do, if there is."""
-    pattern = rf"(?<!\w){re.escape(metric)}[\"'`*]{{0,3}}[ \t]*(?:$|[,;|:=\t])"
+    pattern = rf"(?<!\w){re.escape(metric)}[\"'`*]{{0,3}}(?:[ \t]*(?:$|[,;|:=)\t\u2502\u2503\u2551])|  )"
     line = next((line for line in reversed(lines) if re.search(pattern, line, re.IGNORECASE)), "")
     advice = f"print a line such as '{metric}: 0.5', or set task.score_line or task.score_file"
     return f": found {_quoted(line)}, with no number behind the name: {advice}" if line else ""

@@ -1,4 +1,4 @@
-"""Reads a score from a JSON or CSV file that the training writes (`task.score_file: metrics.json:val.loss`). Pure.
+"""Reads a score from a file that the training writes (`task.score_file: metrics.json:val.loss`). Pure.
 
 The file lies in the attempt's copy of the task folder, which is gone when the attempt is judged, and in a cluster was
 never on this machine. So a shell puts it behind the training's output, and both executors read it from the log.
@@ -6,14 +6,13 @@ never on this machine. So a shell puts it behind the training's output, and both
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from controller.executor.printed_values import read_number
+from controller.executor.printed_values import last_value, read_number
+from controller.executor.score_forms import SHOWN, TABLES, Illegible, read_document, read_rows
 from controller.text.safe_text import one_line
 
 MARK = "@@SCORE_FILE"
@@ -34,38 +33,38 @@ fi
 exit $code"""
 
 
-_TABLES = (".csv", ".tsv")
-_SHOWN = 40
-"""Characters of a text in the file that a sentence quotes."""
-
-# float takes a whole number of any length, and int refuses one of 5,000 digits. Without `strict`, a line separator in
-# a text, which becomes a line end in a log that is safe to read, breaks nothing.
-_DECODER = json.JSONDecoder(parse_int=float, strict=False)
-
-
 @dataclass(frozen=True, slots=True)
 class ScorePlace:
-    """The place of a score: a file below the task folder, and the keys that lead to the number."""
+    """The place of a score: a file below the task folder, and the keys that lead to the number.
+
+    keys: none where the file holds the number alone.
+    """
 
     file: str
     keys: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.file}:{'.'.join(self.keys)}"
+        return f"{self.file}:{self.name}" if self.keys else self.file
+
+    @property
+    def name(self) -> str:
+        """The keys as they stand in the settings."""
+        return ".".join(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class FileScore:
-    """A number, or None and in `fault` what is wrong, to follow "train "."""
+    """A number, or None and in `fault` what is wrong, to follow "train ". unit: the unit behind it (`units`)."""
 
     value: float | None
     fault: str = ""
+    unit: str = ""
 
 
 def place_of(text: str) -> ScorePlace | None:
-    """`metrics.json:val.loss` as a place; None for an empty text."""
+    """`metrics.json:val.loss`, or `score.txt`, as a place; None for an empty text."""
     file, _, keys = text.partition(":")
-    return ScorePlace(file, tuple(keys.split("."))) if file and keys else None
+    return ScorePlace(file, tuple(keys.split(".")) if keys else ()) if file else None
 
 
 def with_file_printed(command: Sequence[str], place: ScorePlace) -> tuple[str, ...]:
@@ -97,43 +96,43 @@ def read_score_file(text: str, place: ScorePlace) -> FileScore:
     content = "\n".join(lines[marks[-1] + 1 :]).strip()
     if not content:
         return FileScore(None, f"left {place.file} empty")
-    if place.file.lower().endswith(_TABLES):
-        return _number_in_table(content, place)
     try:
-        document = _decode(content)
-    except (ValueError, RecursionError):
-        begins = f"it begins with '{one_line(content, _SHOWN)}'"
-        return FileScore(
-            None, f"left {place.file}, which is not JSON: {begins}; write JSON, or a table as .csv or .tsv"
-        )
-    return _number_at(document, place)
+        if place.file.lower().endswith(TABLES):
+            return _number_in_table(read_rows(content), place)
+        document = read_document(place.file, content)
+    except Illegible as error:
+        return FileScore(None, f"left {place.file}, {error}")
+    return _number_in_lines(content, place) if document is None else _number_at(document.content, place)
 
 
-def _number_in_table(content: str, place: ScorePlace) -> FileScore:
+def _number_in_table(rows: Sequence[Mapping[str, object]], place: ScorePlace) -> FileScore:
     """The number in a column of a table: of its last row, or of the one that a number in front of the name picks."""
-    lines = unicodedata.normalize("NFC", content).split("\n")
-    # The sign that stands most often in the head is the one between its names.
-    sign = max("\t,;", key=lines[0].count)
-    try:
-        rows = [row for row in csv.DictReader(lines, delimiter=sign, skipinitialspace=True) if any(row.values())]
-    except csv.Error as error:
-        return FileScore(None, f"left {place.file}, which is no table ({error})")
-    if not rows:
-        return FileScore(None, f"left {place.file} with a head and no row")
-    # Cells without a name in the head stand under None.
-    named = [{key.strip(): value for key, value in row.items() if key is not None} for row in rows]
     chosen = re.fullmatch(r"-?[0-9]{1,9}", place.keys[0]) and len(place.keys) > 1
-    return _number_at(named if chosen else named[-1], place)
+    if not chosen and rows[-1].get(unicodedata.normalize("NFC", place.name)) == "":
+        # Written so for a step that measured nothing, and for NaN.
+        above = f"{place.file}:-2.{place.name}"
+        return FileScore(None, f"left {place} empty in the last row; {above} is the row above it (task.score_file)")
+    return _number_at(list(rows) if chosen else rows[-1], place)
 
 
-def _decode(content: str) -> object:
-    """The document; of a file with one document a line (`metrics.jsonl`) the last one."""
-    # Letters with accents have two spellings, and the settings may have the other one.
-    text = unicodedata.normalize("NFC", content)
-    try:
-        return _DECODER.decode(text)
-    except ValueError:
-        return _DECODER.decode(text.rpartition("\n")[2])
+def _number_in_lines(content: str, place: ScorePlace) -> FileScore:
+    """The number in a text without a form: all of it, or the last one behind the name, as in a log."""
+    number = read_number(content)
+    if not place.keys:
+        return FileScore(number, "" if number is not None else f"left {place} as {_kind(content)}, which is no number")
+    values = (last_value(line, place.name) for line in reversed(content.split("\n")))
+    value = next(filter(None, values), None)
+    if value is None:
+        begins = f"it begins with '{one_line(content, SHOWN)}'"
+        return FileScore(None, f"left {place.file} without a line such as '{place.name}: 0.5': {begins}")
+    if value.number is None:
+        what = f"that of {', '.join(value.labels)}" if value.labels else _kind(value.text)
+        return FileScore(None, f"left {place} as {what}, which is no number")
+    return FileScore(value.number, unit=value.unit)
+
+
+_NOT_FINITE = re.compile(r"^([-+]?)\.(?=(?:nan|inf)$)", re.IGNORECASE)
+"""The point in front of YAML's `.nan` and `.inf`."""
 
 
 def _number_at(document: object, place: ScorePlace) -> FileScore:
@@ -141,15 +140,14 @@ def _number_at(document: object, place: ScorePlace) -> FileScore:
     while keys:
         step = _step(found, keys)
         if step is None:
-            return FileScore(
-                None, f"left {place.file} without {'.'.join(place.keys)}{_instead(found)} (task.score_file)"
-            )
+            return FileScore(None, f"left {place.file} without {place.name}{_instead(found)} (task.score_file)")
         found, used = step
         keys = keys[used:]
-    if isinstance(found, str) and (number := read_number(found)) is not None:
+    if isinstance(found, str) and (number := read_number(_NOT_FINITE.sub(r"\1", found))) is not None:
         return FileScore(number)
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        return FileScore(None, f"left {place} as {_kind(found)}, which is no number")
+        advice = "" if place.keys else f": add a colon and the keys to it, as in {place.file}:val.loss"
+        return FileScore(None, f"left {place} as {_kind(found)}, which is no number{advice}")
     return FileScore(float(found))
 
 
@@ -161,20 +159,24 @@ def _instead(found: object) -> str:
 
 
 def _kind(found: object) -> str:
-    """The kind of a value of JSON, in words."""
+    """The kind of a value, in words."""
     match found:
         case None:
             return "null"
         case bool():
             return str(found).lower()
+        case "":
+            return "an empty text"
         case str():
-            return f"the text '{one_line(found, _SHOWN)}'"
+            return f"the text '{one_line(found, SHOWN)}'"
         case list():
             return f"a list of {len(found)}, of which a number picks one (-1 the last)"
         case dict():
             return f"a group with {one_line(', '.join(list(found)[:8]), 200)}" if found else "an empty group"
-        case _:
+        case int() | float():
             return f"the number {found}"
+        case _:
+            return f"'{one_line(str(found), SHOWN)}'"
 
 
 def _step(found: object, keys: Sequence[str]) -> tuple[object, int] | None:

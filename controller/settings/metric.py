@@ -62,10 +62,12 @@ def fault_of_expression(pattern: str) -> str:
 
 
 def fault_of_place(text: str) -> str:
-    """The fault of a place that names no number in a JSON file, in words that follow its name; else empty."""
-    file, _, keys = text.partition(":")
-    if not file or not all(keys.split(".")) or not text.isprintable():
+    """The fault of a place that names no number in a file, in words that follow its name; else empty."""
+    file, colon, keys = text.partition(":")
+    if not file or (colon and not all(keys.split("."))) or not text.isprintable():
         return "must be a file, a colon, and keys with dots between them"
+    if not colon and file.lower().endswith((".csv", ".tsv")):
+        return f"must name a column of the table {file} behind a colon"
     if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
         return f"names {file}, which is not in the task folder"
     return ""
@@ -75,6 +77,17 @@ def allowed_scores(name: str) -> tuple[float, float]:
     """Least and most that a score of this name can be, whoever measured it."""
     # No text that is worth testing on costs nothing at all: bits per byte are above 0.
     return (1e-9, LARGEST_LOSS) if name == "val_bpb" else (-LARGEST_SCORE, LARGEST_SCORE)
+
+
+def range_text(name: str, least: float, most: float) -> str:
+    """What a score of this name has to be, in words that follow a number that is none."""
+    if name == "val_bpb" and least > 0:
+        return f"val_bpb is above 0 and at most {most:g}"
+    if least == -LARGEST_SCORE < most < LARGEST_SCORE:
+        return f"it must be at most {most:g}"
+    if -LARGEST_SCORE < least < most == LARGEST_SCORE:
+        return f"it must be at least {least:g}"
+    return f"it must lie between {least:g} and {most:g}"
 
 
 def direction_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -73,18 +74,20 @@ class TaskSettings(Section):
     """Which way the metric gets better. It may be left out where the name tells, as `accuracy` and `eval/loss` do."""
 
     least: Bound | None = None
-    """Least value that the metric can have: a lower one is no score. `val_bpb` is above 0 in any case."""
+    """Least value that the metric can have: a lower one is no score. `val_bpb` is above 0 in any case. It counts in the
+    unit in which scores are shown: that of the unchanged code. A percent sign changes no number: `91%` is 91."""
 
     most: Bound | None = None
-    """Largest value that the metric can have: a higher one is no score."""
+    """Largest value that the metric can have: a higher one is no score. It counts in the same unit."""
 
     score_line: str | None = Field(None, max_length=1000)
     """With `score: log`, a regular expression with one group, which holds the score: the last line that it fits counts.
     Empty: the last number behind the metric's name."""
 
     score_file: str | None = Field(None, max_length=1000)
-    """With `score: log`, a JSON or CSV file that the training writes into its folder, and the keys to the score in it,
-    such as `metrics.json:val.loss`, or `results.csv:loss` for the last row of a column."""
+    """With `score: log`, a file that the training writes into its folder (JSON, YAML, TOML, CSV, TSV or lines of text),
+    and the keys to the score in it: `metrics.json:val.loss`, `results.csv:loss` for the last row of a column, or
+    `score.txt` for a file that holds the number alone."""
 
     guards: Mapping[str, GuardSettings] = Field(default_factory=dict)
     """Numbers beside the metric that a kept edit must keep within bounds, `{latency_ms: {max: 50}, peak_memory_gb:
@@ -187,6 +190,17 @@ class TaskSettings(Section):
         if any(PurePosixPath(name) == PurePosixPath() for name in names):
             raise ValueError("task.editable and task.readable hold names of files: one is empty or '.', leave it out")
         return tuple(dict.fromkeys(str(PurePosixPath(name)) for name in names))
+
+    @field_validator("command")
+    @classmethod
+    def _command_runs_no_notebook_as_program(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if notebook := re.search(r"(?:^|[\s/])python[0-9.]*(?:\s+-\S+)*\s+(\S+\.ipynb)\b", " ".join(command)):
+            file = notebook[1]
+            raise ValueError(
+                f"task.command runs {file} as a program, and a notebook is none: write [ipython, {file}], with an "
+                f"environment that has IPython, or make a program of it (jupyter nbconvert --to script {file})"
+            )
+        return command
 
     @field_validator("data_path")
     @classmethod

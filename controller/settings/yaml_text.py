@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -42,10 +42,33 @@ class _Loader(yaml.SafeLoader):
         return told
 
 
+class _TextLoader(_Loader):
+    """The same, for which each scalar is the text that stands there: `12:30` is no 750, and `010` no 8."""
+
+
+_TextLoader.yaml_implicit_resolvers = {}
+
+
 def read_yaml(text: str) -> Any:
     """What the text says, as plain values; None for an empty text. Raises Unreadable."""
+    return _read(text, lambda: yaml.load(text, Loader=_Loader))
+
+
+def read_last_texts(text: str) -> Any:
+    """The last document in the text that is not empty, with every scalar as text. Raises Unreadable.
+
+    An alias stands for the same object as its anchor, so that no text grows by being read.
+    """
+    return _read(text, lambda: _last(yaml.load_all(text, Loader=_TextLoader)))
+
+
+def _last(documents: Iterable[Any]) -> Any:
+    return next(reversed([found for found in documents if found]), "")
+
+
+def _read(text: str, load: Callable[[], Any]) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader)
+        return load()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = ", ".join(part for part in (error.context, error.problem) if part)

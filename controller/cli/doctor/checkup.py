@@ -17,6 +17,7 @@ from controller.cli.doctor.trials import Trials, sentence, trials
 from controller.domain import Outcome, Result, Witness
 from controller.edits import syntax
 from controller.errors import AutoresearchError
+from controller.executor.attempt_end import in_unit_of
 from controller.folder import CampaignFolder, check_preset, read_manifest, task_folder
 from controller.folder.ballast import room_on
 from controller.run.command_agent import look_for_program
@@ -188,12 +189,12 @@ def _imports(sources: Iterable[str], *, own: set[str]) -> list[str]:
 
 def _short_runs(some: Trials, settings: Settings) -> Iterator[Finding]:
     """Three short trainings: one with another seed, so that noise and seeds are told apart."""
-    first = some.run(seed=1)
+    first = in_unit_of("", some.run(seed=1), settings.task)
     yield _one_run(first, some, settings)
     if first.outcome is not Outcome.SCORED or first.score is None:
         return
     yield _noise(first.witness)
-    again, other = some.run(seed=1), some.run(seed=2)
+    again, other = (in_unit_of(first.score.unit, some.run(seed=seed), settings.task) for seed in (1, 2))
     if again.score is None or other.score is None:
         broken = again if again.score is None else other
         yield Finding("seed", State.DOUBTFUL, f"a second run of the same code {broken.outcome.value}: {broken.reason}")

@@ -18,13 +18,13 @@ def in_unit(value: float, unit: str) -> Result:
     return replace(result, score=replace(result.score, unit=unit))
 
 
-def first_experiment(folder: Path, result: Result) -> Experiment:
+def first_experiment(folder: Path, result: Result, *chosen: str) -> Experiment:
     """The first experiment of a campaign whose baseline scores 1.2 s, and which itself ends like this."""
 
     def outcome(request: TryRequest) -> Result:
         return in_unit(1.2, "s") if request.id.experiment == BASELINE else result
 
-    campaign(folder, InstantExecutor(outcome), chosen=settings("budget.experiments=1")).run()
+    campaign(folder, InstantExecutor(outcome), chosen=settings("budget.experiments=1", *chosen)).run()
     return Lab.open(folder / "lab.git").experiments("t")[1]
 
 
@@ -48,3 +48,18 @@ def test_score_in_a_unit_of_another_kind_is_none(tmp_path: Path) -> None:
     assert attempt.result.reason == (
         "train printed 3 MB, and the baseline's score is in s: print one unit, or set task.score_line to a line without"
     )
+
+
+def test_bounds_count_in_the_unit_of_the_baseline(tmp_path: Path) -> None:
+    experiment = first_experiment(tmp_path, in_unit(980.0, "ms"), "task.most=10")
+
+    assert experiment.scores == pytest.approx([0.98] * len(experiment.scores))
+
+
+def test_score_out_of_bounds_in_the_unit_of_the_baseline_is_none(tmp_path: Path) -> None:
+    chosen = ("task.metric=time", "task.direction=minimize", "task.least=0.5")
+    (attempt,) = first_experiment(tmp_path, in_unit(30.0, "ms"), *chosen).attempts
+
+    assert attempt.result is not None
+    assert attempt.result.outcome is Outcome.CRASHED
+    assert attempt.result.reason == ("train printed 30 ms, or 0.03 s, which is no score: it must be at least 0.5 s")

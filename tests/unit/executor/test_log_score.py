@@ -212,6 +212,23 @@ def test_task_may_bound_its_metric(value: str, score: float | None) -> None:
     assert score is not None or said.fault.endswith("it must lie between 0 and 1")
 
 
+@pytest.mark.parametrize(
+    ("bounds", "fault"),
+    [({"most": 1}, "it must be at most 1"), ({"least": 5}, "it must be at least 5"), ({}, "and 1e+100")],
+)
+def test_bound_that_was_not_given_is_not_told(bounds: dict[str, float], fault: str) -> None:
+    task = TaskSettings.model_validate({"metric": "accuracy"} | bounds)
+
+    assert read_log_score(f"accuracy: {3 if bounds else 1e101}\n", ScoreRule.of(task)).fault.endswith(fault)
+
+
+def test_bounds_of_a_number_with_a_unit_are_left_to_whoever_knows_the_unit_of_the_scores() -> None:
+    task = TaskSettings.model_validate({"metric": "time", "direction": "minimize", "most": 10})
+    said = read_log_score("time 980 ms\n", ScoreRule.of(task))
+
+    assert (said.value, said.unit) == (980.0, "ms")
+
+
 @pytest.mark.parametrize("value", [0.0, -5.5, 147734.0, 1e9, -1e12])
 def test_metric_of_ones_own_may_be_zero_negative_or_large(value: float) -> None:
     assert read(f"---\ncycles: {value}\n", "cycles").value == value
@@ -225,7 +242,7 @@ def test_metric_of_ones_own_may_be_zero_negative_or_large(value: float) -> None:
             "Avg_Score: 0.5\n",
             "found 'Avg_Score: 0.5', and capitals count: set task.metric to Avg_Score",
         ),
-        ("avg_score | 0.5 |\n", "found 'avg_score | 0.5 |', but not in a form such as 'avg_score: 0.5' (else set"),
+        ("avg_score -> 0.5\n", "found 'avg_score -> 0.5', but not in a form such as 'avg_score: 0.5' (else set"),
         ("loss: 3\nbest score = 2\n", "there are numbers behind loss, best score; set task.metric to the one that is"),
     ],
 )
@@ -287,7 +304,30 @@ def test_a_score_is_never_older_than_what_is_not_finite(name: str, parts: list[s
     assert read(f"{name}: 3\n{''.join(parts)}\n{name}: nan\n", name).value is None
 
 
-@pytest.mark.parametrize("part", ["a", "a ", "a=", 'a"""', "a:0", "0", " ", "a:" + "0" * 50, "-", "---\n", "a@", "(("])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "a ",
+        "a=",
+        'a"""',
+        "a:0",
+        "0",
+        " ",
+        "a:" + "0" * 50,
+        "-",
+        "---\n",
+        "a@",
+        "((",
+        "|a",
+        "|a|0",
+        "b a:0",
+        "a=0.x",
+        "a:0~",
+        "a:0,0 ",
+        "{'b': {'a':",
+    ],
+)
 def test_no_log_takes_long_to_read(part: str) -> None:
     log = part * (65_536 // len(part))
 
@@ -377,3 +417,120 @@ def test_numbers_of_guards_are_read_wherever_a_score_would_be() -> None:
 
     assert read_numbers(log, ("latency", "size", "params", "rate", "absent")) == {"latency": 20.0, "size": 3.0}
     assert read_numbers(f"{log}---\nsize: 4\n", ("latency", "size")) == {"size": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("\u2502   val_loss   \u2502   0.5   \u2502", "val_loss"),
+        ("| **val_loss** | 0.5 s |", "val_loss"),
+        ("|    ep_rew_mean     | 5e-1      |", "ep_rew_mean"),
+        ("val_loss | 0.5", "val_loss"),
+    ],
+)
+def test_row_of_a_table_that_holds_one_number_is_read(line: str, name: str) -> None:
+    table = f"| metric | value |\n|---|---|\n{line}\n| epoch | 3 |\n"
+
+    assert read(f"{name}: 7\n{table}", name).value == 0.5
+
+
+@pytest.mark.parametrize("row", ["| score | 0.5 | 0.6 |", "| best of 3 score | 0.5 |", "| 3 | score | acc |"])
+def test_row_of_a_table_that_holds_several_numbers_is_no_score(row: str) -> None:
+    assert read(f"{row}\n", "score").value is None
+    assert read(f"score: 7\n{row}\n", "score").value == 7
+
+
+def test_row_of_a_table_without_a_number_is_never_passed_over_for_an_older_score() -> None:
+    assert read("score: 7\n| score | nan |\n", "score").value is None
+    assert read("score: 7\n| score | - |\n", "score").value is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "val_loss: 0.5 (best val_loss: 0.4)",
+        "best val_loss: 0.4, val_loss: 0.5",
+        "val_loss=0.5 [ema] val_loss=0.4",
+        '{"val_loss": 0.5, "ema": {"val_loss": 0.4}}',
+        "val_loss: 0.9, final val_loss: 0.5",
+        "val_loss: 0.9 val_loss: 0.5",
+        "train val_loss: 0.5",
+        "val_loss: 0.9 (old), val_loss: 0.5",
+        "**val_loss:** 0.5",
+    ],
+)
+def test_name_alone_comes_before_the_same_name_behind_another_word(line: str) -> None:
+    assert read(f"{line}\n", "val_loss").value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("line", "labels"),
+    [
+        ("step 100: train loss 0.5, val loss 0.6", "train, val"),
+        ("[train] acc 0.9 loss 0.5 [val] acc 0.8 loss 0.6", "train, val"),
+        ("train: loss=0.5 acc=0.9 | val: loss=0.6 acc=0.8", "train, val"),
+        ("{'train': {'loss': 0.5, 'n': 3}, 'val': {'loss': 0.6}}", "train, val"),
+        ("[100]\tvalid_0's loss: 0.45\tvalid_1's loss: 0.51", "valid_0's, valid_1's"),
+        ("loss 0.5 (train), loss 0.6 (val)", "train, val"),
+    ],
+)
+def test_of_two_numbers_with_one_name_on_a_line_none_is_the_score(line: str, labels: str) -> None:
+    score = read(f"loss: 7\n{line}\n", "loss")
+
+    assert score.value is None
+    assert score.fault.endswith(f"it tells that of {labels}: set task.metric to the longer name, or task.score_line")
+
+
+def test_longer_name_tells_which_of_two_numbers_is_meant() -> None:
+    assert read("step 100: train loss 0.5, val loss 0.6\n", "train loss").value == 0.5
+
+
+@pytest.mark.parametrize(
+    "name", ["val_loss=0.51.ckpt", "val_loss=0.51-epoch=3.ckpt", "val_loss=0.51_last.pt", "val_loss=0.51.tar.gz"]
+)
+def test_name_of_a_file_is_no_score(name: str) -> None:
+    assert read(f"val_loss: 0.5123\nsaving {name}\n", "val_loss").value == 0.5123
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1 day, 0:00:03.21", "2 days 03:04:05", "0.5j", "0.51.Done", "0.5;0.6", "0.5\u20130.6", "0.5~0.6"),
+        *("[-1.2% +0.1% +1.5%]", "501.2 ms \u2026 530.9 ms", "0.5 \u27f6 0.4", "0.5 \u279c 0.4", "[0.5; 0.6]"),
+        *("[1] 0.5", "12 k tok/s", "1 hour and 30 minutes", "?", "\u221e", "[]", "''", "ERR", "failed!", "N.A."),
+        *("<tf.Tensor: shape=(), numpy=0.5>", "Fraction(1, 2)", "{'a': 0.5, 'b': 0.6}", "Traced<float32[2]>"),
+    ],
+)
+def test_spans_times_and_objects_are_no_scores_and_no_older_one_stands_for_them(value: str) -> None:
+    score = read(f"score: 7\nscore: {value}\n", "score")
+
+    assert score.value is None
+    assert "is not one plain number" in score.fault
+
+
+@pytest.mark.parametrize("value", ["tensor([[0.5]])", "tf.Tensor(0.5, shape=())", "Decimal('0.5')", "MSELoss()"])
+def test_numbers_of_libraries_are_read(value: str) -> None:
+    assert read(f"score: 0.5\nscore: {value}\n", "score").value == 0.5
+
+
+def test_number_and_the_unit_behind_it_are_shown_whole() -> None:
+    assert "'91 / 100' is not one plain number" in read("acc: 91 / 100 (91.0%)\n", "acc").fault
+    assert "'5 k' is not one plain number" in read("acc: 5 k\n", "acc").fault
+
+
+@pytest.mark.parametrize("unit", ["us", "ms"])
+def test_unit_in_the_head_of_a_table_of_pytest_benchmark_counts(unit: str) -> None:
+    log = f"Name (time in {unit})   Min   Max\n------\ntest_sort   12.5 (1.0)   15.2 (1.0)\n------\n"
+
+    assert read(log, "test_sort") == LogScore(value=12.5, unit=unit)
+    assert read(log.replace("test_sort", "acc: 3 test_sort"), "acc").unit == ""
+    assert read(f"{log}acc 3\n", "acc").unit == ""
+
+
+@pytest.mark.parametrize(
+    "head", ["  epoch  score  acc", "| Method | score | Error |", "Benchmark  Cnt  score  Error", "R  mAP50  score):"]
+)
+def test_head_of_a_table_with_columns_of_blanks_is_shown(head: str) -> None:
+    assert read(f"{head}\n 3  0.5  0.9\n", "score").fault.startswith(
+        f"printed no score: found '{' '.join(head.split())}', with no number behind the name"
+    )

@@ -1,8 +1,10 @@
-"""The score from a JSON file that stands behind a log: found where it is, and told in words where it is not."""
+"""The score from a file that stands behind a log: found where it is, and told in words where it is not."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import math
 
 import pytest
 
@@ -92,6 +94,7 @@ def test_number_of_any_length_is_read() -> None:
         ("r.csv", "name,val.loss,0\na,0.5,3\n", "val.loss", 0.5),
         ("r.csv", "name,0\na,0.5\n", "0", 0.5),
         ("r.csv", 'ops\n"1,234"\n', "ops", 1234.0),
+        ("r.csv", "loss,loss\n0.9,0.5\n", "loss.1", 0.5),
         ("r.json", '{"loss": "0.5"}', "loss", 0.5),
     ],
 )
@@ -102,13 +105,19 @@ def test_columns_of_tables_and_numbers_in_quotes_are_read(file: str, content: st
     assert read_score_file(f"{MARK} found\n{content.replace(chr(13), '')}", place).value == value
 
 
+EMPTY = "empty in the last row; r.csv:-2.loss is the row above it (task.score_file)"
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
         ("epoch,acc\n1,0.9\n", "left r.csv without loss; it has epoch, acc (task.score_file)"),
-        ("epoch,loss\n", "left r.csv with a head and no row"),
+        ("epoch,loss\n", "left r.csv, which has a head and no row"),
         ("epoch,loss\n1,n/a\n", "left r.csv:loss as the text 'n/a', which is no number"),
-        ("epoch,loss\n1\n", "left r.csv:loss as null, which is no number"),
+        (
+            "epoch,loss\n1\n",
+            "left r.csv:loss empty in the last row; r.csv:-2.loss is the row above it (task.score_file)",
+        ),
         ("", "left r.csv empty"),
     ],
 )
@@ -117,3 +126,111 @@ def test_table_without_the_number_says_what_it_has(content: str, fault: str) -> 
     assert place is not None
 
     assert read_score_file(f"{MARK} found\n{content}", place).fault == fault
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        ("m.yaml:val.loss", "val:\n  loss: 0.5\n"),
+        ("m.yml:-1.loss", "- loss: 0.9\n- loss: 0.5\n"),
+        ("m.yaml:loss", "loss: 0.9\n---\nloss: 5e-1\n---\n"),
+        ("m.yaml:a.loss", "a: &a\n  loss: '0.5'\nb: *a\n"),
+        ("m.yaml:eval/loss", "\ufeffeval/loss: .5\n"),
+        ("m.toml:val.loss", "[val]\nloss = 0.5\n"),
+        ("m.toml:eval/loss", '"eval/loss" = 0.5\n'),
+        ("wandb-summary.json:eval/loss", '{"_step": 3, "eval/loss": 0.5, "_wandb": {"runtime": 3}}'),
+        ("m.json:metrics.val.loss", '{"metrics": {"val.loss": 0.5}}'),
+        ("m.json:loss", "{'loss': 0.5, 'ok': True, 'note': None}"),
+        ("m.txt:val.loss", "{'val': {'loss': np.float64(0.5),\n         'n': 3}}"),
+        ("m.txt:loss", "{'loss': tensor(0.5, device='cuda:0')}"),
+        ("r.txt:val loss", "val loss: 0.9\nacc: 0.9\nval loss: 0.5\n"),
+        ("r.txt:val.loss", "val.loss=0.5\n"),
+        ("r.ini:loss", "[val]\nloss = 0.5\n"),
+        ("score.txt", " 0.5\n"),
+        ("out/score", "0.9\n0.5\n"),
+        ("m.json", "0.5"),
+        ("r.csv:loss", "loss\ntensor(0.5)\n"),
+    ],
+)
+def test_forms_in_which_programs_leave_their_scores_are_read(place: str, content: str) -> None:
+    assert read(content, place) == FileScore(0.5)
+
+
+@pytest.mark.parametrize(
+    ("place", "content"),
+    [
+        *(("m.yaml:loss", f"loss: {value}") for value in (".nan", ".NaN", "-.inf", "nan")),
+        *(("m.json:loss", f'{{"loss": {value}}}') for value in ("NaN", "-Infinity", '"nan"')),
+        ("m.toml:loss", "loss = nan"),
+        ("score.txt", "nan"),
+    ],
+)
+def test_number_that_is_not_finite_is_read_as_that(place: str, content: str) -> None:
+    value = read(content, place).value
+
+    assert value is not None
+    assert not math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "fault"),
+    [
+        *(
+            ("m.yaml:loss", f"loss: {value}", f"left m.yaml:loss as the text '{value}', which is no number")
+            for value in ("12:30", "1_000", "0x1F", "2026-01-01", "yes", "null")
+        ),
+        ("m.yaml:loss", "a: 1\nloss: [\n", "left m.yaml, which cannot be read in line 2: not valid YAML: "),
+        ("m.yaml:loss", "loss: 1\nloss: 2\n", "left m.yaml, which cannot be read in line 2: loss stands in line 1 "),
+        (
+            "m.yaml:loss",
+            "loss: !!python/name:os.system x",
+            "left m.yaml, which cannot be read in line 1: not valid YAML",
+        ),
+        ("m.yaml:loss", "loss:", "left m.yaml:loss as an empty text, which is no number"),
+        ("m.yaml:loss", "- " * 16_000, "left m.yaml, which cannot be read: not valid YAML: it is nested too deeply"),
+        ("m.toml:loss", "loss = ", "left m.toml, which cannot be read: not valid TOML: "),
+        ("m.toml:loss", "loss = 2026-01-01", "left m.toml:loss as '2026-01-01', which is no number"),
+        (
+            "m.toml:loss",
+            "a = " + "[" * 9_000,
+            "left m.toml, which cannot be read: not valid TOML: it is nested too deeply",
+        ),
+        ("r.txt:loss", "acc: 0.5", "left r.txt without a line such as 'loss: 0.5': it begins with 'acc: 0.5'"),
+        ("r.txt:loss", "loss: 0.5/0.6", "left r.txt:loss as the text '0.5/0.6', which is no number"),
+        ("score.txt", "91%", "left score.txt as the text '91%', which is no number"),
+        (
+            "m.json",
+            '{"loss": 1}',
+            "left m.json as a group with loss, which is no number: add a colon and the keys to it",
+        ),
+        ("m.json:loss", '{"loss": 0.5, "acc": 0.', 'left m.json, which is not JSON: it begins with \'{"loss": 0.5, '),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(place: str, content: str, fault: str) -> None:
+    said = read(content, place)
+
+    assert said.value is None
+    assert said.fault.startswith(fault)
+
+
+@pytest.mark.parametrize("place", ["m.json:loss", "m.txt:loss", "r.csv:loss", "score.txt"])
+@pytest.mark.parametrize("packed", ["loss\n0.5".encode("utf-16"), gzip.compress(b"loss: 0.5")])
+def test_file_that_is_no_plain_text_is_told(place: str, packed: bytes) -> None:
+    assert read(packed, place).fault.endswith(
+        ", which is no plain text, but UTF-16 or packed: write plain text in UTF-8"
+    )
+
+
+def test_yaml_of_aliases_of_aliases_grows_by_nothing() -> None:
+    names = [chr(code) for code in range(ord("b"), ord("z"))]
+    lines = [f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]" for name in names]
+
+    bomb = "\n".join(["a: &a [x, x, x]", *lines, "loss: 0.5"])
+
+    assert read(bomb, "m.yaml:loss") == FileScore(0.5)
+    assert read(bomb, "m.yaml:y").fault.startswith("left m.yaml:y as a list of 9")
+    assert read("a: &a [*a]\nloss: 0.5", "m.yaml:loss") == FileScore(0.5)
+
+
+def test_unit_behind_a_number_in_lines_of_text_is_read() -> None:
+    assert read("time: 980 ms", "r.txt:time") == FileScore(980.0, unit="ms")

@@ -21,7 +21,14 @@ from controller.executor.units import factor_between, unit_of
         (" Kelem/s", "Kelem/s"),
         (" M", ""),
         (" points", ""),
-        (" ms/step", "ms/step"),
+        (" msec/step", "ms/step"),
+        (" \u00b5s/op", "us/op"),
+        (" s/it", "s/it"),
+        (" it/s", "it/s"),
+        (" GHz", "GHz"),
+        (" TFLOPS", "TFLOPS"),
+        (" mJ", "mJ"),
+        (" B/s", "B/s"),
         (" m/s", ""),
         ("", ""),
         ("%", ""),
@@ -37,7 +44,13 @@ def test_unit_has_one_name(behind: str, unit: str) -> None:
         ("us", "ms", 1e-3),
         ("s", "ms", 1e3),
         ("min", "s", 60.0),
+        ("d", "h", 24.0),
         ("Melem/s", "Kelem/s", 1e3),
+        ("us/op", "ns/op", 1e3),
+        ("s/step", "ms/step", 1e3),
+        ("MHz", "GHz", 1e-3),
+        ("TFLOPS", "GFLOPS", 1e3),
+        ("J", "mJ", 1e3),
         ("ms", "ms", 1.0),
         ("", "ms", 1.0),
     ],
@@ -46,6 +59,9 @@ def test_certain_units_are_turned_into_each_other(unit: str, wanted: str, factor
     assert factor_between(unit, wanted) == pytest.approx(factor)
 
 
-@pytest.mark.parametrize(("unit", "wanted"), [("MB", "KB"), ("ms", "MB"), ("tok/s", "req/s")])
+@pytest.mark.parametrize(
+    ("unit", "wanted"),
+    [("MB", "KB"), ("ms", "MB"), ("tok/s", "req/s"), ("s/it", "it/s"), ("ms/step", "ms"), ("GB/s", "MB/s")],
+)
 def test_uncertain_units_are_not(unit: str, wanted: str) -> None:
     assert factor_between(unit, wanted) is None

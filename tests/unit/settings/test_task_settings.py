@@ -31,7 +31,8 @@ def refusal(**task: Any) -> str:
             "task.score_line has 0 groups, and one must hold the score: put the number into parentheses",
         ),
         ({"score_line": "(a)(b)"}, "task.score_line has 2 groups, and one must hold the score"),
-        ({"score_file": "m.json"}, "task.score_file must be a file, a colon, and keys"),
+        ({"score_file": "r.csv"}, "task.score_file must name a column of the table r.csv behind a colon"),
+        ({"score_file": ":loss"}, "task.score_file must be a file, a colon, and keys"),
         ({"score_file": "m.json:"}, "task.score_file must be a file, a colon, and keys"),
         ({"score_file": "/etc/m.json:a"}, "which is not in the task folder"),
         ({"score_file": "../m.json:a"}, "which is not in the task folder"),
@@ -152,3 +153,16 @@ def test_command_may_be_given_as_a_line(command: Any, words: tuple[str, ...]) ->
 @pytest.mark.parametrize("command", ["", "'open", []])
 def test_command_that_is_none_is_refused(command: Any) -> None:
     assert refusal(command=command)
+
+
+@pytest.mark.parametrize(
+    "command", [["python", "train.ipynb"], "python3 -u nb/train.ipynb", "cd nb && python train.ipynb"]
+)
+def test_notebook_as_a_program_of_python_is_told_with_what_runs_it(command: str | list[str]) -> None:
+    with pytest.raises(ValidationError, match=r"a notebook is none: write \[ipython, (nb/)?train\.ipynb\]"):
+        TaskSettings.model_validate({"command": command})
+
+
+@pytest.mark.parametrize("command", ["ipython train.ipynb", "python -m IPython train.ipynb"])
+def test_notebook_may_be_run_by_what_runs_notebooks(command: str) -> None:
+    assert TaskSettings.model_validate({"command": command}).command[-1] == "train.ipynb"
