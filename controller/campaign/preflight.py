@@ -12,12 +12,11 @@ from controller.costs.slots import SlotPrices
 from controller.edits import novelty, syntax
 from controller.errors import DataError, SettingsError, TaskError
 from controller.executor.phases import data_parts
-from controller.folder import CampaignFolder, task_files, task_folder
+from controller.folder import CampaignFolder, prepare_command, task_files, task_folder
 from controller.folder.ballast import room_on
 from controller.folder.missing_parts import missing_parts
 from controller.lab import Lab
 from controller.settings import ExecutorSettings, Settings
-from controller.text.shell_words import shell_word
 
 LEAST_FREE_MB = {"local": 128, "kubernetes": 16}
 """Megabytes that the disk of a campaign must have free, by executor.
@@ -81,7 +80,7 @@ def require_data_parts(data: Path, settings: Settings) -> None:
                 f"data folder {data} has no reserve, so an older version made it: begin a new campaign with new data, "
                 "or go on with that version; a task whose examiner has no reserve sets task.reserve_slices to 0"
             )
-        again = f"run `autoresearch prepare {shell_word(data.parent)}` to make it again"
+        again = f"run `{prepare_command(data)}` to make it again"
         numbers = {"probes": f"probe_sets is {settings.task.probe_sets}"}
         numbers["reserve"] = f"reserve_slices is {settings.task.reserve_slices}"
         number = numbers.get(missing[0].partition("/")[0], "")

@@ -9,7 +9,6 @@ from controller.errors import SettingsError
 from controller.folder import CampaignFolder, find
 from controller.settings import home_of_campaigns
 from controller.settings.file import load_settings
-from controller.text.shell_words import shell_word
 
 
 def mcp(named: CampaignArgument = None, campaign: CampaignOption = None, lab_path: LabOption = None) -> None:
@@ -22,7 +21,6 @@ def mcp(named: CampaignArgument = None, campaign: CampaignOption = None, lab_pat
     chosen = find(name_once(named, campaign), preferred=home_of_campaigns(), here=Path())
     folder = CampaignFolder(chosen, lab_override=lab_path)
     if folder.known_settings is None:
-        start = f"autoresearch run {shell_word(folder.path)}"
-        raise SettingsError(f"{folder.path} holds no campaign: start one with `{start}`")
+        raise SettingsError(f"{folder.path} holds no campaign: start one with `{folder.run_command}`")
     tag = load_settings(folder.known_settings, here=device_here).tag
     run_bridge(lambda: find_campaign(folder, tag))

@@ -21,7 +21,7 @@ from controller.settings.yaml_text import Unreadable, read_last_texts
 from controller.text.safe_text import one_line
 
 TABLES = (".csv", ".tsv")
-LINES = (".json", ".jsonl", ".ndjson")
+_LINES = (".json", ".jsonl", ".ndjson")
 SHOWN = 40
 """Characters of a text in the file that a sentence quotes."""
 
@@ -61,7 +61,7 @@ def read_document(file: str, content: str) -> Document | None:
     except (ValueError, RecursionError):
         if text[0] in "{[" and (found := _dictionary(text)) is not None:
             return Document(found)
-    if kind in LINES:
+    if kind in _LINES:
         begins = f"it begins with '{one_line(text, SHOWN)}'"
         raise Illegible(f"which is not JSON: {begins}; write JSON, YAML (.yaml), TOML (.toml) or a table (.csv, .tsv)")
     return None

@@ -11,7 +11,7 @@ ballast          a file that is given up when the disk is full, so that what mat
 
 from controller.folder.campaign_folder import CampaignFolder, find, short_lived_place
 from controller.folder.ownership import denied_access, refused_to
-from controller.folder.prepared_data import check_preset, hidden_folders, read_manifest
+from controller.folder.prepared_data import check_preset, hidden_folders, prepare_command, read_manifest
 from controller.folder.task_folder import expand_globs, read_brief, shipped_task, task_files, task_folder
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "expand_globs",
     "find",
     "hidden_folders",
+    "prepare_command",
     "read_brief",
     "read_manifest",
     "refused_to",

@@ -13,10 +13,15 @@ from controller.settings.defaults import preset_among
 from controller.text.shell_words import shell_word
 
 
+def prepare_command(data: Path) -> str:
+    """The command that makes this data folder, to copy into a shell."""
+    return f"autoresearch prepare {shell_word(data.parent)}"
+
+
 def read_manifest(data: Path) -> dict[str, object]:
     """The data folder's manifest. Raises DataError if a file is missing or differs from its checksum."""
     path = data / "manifest.json"
-    again = f"run `autoresearch prepare {shell_word(data.parent)}` to make it again"
+    again = f"run `{prepare_command(data)}` to make it again"
     if not path.is_file():
         raise DataError(f"data folder {data} has no manifest.json: {again}")
     try:
@@ -53,8 +58,7 @@ def check_preset(manifest: Mapping[str, object], settings: Settings, data: Path)
     if made and wanted and made != wanted:
         raise DataError(
             f"the data in {data} were prepared with preset {made}, and this campaign asks for {wanted}: go on with "
-            f"--set task.preset={made}, or move the folder away and run "
-            f"`autoresearch prepare {shell_word(data.parent)}`"
+            f"--set task.preset={made}, or move the folder away and run `{prepare_command(data)}`"
         )
 
 

@@ -160,11 +160,12 @@ class Lab:
             except ValueError as error:
                 raise LabError(f"the lab {self.path} holds a damaged study of {tag}: {str(error)[:200]}") from error
 
-    def newest_study_commit(self, tag: str) -> str:
-        """The id of the commit that wrote last to a campaign's studies, which tells if they changed; empty if none."""
+    def version_of_studies(self, tag: str) -> str:
+        """A text that changes whenever a campaign's studies do; empty if there is none."""
         with translate_errors(self.path):
-            name = RECORDS.format(tag=tag)
-            return str(self._repository.references[name].target) if name in self._repository.references else ""
+            # The id of a tree follows from the content of its files.
+            tree = ref_files.tree_of_ref(self._repository, RECORDS.format(tag=tag))
+            return str(tree.id) if tree else ""
 
     def find_commit(self, name: str) -> str | None:
         """The id of the commit that an id, a beginning of one or a ref names; None if there is none."""

@@ -22,11 +22,11 @@ from controller.reports.text import (
     cost_line,
     exam_line,
     gain,
+    has_disturbed_run,
     origin_line,
     shown_score,
     verdict_sentence,
     verdict_words,
-    was_disturbed,
 )
 from controller.reports.yields import YieldsTable, tabulate_yields
 from controller.settings import TaskSettings
@@ -150,7 +150,7 @@ def _html_row(experiment: Experiment, noise: float | None, undone: Mapping[int, 
     number = experiment.number
     judged = "baseline" if number == BASELINE else experiment.judgement and experiment.judgement.verdict.value
     since = " undone" if number in undone else ""
-    disturbed = ' <span class="mark">disturbed</span>' if was_disturbed(experiment) else ""
+    disturbed = ' <span class="mark">disturbed</span>' if has_disturbed_run(experiment) else ""
     return (
         f'<details class="row {judged or "open"}{since}" id="e{number}"><summary>'
         f'<a class="number" href="#e{number}">{number}</a>'

@@ -18,7 +18,7 @@ from controller.errors import AutoresearchError, SettingsError
 from controller.notices import Activity, Cause
 from controller.reports.page import html
 from controller.reports.summary import Summary, summary
-from controller.reports.text import gain, reason_without_score, shown_score, verdict_words, was_disturbed
+from controller.reports.text import gain, has_disturbed_run, reason_without_score, shown_score, verdict_words
 from controller.settings import Settings
 from controller.studies.study import StudyRecord
 from controller.text.faults import fault_line
@@ -189,7 +189,7 @@ def _list(experiments: Sequence[Experiment], noise: float | None, undone: Mappin
         answer = answer_text(experiment)
         cost = f"; an answer takes {answer}" if answer else ""
         since = f"; {verdict_words(experiment, undone)}" if experiment.number in undone else ""
-        since += "; disturbed by other programs" if was_disturbed(experiment) else ""
+        since += "; disturbed by other programs" if has_disturbed_run(experiment) else ""
         lines.append(f"- {experiment.number}. {_what(experiment)} ({score}{cost}{since})")
     return "\n".join(lines) or none
 

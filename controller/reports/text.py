@@ -284,10 +284,10 @@ def warning_of(experiment: Experiment) -> str:
             provenances.add(attempt.result.score.provenance)
     log = "  [unverified]" if Provenance.LOG in provenances else ""
     unsealed = "  [unsealed]" if Provenance.UNSEALED in provenances else ""
-    return log + unsealed + ("  [disturbed]" if was_disturbed(experiment) else "")
+    return log + unsealed + ("  [disturbed]" if has_disturbed_run(experiment) else "")
 
 
-def was_disturbed(experiment: Experiment) -> bool:
+def has_disturbed_run(experiment: Experiment) -> bool:
     """True if a run counts although other programs took the machine from it."""
     return any(attempt.result and attempt.result.disturbed for attempt in experiment.attempts)
 

@@ -223,8 +223,8 @@ class _Run:
                 # Whoever holds the lab may pack it just now; the next look comes in a second.
                 with suppress(LabError):
                     # A study may take the lab and let go of it between two looks: only its records tell.
-                    if known != (newest := self._lab.newest_study_commit(tag)):
-                        served, known = self._with_studies(served), newest
+                    if known != (version := self._lab.version_of_studies(tag)):
+                        served, known = self._with_studies(served), version
                 now = time.time()
                 self._metrics.publish(replace(served, activity=replace(activity, heard_at=now), turned_at=now))
         self._close_server()

@@ -14,7 +14,6 @@ from controller.errors import AgentError
 from controller.folder import CampaignFolder
 from controller.lab import Lab
 from controller.settings import Settings, read_secrets
-from controller.text.shell_words import shell_word
 
 LEAST_TOKEN = 16
 """Fewest characters of a token that an operator chooses: whoever may connect may guess, as often as he likes."""
@@ -75,7 +74,7 @@ def find_campaign(folder: CampaignFolder, tag: str) -> Address:
     """The address at which the campaign serves clients now. Raises AgentError if none runs, or runs with another agent,
     and LabError if there is no lab."""
     holder = Lab.open(folder.lab).find_holder()
-    start = f"autoresearch run {shell_word(folder.path)} --set agent.kind=mcp"
+    start = f"{folder.run_command} --set agent.kind=mcp"
     if holder is None:
         raise AgentError(f"campaign {tag} in {folder.path} does not run: start it with {start}")
     address = read_address(Path(folder.path))
